@@ -1,0 +1,3 @@
+"""speechsense-watch."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,226 @@
+"""One try to upload one job: read, freeze, record the intent, send. Runs on a worker thread.
+
+The order is the promise: the files are checked and hashed, then the claim is on disk, then the first byte leaves; the commit
+mark is on disk before the last byte does. What the answer means is not decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from speechsense_watch.core import lifecycle
+from speechsense_watch.core.lifecycle import Claim
+from speechsense_watch.core.model import Half, Job, Problem, Recording, uid_of
+from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.rules import Folder, UploadRules
+from speechsense_watch.core.verdict import Halt, Outcome
+from speechsense_watch.ports import (
+    Clock,
+    Files,
+    FileTrouble,
+    FileTroubleKind,
+    Halted,
+    OpenFile,
+    Queue,
+    QueueTrouble,
+    Service,
+    Stale,
+    Talk,
+    UidTaken,
+)
+from speechsense_watch.recording import Fate, Finding, Fit, examine_open, hash_of, pieces, read_whole, unfit_by_trouble
+
+# The service gets this long to refuse a probe before its last piece leaves.
+PROBE_HOLD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a worker hands back. `outcome` is None when nothing was sent."""
+
+    job: Job
+    outcome: Outcome | None = None
+    # The files are not what they were: the intake must look again.
+    look_again: bool = False
+    # The folder's root is away: nothing in it can be sent for now.
+    root_away: bool = False
+    trouble: QueueTrouble | None = None
+    # A fault of ours ended the attempt; where it stood is on the row.
+    broke_off: bool = False
+
+
+class Throttle:
+    """All uploads together stay under a rate: each taker waits until the bytes before its own would have gone."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+        self.bytes_per_s: int | None = None
+
+    def take(self, count: int) -> None:
+        """Returns when `count` bytes may go."""
+        if not self.bytes_per_s:
+            return
+        with self._lock:
+            now = self._clock.monotonic()
+            start = max(now, self._free_at)
+            self._free_at = start + count / self.bytes_per_s
+        if start > now:
+            self._clock.sleep(start - now)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A watched folder as the workers see it. `gone_counts` tells whether a file that is not there is really gone."""
+
+    rules: Folder
+    files: Files
+    gone_counts: Callable[[], bool]
+
+
+class Attempts:
+    """Makes attempts; any number of threads may call `run` at once."""
+
+    def __init__(self, queue: Queue, service: Service, clock: Clock, throttle: Throttle) -> None:
+        self._queue = queue
+        self.service = service
+        self._clock = clock
+        self._throttle = throttle
+        self.rules = UploadRules()
+        self.trees: Mapping[str, Tree] = {}
+        self.stopping = False
+
+    def run(self, job: Job, *, probe: bool) -> Ended:
+        """Never raises for anything a file, the queue or the service does."""
+        tree = self.trees.get(job.place.folder)
+        if tree is None or job.audio_path is None:
+            return Ended(job, root_away=True)
+        try:
+            with tree.files.open(job.audio_path) as audio:
+                return self._read_and_send(job, tree, audio, probe=probe)
+        except FileTrouble as trouble:
+            return self._not_there(job, tree, trouble)
+        except Halted as halted:
+            return self._unfit(job, Problem(Reason.READ_AGAIN, halted.message or "The files changed."))
+        except Stale:
+            return Ended(job, look_again=True)
+        except QueueTrouble as trouble:
+            return Ended(job, trouble=trouble)
+
+    def _not_there(self, job: Job, tree: Tree, trouble: FileTrouble) -> Ended:
+        if trouble.kind is not FileTroubleKind.GONE:
+            return self._unfit(job, unfit_by_trouble(trouble, "audio").problem)
+        if not tree.gone_counts():
+            return Ended(job, root_away=True)
+        return self._settle(lifecycle.vanished(job, self._clock.now()))
+
+    def _unfit(self, job: Job, problem: Problem) -> Ended:
+        return self._settle(lifecycle.read_anew(job, problem, self._clock.now()))
+
+    def _settle(self, change: lifecycle.Change) -> Ended:
+        try:
+            return Ended(self._queue.apply(change), look_again=True)
+        except Stale:
+            return Ended(change.after, look_again=True)
+        except QueueTrouble as trouble:
+            return Ended(change.after, trouble=trouble)
+
+    def _read_and_send(self, job: Job, tree: Tree, audio: OpenFile, *, probe: bool) -> Ended:
+        finding = examine_open(tree.files, tree.rules, audio, job.metadata_path, forced=job.forced)
+        if not isinstance(finding, Fit) or not _same(job, finding.recording):
+            if not isinstance(finding, Fit) and finding.fate is Fate.GONE:
+                return self._not_there(job, tree, FileTrouble(FileTroubleKind.GONE, finding.problem.message))
+            return self._unfit(job, _what_changed(finding))
+        size = finding.recording.audio.stamp.size
+        if not probe and size <= self.rules.stream_above_bytes:
+            return self._send_whole(job, tree, finding.recording, read_whole(audio, size))
+        return self._send_stream(job, tree, finding.recording, audio, hold_s=PROBE_HOLD_S if probe else 0.0)
+
+    def _send_whole(self, job: Job, tree: Tree, recording: Recording, data: bytes) -> Ended:
+        self._throttle.take(len(data))
+        claim = self._claim(job, tree, recording, hashlib.sha256(data).hexdigest(), whole=True)
+        claimed = self._record(job, tree, claim)
+        if claimed is None:
+            return Ended(job)
+        return Ended(claimed, self.service.send_whole(_talk(claimed, claim), data))
+
+    def _send_stream(self, job: Job, tree: Tree, recording: Recording, audio: OpenFile, *, hold_s: float) -> Ended:
+        size = recording.audio.stamp.size
+        known = job.audio.sha256 if job.audio else ""
+        claim = self._claim(job, tree, recording, known or hash_of(audio, size), whole=False)
+        claimed = self._record(job, tree, claim)
+        if claimed is None:
+            return Ended(job)
+        outcome = self.service.send_stream(
+            _talk(claimed, claim), self._throttled(audio, size), lambda: self._commit(claimed), hold_s
+        )
+        return Ended(claimed, outcome)
+
+    def _claim(self, job: Job, tree: Tree, recording: Recording, sha256: str, *, whole: bool) -> Claim:
+        uid = uid_of(tree.rules.connection_id, sha256, recording.metadata.sha256)
+        n = max(job.claims, self._queue.claims_of(uid)) + 1
+        return Claim(
+            n=n,
+            uid=uid,
+            recording=replace(
+                recording,
+                audio=Half(recording.audio.stamp, sha256),
+                fields=with_recording_id(recording.fields, tree.rules, uid, n),
+            ),
+            request_id=str(uuid4()),
+            at=self._clock.now(),
+            whole=whole,
+        )
+
+    def _record(self, job: Job, tree: Tree, claim: Claim) -> Job | None:
+        """The intent is on disk; None when another job already stands for this recording, or we are stopping."""
+        if self.stopping:
+            return None
+        try:
+            return self._queue.apply(lifecycle.claimed(replace(job, connection_id=tree.rules.connection_id), claim))
+        except UidTaken as taken:
+            self._queue.apply(lifecycle.duplicate(job, taken.holder, self._clock.now()))
+            return None
+
+    def _commit(self, claimed: Job) -> None:
+        try:
+            self._queue.apply(lifecycle.committing(claimed, self._clock.now()))
+        except (Stale, lifecycle.IllegalEdge, QueueTrouble) as error:
+            raise Halted(Halt.NOT_RECORDED, str(error)) from error
+
+    def _throttled(self, audio: OpenFile, size: int) -> Iterator[bytes]:
+        for piece in pieces(audio, size, self.rules.chunk_size_bytes):
+            self._throttle.take(len(piece))
+            yield piece
+
+
+def with_recording_id(fields: Mapping[str, str], rules: Folder, uid: str, n: int) -> Mapping[str, str]:
+    """The declared key carries `<uid>-<n>`: what a look-up can find and tell from other tries."""
+    return {**fields, rules.recording_id_field: f"{uid}-{n}"} if rules.recording_id_field else fields
+
+
+def _talk(claimed: Job, claim: Claim) -> Talk:
+    return Talk(
+        connection_id=claimed.connection_id, fields=claim.recording.fields, request_id=claim.request_id, uid=claim.uid
+    )
+
+
+def _same(job: Job, recording: Recording) -> bool:
+    """Still the files that were found complete."""
+    return (
+        job.audio is not None
+        and job.metadata is not None
+        and job.audio.stamp == recording.audio.stamp
+        and job.metadata.stamp == recording.metadata.stamp
+    )
+
+
+def _what_changed(finding: Finding) -> Problem:
+    if isinstance(finding, Fit):
+        return Problem(Reason.READ_AGAIN, "The files changed while the recording waited for its upload.")
+    return finding.problem

@@ -1,0 +1,63 @@
+"""The command line: `speechsense-watch COMMAND`. Each command lives in a module of its own, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+import click
+
+from speechsense_watch import __version__
+
+# In the order in which a new user needs them. name -> module; the command in it bears the name, "-" read as "_".
+COMMANDS = {
+    "check": "speechsense_watch.cli.check",
+    "run": "speechsense_watch.cli.run",
+    "status": "speechsense_watch.cli.status",
+    "list": "speechsense_watch.cli.listing",
+    "show": "speechsense_watch.cli.show",
+    "retry": "speechsense_watch.cli.operator",
+    "skip": "speechsense_watch.cli.operator",
+    "resolve": "speechsense_watch.cli.operator",
+    "upload": "speechsense_watch.cli.upload",
+    "standin": "speechsense_watch.cli.standin",
+    "demo": "speechsense_watch.cli.demo",
+}
+
+
+class _Lazily(click.Group):
+    """Imports a command's module only when the command is called or its help is shown."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        module = COMMANDS.get(name)
+        if module is None:
+            return None
+        command = getattr(importlib.import_module(module), f"{name}_command")
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=_Lazily, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="speechsense-watch")
+def group() -> None:
+    """Brings the recordings of a telephone exchange to Yandex SpeechSense, each exactly once, and keeps the talk id of
+    every one on record.
+
+    \b
+    First steps:
+      speechsense-watch demo                 see it work, without account or configuration
+      speechsense-watch check --sample       a configuration to start from
+      speechsense-watch check                is everything set up right?
+      speechsense-watch status               how is it going, and does anything need me?
+
+    \b
+    Tab completion in bash:
+      eval "$(_SPEECHSENSE_WATCH_COMPLETE=bash_source speechsense-watch)"
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program's entry point."""
+    group(args=arguments, prog_name="speechsense-watch")

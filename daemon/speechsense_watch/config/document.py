@@ -1,0 +1,126 @@
+"""The commented sample and the reference, both written from the options table."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from speechsense_watch.config.literals import literal
+from speechsense_watch.config.option import Option, Required
+from speechsense_watch.config.options import SECTIONS, options_of
+from speechsense_watch.config.reading import PREFIX
+
+_SAMPLE_HEAD = """\
+# speechsense-watch: the configuration. Lines that begin with "#" and a key show the default; take the "#" away to change it.
+# Durations are written "500ms", "10s", "15m", "2h", "7d"; sizes "512KiB", "4MiB".
+# `speechsense-watch check` tells what is wrong with this file.
+"""
+
+_REFERENCE_HEAD = f"""\
+# Configuration
+
+One TOML file, by default `/etc/speechsense-watch/config.toml`; `--config PATH` or `$SPEECHSENSE_WATCH_CONFIG` name another.
+`speechsense-watch check --sample` prints a commented file to begin with, `speechsense-watch check` tells everything that is
+wrong with yours at once. In its messages `folders[2]` is the second `[[folders]]` block.
+
+This page is made by `python -m speechsense_watch.config docs`; a test holds it against the code.
+
+## How values are written
+
+- Texts, paths, durations and sizes stand in quotes; numbers, `true` and `false` do not.
+- Durations: `"500ms"`, `"10s"`, `"15m"`, `"2h"`, `"7d"`. Sizes: `"0B"`, `"512KiB"`, `"4MiB"`, `"1GiB"`. Bandwidth: `"1MiB/s"`.
+- Paths are absolute and without `..`.
+- A key that this program does not know is an error, so that a slip of the pen is noticed.
+
+## Overrides from the environment
+
+`{PREFIX}<SECTION>__<KEY>` replaces a single value of `[speechsense]`, `[queue]`, `[upload]` or `[log]`,
+for instance `{PREFIX}UPLOAD__CONCURRENCY=2`. Folders are set in the file only.
+
+## The key
+
+A key or token never stands in the file. It is taken from the first of these places that has it:
+
+1. `$CREDENTIALS_DIRECTORY/api-key` (or `iam-token`), which systemd's `LoadCredential=` provides;
+2. the file that `api_key_file` (or `iam_token_file`) names;
+3. the environment variable `SPEECHSENSE_API_KEY` (or `SPEECHSENSE_IAM_TOKEN`).
+
+A place that has it but is empty or unreadable is an error. A file that changes is read again before the next upload,
+and everything is read again when the service refuses the key.
+"""
+
+
+def sample() -> str:
+    """A whole configuration with a comment on each key; it loads as printed."""
+    blocks = [_SAMPLE_HEAD]
+    for section, doc in SECTIONS.items():
+        header = "[[folders]]" if section == "folders" else f"[{section}]"
+        blocks.append(f"\n# {doc}\n{header}\n" + "".join(_sample_lines(section)))
+    blocks.append("".join(_sample_tables()))
+    return "".join(blocks)
+
+
+def _sample_lines(section: str) -> Iterator[str]:
+    rare_seen = False
+    for option in options_of(section):
+        if option.table:
+            continue
+        if option.rare and not rare_seen:
+            rare_seen = True
+            yield _search_line() if section == "folders" else ""
+            yield "\n# Nobody should need these:\n"
+        yield _comment(option)
+        yield f"{option.key} = {literal(option.example)}\n" if option.example else _default_line(option)
+
+
+def _search_line() -> str:
+    parts = {option.key: option.default for option in options_of("folders.search")}
+    return f'# For on_unknown = "search": where calls are looked up; project_id stays empty.\n#search = {literal(parts)}\n'
+
+
+def _sample_tables() -> Iterator[str]:
+    """Tables end a folder's block, so they stand last, and say so."""
+    yield "\n# Keys of [[folders]] stand above this line: what follows belongs to the tables below.\n"
+    for option in options_of("folders"):
+        if option.table and isinstance(option.example, dict):
+            yield f"\n{_comment(option)}[folders.{option.key}]\n"
+            yield "".join(f"#{key} = {literal(value)}\n" for key, value in option.example.items())
+
+
+def _default_line(option: Option) -> str:
+    return f"#{option.key} = {literal(option.default)}\n"
+
+
+def _comment(option: Option) -> str:
+    notes = [f'"{word}": {note}' for word, note in option.later.items()]
+    notes += [f'"{word}" {note}' for word, note in option.not_yet.items()]
+    words = "; ".join(notes)
+    choices = f" {option.kind.name.capitalize()}." if option.kind.name.startswith("one of") else ""
+    text = option.doc + choices + (f" ({words}.)" if words else "")
+    return textwrap.fill(text, width=110, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False) + "\n"
+
+
+def reference() -> str:
+    """The text of docs/configuration.md."""
+    blocks = [_REFERENCE_HEAD]
+    for section, doc in SECTIONS.items():
+        header = "[[folders]]" if section == "folders" else f"[{section}]"
+        blocks.append(f"\n## `{header}`\n\n{doc}\n\n" + _table(section))
+    blocks.append("\n### `search` in `[[folders]]`\n\n")
+    blocks.append('Written as `search = { organization_id = "...", space_id = "..." }`.\n\n' + _table("folders.search"))
+    return "".join(blocks)
+
+
+def _table(section: str) -> str:
+    rows = "".join(_row(option) for option in options_of(section))
+    return "| key | value | default | meaning |\n|---|---|---|---|\n" + rows
+
+
+def _row(option: Option) -> str:
+    default = "**required**" if isinstance(option.default, Required) else f"`{literal(option.default)}`"
+    notes = [option.doc]
+    notes += [f'`"{word}"`: {note}.' for word, note in option.later.items()]
+    notes += [f'`"{word}"` {note}.' for word, note in option.not_yet.items()]
+    notes += ["*Nobody should need it.*"] * option.rare
+    cells = (f"`{option.key}`", option.kind.name, default, " ".join(notes))
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"

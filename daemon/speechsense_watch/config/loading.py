@@ -1,0 +1,150 @@
+"""From the file to `Config`."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from speechsense_watch.config.checks import check_folders, check_speechsense, check_upload
+from speechsense_watch.config.findings import Findings
+from speechsense_watch.config.lines import KeyPath, Lines
+from speechsense_watch.config.literals import shown
+from speechsense_watch.config.reading import override, read_section, read_table, read_top
+from speechsense_watch.config.settings import (
+    Config,
+    ConfigError,
+    ConfigProblem,
+    LogSettings,
+    QueueSettings,
+    SpeechSense,
+)
+from speechsense_watch.config.zones import moment
+from speechsense_watch.core.rules import Folder, SearchScope, UploadRules
+
+DEFAULT_PATH = Path("/etc/speechsense-watch/config.toml")
+_LARGEST_FILE_BYTES = 2**20
+
+
+def find(path_option: str | Path | None, environ: Mapping[str, str]) -> Path:
+    """The file to load: the one named on the command line, else by $SPEECHSENSE_WATCH_CONFIG, else in /etc."""
+    return Path(path_option or environ.get("SPEECHSENSE_WATCH_CONFIG") or DEFAULT_PATH)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration, valid as a whole. Raises ConfigError with everything that is wrong with it."""
+    return loads(_read(path), path, environ)
+
+
+def loads(text: str, path: Path, environ: Mapping[str, str]) -> Config:
+    """The same for a text that was read already. Raises ConfigError."""
+    document = _parse(text, path)
+    findings = Findings(Lines(text))
+    override(document, environ, findings)
+    read_top(document, findings)
+    speechsense = SpeechSense(**read_section(document, "speechsense", findings))
+    queue = QueueSettings(**read_section(document, "queue", findings))
+    upload = UploadRules(**read_section(document, "upload", findings))
+    log = LogSettings(**read_section(document, "log", findings))
+    folders = _folders(document, findings)
+    check_speechsense(speechsense, findings)
+    check_upload(upload, findings)
+    check_folders(folders, queue, findings)
+    findings.raise_if_any()
+    return Config(
+        path=path,
+        speechsense=speechsense,
+        queue=queue,
+        upload=upload,
+        log=log,
+        folders=folders,
+        warnings=tuple(findings.warnings),
+    )
+
+
+def _folders(document: Mapping[str, Any], findings: Findings) -> tuple[Folder, ...]:
+    tables = document.get("folders", [])
+    if isinstance(tables, dict):
+        findings.problem(("folders",), "expected [[folders]] with two brackets, for there may be many; got [folders]")
+        return ()
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        findings.problem(("folders",), f"expected blocks [[folders]], got {shown(tables)}")
+        return ()
+    if not tables:
+        findings.problem(("folders",), "there is no [[folders]] block, so nothing would be watched; add one")
+    return tuple(_folder(table, ("folders", number), findings) for number, table in enumerate(tables))
+
+
+def _folder(table: Mapping[str, Any], at: KeyPath, findings: Findings) -> Folder:
+    """The folder as far as it could be read: a required value that is wrong is empty here, and a problem."""
+    values = {"path": "", "connection_id": "", "start_from": "now"} | read_table(table, "folders", at, findings)
+    if isinstance(values["start_from"], date):
+        values["start_from"] = moment(values["start_from"], values["time_zone"])
+    values["name"] = values["name"] or values["path"].rpartition("/")[2]
+    if values["path"] == "/":
+        findings.problem((*at, "path"), "expected a folder for recordings, got the root of the whole system")
+    search = table.get("search", {})
+    if not isinstance(search, dict):
+        findings.problem(
+            (*at, "search"),
+            f'expected a table such as {{ organization_id = "...", space_id = "..." }}, got {shown(search)}',
+        )
+        search = {}
+    values["search"] = SearchScope(**read_table(search, "folders.search", (*at, "search"), findings))
+    return Folder(**values)
+
+
+def _read(path: Path) -> str:
+    """The text of the file. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        raise _failure(path, _advice(error)) from error
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise _failure(path, "is larger than 1 MiB: is it the right file?")
+    try:
+        # A byte order mark is what some editors leave in front of it.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _failure(path, f"line {line} is not UTF-8: save the file in that encoding") from error
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return (
+            "there is no such file; `speechsense-watch check --sample` prints one to begin with, "
+            "--config or $SPEECHSENSE_WATCH_CONFIG name another"
+        )
+    if isinstance(error, PermissionError):
+        return "this user may not read it: try again with `sudo`, or give the user's group the right to read it"
+    if isinstance(error, IsADirectoryError):
+        return "is a directory: name the file in it"
+    return f"cannot be read: {error.strerror or type(error).__name__}"
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    """The document as tomllib sees it. Raises ConfigError with the one place at which it stopped."""
+    try:
+        # tomllib takes "\n" and "\r\n" alike.
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise _failure(path, "nests tables or lists too deeply") from error
+    except ValueError as error:
+        # TOMLDecodeError is one; so is what int() says of a number with thousands of digits.
+        message = str(error)
+        position = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+        at_line = f"line {position[1]}, column {position[2]}" if position and position[1] else "end of the file"
+        cause = message[: position.start()] if position else "a value that cannot be read"
+        raise _failure(
+            path,
+            f"{at_line}: this is not TOML ({cause}); texts, paths, durations and sizes stand in quotes, one key to a line",
+        ) from error
+
+
+def _failure(path: Path, message: str) -> ConfigError:
+    return ConfigError((ConfigProblem(str(path), message),))

@@ -1,0 +1,168 @@
+"""The nouns of speechsense-watch: what every other module talks about.
+
+Paths below a folder's root are `str` as `os.fsdecode` gives them (surrogateescape), so that any
+byte sequence a file system allows survives the way from disk to queue and back.
+Times are aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from speechsense_watch.core.reasons import HINTS, Reason
+
+
+class State(StrEnum):
+    """Where a job is in its life; `core.lifecycle` holds the only edges between them."""
+
+    WAITING = "waiting"
+    READY = "ready"
+    UPLOADING = "uploading"
+    COMMITTING = "committing"
+    UNCONFIRMED = "unconfirmed"
+    UPLOADED = "uploaded"
+    DONE = "done"
+    REFUSED = "refused"
+    UNUSABLE = "unusable"
+    SKIPPED = "skipped"
+    LOST = "lost"
+
+
+IN_FLIGHT = frozenset({State.UPLOADING, State.COMMITTING})
+# One uid may stand in at most one job of these states: see `uid_of`.
+HOLDS_UID = IN_FLIGHT | {State.UNCONFIRMED, State.UPLOADED, State.DONE}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a recording lies: the folder's name and the path of its audio below the root.
+
+    While only the metadata half is there, the path is the metadata's.
+    """
+
+    folder: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells one content of a path from the next without reading it."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One look at a path: what `lstat` said and when, on the monotonic clock (seconds)."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    at: float
+    regular: bool = True
+    # What it is instead, in words, when it is not a regular file of its own: "a symbolic link", "a FIFO".
+    oddity: str = ""
+
+    @property
+    def stamp(self) -> Stamp:
+        return Stamp(self.inode, self.size, self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """What the header of a complete WAV file says, checked against the file's size."""
+
+    channels: int
+    sample_rate_hz: int
+    data_offset: int
+    data_bytes: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One file of the pair as it was when last read. `sha256` is hex, empty until the bytes were hashed."""
+
+    stamp: Stamp
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something is not as it should be: a word for scripts, a sentence for people."""
+
+    reason: Reason
+    message: str
+
+    @property
+    def hint(self) -> str:
+        return HINTS[self.reason]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The queue's row for one recording."""
+
+    id: int
+    state: State
+    place: Place
+    audio_path: str | None
+    metadata_path: str | None
+    connection_id: str
+    created_at: datetime
+    updated_at: datetime
+    # Newest-first and oldest-first order by this: the audio's mtime (the metadata's while alone).
+    recorded_at: datetime
+    audio: Half | None = None
+    metadata: Half | None = None
+    format: AudioFormat | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    uid: str | None = None
+    talk_id: str | None = None
+    # Tries charged to the recording. `claims` counts every claim and never goes back.
+    attempts: int = 0
+    claims: int = 0
+    # Seconds spent in backoff for the recording's own failures; `give_up_after` is held against it.
+    failing_s: float = 0.0
+    next_attempt_at: datetime | None = None
+    reason: Reason | None = None
+    message: str = ""
+    duplicate_of: int | None = None
+    possible_duplicate: bool = False
+    changed_after_upload: bool = False
+    # "pid:start time" of an `upload` command that holds the row; the daemon leaves such rows alone.
+    owner: str | None = None
+    # Where filing moves or moved the two files (absolute), set before anything is moved.
+    filed_to: str | None = None
+    metadata_filed_to: str | None = None
+    # When the place was first seen empty; a later recording there is a new one.
+    gone_at: datetime | None = None
+    # The operator lifted the rules of choice (min_duration, start_from, duplicate) with `retry`.
+    forced: bool = False
+
+    @property
+    def hint(self) -> str:
+        return HINTS[self.reason] if self.reason else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A pair that was read whole and found fit to be sent."""
+
+    audio: Half
+    metadata: Half
+    format: AudioFormat
+    fields: Mapping[str, str]
+
+
+def uid_of(connection_id: str, audio_sha256: str, metadata_sha256: str) -> str:
+    """The identity of a recording, 64 hex digits: the same call dropped twice has the same one."""
+    material = "\n".join(("v1", connection_id, audio_sha256, metadata_sha256))
+    return hashlib.sha256(material.encode()).hexdigest()

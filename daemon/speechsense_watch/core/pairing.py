@@ -1,0 +1,126 @@
+"""Which files belong together, and when a file has been left alone for long enough.
+
+Names are matched without regard to case, since recorders on Windows shares do not agree with themselves; paths are below the
+folder's root with '/' between the parts.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+from speechsense_watch.core.model import Sighting
+from speechsense_watch.core.rules import Folder
+
+# Names that programs give to files they have not finished; none of them is ever a recording.
+_UNFINISHED_NAMES = (".*", "*~", "*.tmp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.swp")
+_AUDIO_ENDINGS = (
+    ".wav", ".wave", ".wav16", ".wav48", ".wav49", ".mp3", ".ogg", ".opus", ".webm", ".gsm", ".alaw", ".ulaw", ".g722",
+    ".sln", ".sln16", ".raw", ".flac", ".m4a", ".amr",
+)  # fmt: skip
+# On a local file system a file this old at first sight is not being written any more.
+OLD_AT_FIRST_SIGHT_S = 3600.0
+
+
+def ignored(path: str) -> bool:
+    """A name that programs use while they write: looked at when it gets its real one."""
+    name = posixpath.basename(path).lower()
+    return any(fnmatchcase(name, pattern) for pattern in _UNFINISHED_NAMES)
+
+
+def chosen(folder: Folder, path: str) -> bool:
+    """`include` and `exclude` let it through."""
+    lower = path.lower()
+    if folder.include and not any(fnmatchcase(lower, pattern.lower()) for pattern in folder.include):
+        return False
+    return not excluded(folder, path)
+
+
+def excluded(folder: Folder, path: str) -> bool:
+    """`exclude` leaves it out, be it a file or a directory."""
+    return any(fnmatchcase(path.lower(), pattern.lower()) for pattern in folder.exclude)
+
+
+def is_audio(folder: Folder, path: str) -> bool:
+    """A name that `audio` matches; whether it holds audio is for its header to say."""
+    lower = path.lower()
+    name = posixpath.basename(lower)
+    return not ignored(path) and any(fnmatchcase(lower if "/" in p else name, p.lower()) for p in folder.audio)
+
+
+def looks_like_audio(path: str) -> bool:
+    """A name people would call a recording, matched by no rule: worth counting."""
+    return not ignored(path) and path.lower().endswith(_AUDIO_ENDINGS)
+
+
+def metadata_path(folder: Folder, audio_path: str) -> str:
+    """Where the metadata of this audio is looked for."""
+    directory, name = posixpath.split(audio_path)
+    stem = posixpath.splitext(name)[0]
+    return posixpath.normpath(posixpath.join(directory, folder.metadata.replace("{stem}", stem).replace("{name}", name)))
+
+
+@lru_cache(maxsize=256)
+def _metadata_pattern(template: str) -> re.Pattern[str]:
+    pieces = re.split(r"(\{stem\}|\{name\})", template)
+    first = True
+    pattern = ""
+    for piece in pieces:
+        if piece in ("{stem}", "{name}"):
+            pattern += f"(?P<{piece[1:-1]}>[^/]+)" if first else f"(?P={piece[1:-1]})"
+            first = False
+        else:
+            pattern += re.escape(piece)
+    return re.compile(rf"(?:(?P<directory>.*)/)?{pattern}", re.DOTALL)
+
+
+def audio_paths(folder: Folder, path: str) -> tuple[str, ...]:
+    """The names the audio of this metadata may have, the likeliest first; none when it is no metadata's name."""
+    if ignored(path):
+        return ()
+    found = _metadata_pattern(folder.metadata).fullmatch(path)
+    if found is None:
+        return ()
+    parts = found.groupdict()
+    directory = parts.get("directory") or ""
+    if name := parts.get("name"):
+        names: list[str] = [name]
+    else:
+        endings = [p[1:] for p in folder.audio if p.startswith("*.") and not set("*?[") & set(p[1:])]
+        stem = parts.get("stem") or ""
+        names = [stem + variant for ending in endings for variant in dict.fromkeys((ending, ending.lower(), ending.upper()))]
+    joined = [posixpath.join(directory, name) for name in names]
+    return tuple(candidate for candidate in joined if is_audio(folder, candidate) and candidate != path)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A path over several looks: `since` is when its present content was first seen, `first` when the path was
+    (monotonic seconds). `old` spares the second look.
+    """
+
+    sighting: Sighting
+    since: float
+    first: float
+    old: bool = False
+
+
+def follow(track: Track | None, sighting: Sighting, wall_ns: int, *, local: bool) -> Track:
+    """The track after one more look. A changed file starts its quiet period anew."""
+    if track is None:
+        newest_ns = max(sighting.mtime_ns, sighting.ctime_ns)
+        old = local and wall_ns - newest_ns > OLD_AT_FIRST_SIGHT_S * 1e9
+        return Track(sighting, sighting.at, sighting.at, old)
+    if track.sighting.stamp != sighting.stamp:
+        return Track(sighting, sighting.at, track.first)
+    return Track(sighting, track.since, track.first, track.old)
+
+
+def quiet_left_s(track: Track, quiet_period_s: float) -> float:
+    """Seconds until the file has been left alone for the quiet period, by our own looks; 0 when it has."""
+    if track.old:
+        return 0.0
+    return max(0.0, track.since + quiet_period_s - track.sighting.at)

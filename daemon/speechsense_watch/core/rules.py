@@ -1,0 +1,100 @@
+"""What the user chose, as values: the rules of a folder and of uploading.
+
+`config` builds these from the TOML file; everything below the configuration sees only them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+
+class ConnectionType(StrEnum):
+    TWO_CHANNEL = "two-channel"
+    SINGLE_CHANNEL = "single-channel"
+
+
+class Detection(StrEnum):
+    AUTO = "auto"
+    EVENTS = "events"
+    POLLING = "polling"
+
+
+class Unfinished(StrEnum):
+    REPORT = "report"
+    REPAIR = "repair"
+
+
+class AfterUpload(StrEnum):
+    KEEP = "keep"
+    ARCHIVE = "archive"
+    DELETE = "delete"
+
+
+class OnUnknown(StrEnum):
+    SEARCH = "search"
+    RESEND = "resend"
+    HOLD = "hold"
+
+
+class Order(StrEnum):
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchScope:
+    organization_id: str = ""
+    space_id: str = ""
+    project_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A watched directory tree with its rules. `path` is absolute; times are seconds."""
+
+    path: str
+    connection_id: str
+    start_from: datetime | Literal["now", "all"]
+    name: str
+    connection_type: ConnectionType = ConnectionType.TWO_CHANNEL
+    audio: tuple[str, ...] = ("*.wav",)
+    metadata: str = "{stem}.json"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    recursive: bool = True
+    quiet_period_s: float = 10.0
+    metadata_last: bool = False
+    rescan_interval_s: float = 60.0
+    detection: Detection = Detection.AUTO
+    time_zone: str = ""
+    min_duration_s: float = 0.0
+    max_duration_s: float = 4 * 3600.0
+    unfinished: Unfinished = Unfinished.REPORT
+    abandon_after_s: float = 3600.0
+    after_upload: AfterUpload = AfterUpload.KEEP
+    archive_to: str = ""
+    on_unknown: OnUnknown = OnUnknown.RESEND
+    recording_id_field: str = ""
+    search: SearchScope = field(default_factory=SearchScope)
+    search_patience_s: float = 600.0
+    metadata_rename: Mapping[str, str] = field(default_factory=dict)
+    metadata_defaults: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRules:
+    """How recordings are sent. `bandwidth_bytes_per_s` is None for no limit."""
+
+    concurrency: int = 4
+    order: Order = Order.NEWEST
+    bandwidth_bytes_per_s: int | None = None
+    stream_above_bytes: int = 3 * 2**20
+    chunk_size_bytes: int = 2**20
+    retry_initial_s: float = 5.0
+    retry_max_s: float = 900.0
+    give_up_after_s: float = 14 * 86400.0
+    shutdown_grace_s: float = 20.0

@@ -1,0 +1,168 @@
+"""When uploads stand still and when they go on: pauses of the service and of single connections, and their probes.
+
+A trouble of the service or a connection is nobody's failure: it pauses that scope, and one recording at a time is tried,
+as a probe, until one shows that the scope works again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from speechsense_watch.core.verdict import NEEDS_OPERATOR, PAUSE_HINTS, Kind, PauseReason, Verdict
+
+SERVICE = "service"
+REFUSED_IN_A_ROW = 5
+_PROBE_MIN_S, _PROBE_SPREAD_S = 20.0, 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """`scope` is "service" or a connection id; `probe_at` is on the monotonic clock, seconds, `probe_expected_at` the same
+    for people.
+    """
+
+    scope: str
+    reason: PauseReason
+    message: str
+    since: datetime
+    probe_at: float
+    probe_expected_at: datetime
+
+    @property
+    def needs_operator(self) -> bool:
+        return self.reason in NEEDS_OPERATOR
+
+    @property
+    def hint(self) -> str:
+        return PAUSE_HINTS[self.reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Now, on both clocks, and a draw of chance in [0, 1) for whatever is decided at this moment."""
+
+    wall: datetime
+    monotonic: float
+    jitter: float
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What may be sent now. Fed with every verdict; asked before every claim."""
+
+    concurrency: int
+    retry_max_s: float
+    pauses: dict[str, Pause] = field(default_factory=dict)
+    # The job each paused scope is probed with at this moment.
+    probes: dict[str, int] = field(default_factory=dict)
+    _refused: dict[str, list[int]] = field(default_factory=dict)
+    _unknown_in_a_row: int = 0
+
+    def pause(self, scope: str, reason: PauseReason, message: str, at: Moment, probe_after_s: float | None = None) -> None:
+        """The scope is paused; a pause that goes on keeps its beginning."""
+        old = self.pauses.get(scope)
+        wait_s = probe_after_s if probe_after_s is not None else _PROBE_MIN_S + _PROBE_SPREAD_S * at.jitter
+        since = old.since if old and old.reason is reason else at.wall
+        wait_s = min(wait_s, self.retry_max_s)
+        expected = at.wall + timedelta(seconds=wait_s)
+        self.pauses[scope] = Pause(scope, reason, message, since, at.monotonic + wait_s, expected)
+
+    def lift(self, scope: str) -> None:
+        self.pauses.pop(scope, None)
+
+    def channel_ready(self, at: Moment) -> None:
+        """The connection is there: a pause for want of it may be probed at once."""
+        pause = self.pauses.get(SERVICE)
+        if pause and pause.reason in (PauseReason.UNREACHABLE, PauseReason.NO_CREDENTIALS):
+            self.pauses[SERVICE] = replace(pause, probe_at=min(pause.probe_at, at.monotonic))
+
+    def paused_scope_of(self, connection_id: str) -> str | None:
+        """The scope that keeps this connection's recordings from being sent freely, if any."""
+        if SERVICE in self.pauses:
+            return SERVICE
+        return connection_id if connection_id in self.pauses else None
+
+    def probe_due(self, scope: str, monotonic: float) -> bool:
+        pause = self.pauses.get(scope)
+        return pause is not None and scope not in self.probes and pause.probe_at <= monotonic
+
+    def next_probe_at(self) -> float | None:
+        return min((pause.probe_at for scope, pause in self.pauses.items() if scope not in self.probes), default=None)
+
+    def forget_probe(self, job_id: int) -> None:
+        """That job is no longer on its way."""
+        self.probes = {scope: probe for scope, probe in self.probes.items() if probe != job_id}
+
+    def keep_only(self, connections: set[str]) -> None:
+        """The configuration was read anew: pauses of connections that it no longer names are gone, and all that was held
+        against the configuration is probed at once.
+        """
+        self.pauses = {
+            scope: replace(pause, probe_at=0.0) if pause.needs_operator else pause
+            for scope, pause in self.pauses.items()
+            if scope == SERVICE or scope in connections
+        }
+
+    def ended(self, job_id: int, connection_id: str, verdict: Verdict, at: Moment, retry_after_s: float | None = None) -> list[int]:
+        """Takes the end of an attempt into account. Returns the jobs whose refusal is to be taken back, since it is the
+        configuration that is refused, not they.
+        """
+        self.forget_probe(job_id)
+        match verdict.kind:
+            case Kind.SERVICE:
+                self.pause(SERVICE, verdict.pause or PauseReason.UNAVAILABLE, _message(verdict), at, retry_after_s)
+            case Kind.CONNECTION:
+                self._lift_service()
+                self.pause(connection_id, verdict.pause or PauseReason.PERMISSION_DENIED, _message(verdict), at)
+            case Kind.UNKNOWN:
+                return self._unknown(verdict, at)
+            case Kind.ACCEPTED:
+                self._unknown_in_a_row = 0
+                self._refused.pop(connection_id, None)
+                self.lift(SERVICE)
+                self.lift(connection_id)
+            case Kind.REFUSED:
+                self._lift_service()
+                return self._one_more_refused(job_id, connection_id, verdict, at)
+            case Kind.TRANSIENT:
+                # The service works, if not for this one.
+                self._lift_service()
+                self._lift_connection(connection_id)
+            case Kind.CHANGED | Kind.GIVEN_BACK:
+                pass
+        return []
+
+    def _lift_service(self) -> None:
+        pause = self.pauses.get(SERVICE)
+        if pause and pause.reason is not PauseReason.MANY_UNKNOWN:
+            self.lift(SERVICE)
+
+    def _lift_connection(self, connection_id: str) -> None:
+        pause = self.pauses.get(connection_id)
+        if pause and pause.reason is not PauseReason.MANY_REFUSED:
+            self.lift(connection_id)
+
+    def _unknown(self, verdict: Verdict, at: Moment) -> list[int]:
+        self._unknown_in_a_row += 1
+        if self._unknown_in_a_row >= max(3, self.concurrency):
+            self.pause(SERVICE, PauseReason.MANY_UNKNOWN, _message(verdict), at)
+        return []
+
+    def _one_more_refused(self, job_id: int, connection_id: str, verdict: Verdict, at: Moment) -> list[int]:
+        paused = self.pauses.get(connection_id)
+        if paused and paused.reason is PauseReason.MANY_REFUSED:
+            self.pause(connection_id, PauseReason.MANY_REFUSED, _message(verdict), at)
+            return [job_id]
+        self._lift_connection(connection_id)
+        refused = self._refused.setdefault(connection_id, [])
+        if job_id not in refused:
+            refused.append(job_id)
+        if len(refused) < REFUSED_IN_A_ROW:
+            return []
+        self.pause(connection_id, PauseReason.MANY_REFUSED, _message(verdict), at)
+        return self._refused.pop(connection_id)
+
+
+def _message(verdict: Verdict) -> str:
+    return verdict.problem.message if verdict.problem else ""

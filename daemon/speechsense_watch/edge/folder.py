@@ -1,0 +1,203 @@
+"""The tree below one watched root, read as hostile ground: no link is followed, nothing blocks.
+
+Every operation starts anew from the root's path, so that no descriptor stands in the way of an unmount.
+Whoever may write to the folder may name things as he likes; what he may not do is make us read
+something else than a regular file that lies in the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from speechsense_watch.core.model import Sighting, Stamp
+from speechsense_watch.edge import syscalls
+from speechsense_watch.ports import Clock, Entry, FileTrouble, FileTroubleKind, Root
+
+_ODDITIES = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO (named pipe)"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
+FOREIGN_LINK = "a hard link owned by somebody else"
+_LINK_ON_THE_WAY = "a symbolic link stands on the way to it, and links are never followed"
+
+_KINDS = {
+    errno.ENOENT: (FileTroubleKind.GONE, "it does not exist (any more)"),
+    errno.ENOTDIR: (FileTroubleKind.GONE, "a part of its path is not a directory (any more)"),
+    errno.EINVAL: (FileTroubleKind.GONE, "no file can have this name"),
+    errno.ENAMETOOLONG: (FileTroubleKind.GONE, "the name is longer than the file system allows"),
+    errno.EACCES: (FileTroubleKind.UNREADABLE, "the service's user may not read it"),
+    errno.EPERM: (FileTroubleKind.UNREADABLE, "the service's user may not read it"),
+    errno.ELOOP: (FileTroubleKind.NOT_REGULAR, _LINK_ON_THE_WAY),
+    errno.EXDEV: (FileTroubleKind.NOT_REGULAR, "its path leads out of the folder"),
+    errno.ENXIO: (FileTroubleKind.NOT_REGULAR, "it is a pipe, socket or device, not a file"),
+}
+
+
+def _trouble(error: OSError) -> FileTrouble:
+    number = error.errno or 0
+    kind, message = _KINDS.get(number, (FileTroubleKind.IO, f"reading failed: {os.strerror(number)}"))
+    return FileTrouble(kind, message)
+
+
+@contextmanager
+def _told_as_trouble() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _trouble(error) from error
+
+
+def _oddity(found: os.stat_result, directory: int) -> str:
+    """What is wrong with taking this for a file of its own; '' for nothing."""
+    for test, words in _ODDITIES:
+        if test(found.st_mode):
+            return words
+    if not stat.S_ISREG(found.st_mode):
+        return "not a regular file"
+    # Without fs.protected_hardlinks anybody may link /etc/shadow into a folder he can write to. What belongs to the
+    # directory's owner was his to give; what belongs to others was not.
+    if found.st_nlink > 1 and found.st_uid != os.fstat(directory).st_uid:
+        return FOREIGN_LINK
+    return ""
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+class _OpenFile:
+    """Keeps `ports.OpenFile` for one descriptor, which it closes in the end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        # The number is somebody else's file soon: it must not be asked by mistake.
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+    @property
+    def stamp(self) -> Stamp:
+        with _told_as_trouble():
+            return _stamp(os.fstat(self._descriptor))
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        pieces: list[bytes] = []
+        with _told_as_trouble():
+            while count > 0:
+                piece = os.pread(self._descriptor, count, offset)
+                if not piece:
+                    break
+                pieces.append(piece)
+                offset += len(piece)
+                count -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class FolderFiles:
+    """Keeps `ports.Files` for the tree below `path`, which may itself be a link to a directory."""
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+
+    def root(self) -> Root:
+        """The root as it is now; trouble is told in it, never raised."""
+        try:
+            with syscalls.opened(os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as descriptor:
+                # Listing needs the right to read, looking at what is in it the right to enter.
+                os.stat(".", dir_fd=descriptor)
+                found = os.fstat(descriptor)
+                name, remote = syscalls.file_system_of(descriptor)
+        except OSError as error:
+            return Root(identity=None, trouble=_trouble_with_root(error))
+        return Root(identity=(found.st_dev, found.st_ino), file_system=name, remote=remote)
+
+    def directory_mtime_ns(self, path: str) -> int:
+        with _told_as_trouble(), self._directory(path) as descriptor:
+            return os.fstat(descriptor).st_mtime_ns
+
+    def entries(self, path: str, batch: int = 1000) -> Iterator[Sequence[Entry]]:
+        """Names come as `os.fsdecode` gives them. The directory is open until the iteration ends."""
+        with _told_as_trouble(), self._directory(path) as descriptor, os.scandir(descriptor) as found:
+            names: list[Entry] = []
+            for entry in found:
+                names.append(Entry(entry.name, entry.is_dir(follow_symlinks=False)))
+                if len(names) >= batch:
+                    yield names
+                    names = []
+            if names:
+                yield names
+
+    def look(self, path: str) -> Sighting:
+        with _told_as_trouble(), self._parent(path) as (directory, name):
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            oddity = _oddity(found, directory)
+        return Sighting(
+            inode=found.st_ino,
+            size=found.st_size,
+            mtime_ns=found.st_mtime_ns,
+            ctime_ns=found.st_ctime_ns,
+            at=self._clock.monotonic(),
+            regular=not oddity,
+            oddity=oddity,
+        )
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[_OpenFile]:
+        with closing(_OpenFile(self._open_regular(path))) as file:
+            yield file
+
+    def _open_regular(self, path: str) -> int:
+        with _told_as_trouble(), self._parent(path) as (directory, name):
+            # Looked at first: opening a FIFO lets its writer go on, opening a device may make it do something.
+            _refuse_odd(os.stat(name, dir_fd=directory, follow_symlinks=False), directory)
+            descriptor = os.open(name, syscalls.READ_FILE, dir_fd=directory)
+            try:
+                _refuse_odd(os.fstat(descriptor), directory)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            return descriptor
+
+    @contextmanager
+    def _directory(self, path: str) -> Iterator[int]:
+        with (
+            syscalls.opened(syscalls.open_root(self._path)) as root,
+            syscalls.opened(syscalls.open_below(root, path, syscalls.READ_DIRECTORY)) as descriptor,
+        ):
+            yield descriptor
+
+    @contextmanager
+    def _parent(self, path: str) -> Iterator[tuple[int, str]]:
+        with syscalls.parent_of(self._path, path) as found:
+            yield found
+
+
+def _refuse_odd(found: os.stat_result, directory: int) -> None:
+    oddity = _oddity(found, directory)
+    if oddity:
+        raise FileTrouble(FileTroubleKind.NOT_REGULAR, f"it is {oddity}, not a regular file of this folder")
+
+
+def _trouble_with_root(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOENT:
+            return "the folder does not exist: create it, mount it, or correct `path` in the folder's rules"
+        case errno.ENOTDIR:
+            return "`path` in the folder's rules does not lead to a directory"
+        case errno.EACCES | errno.EPERM:
+            return (
+                "the service's user may not list the folder: give it the right to read and enter (r-x) every "
+                "directory, for instance by membership of the recorder's group"
+            )
+        case _:
+            return f"the folder cannot be opened: {os.strerror(error.errno or 0)}"

@@ -1,0 +1,131 @@
+"""A second record of what was sent, beside the queue: one fsynced JSON line per talk id and per folder first watched.
+
+It outlives a queue that was lost or restored from an older copy. Lines are written after the queue's commit, so a crash
+in between leaves a line lacking, never a false one; `fill` adds what is lacking at the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+
+
+@dataclass(frozen=True, slots=True)
+class TalkLine:
+    uid: str
+    talk_id: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderLine:
+    name: str
+    path: str
+    at: str
+
+
+class Journal:
+    """The file `<queue>.journal`, mode 0600. Every method raises OSError; the queue turns that into QueueTrouble."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+
+    def talk(self, uid: str, talk_id: str, at: datetime) -> None:
+        self._append([{"uid": uid, "talk_id": talk_id, "at": at.isoformat()}])
+
+    def folder(self, name: str, path: str, at: datetime) -> None:
+        self._append([{"folder": name, "path": path, "at": at.isoformat()}])
+
+    def lines(self) -> Iterator[TalkLine | FolderLine]:
+        """What the file holds; a torn last line, left by a crash, is passed over."""
+        try:
+            text = self._path.read_text(encoding="utf-8", errors="surrogateescape")
+        except FileNotFoundError:
+            return
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if not isinstance(entry, dict):
+                continue
+            if "uid" in entry:
+                yield TalkLine(str(entry["uid"]), str(entry.get("talk_id", "")), str(entry.get("at", "")))
+            elif "folder" in entry:
+                yield FolderLine(str(entry["folder"]), str(entry.get("path", "")), str(entry.get("at", "")))
+
+    def fill(self, talks: Iterable[tuple[str, str, datetime]], folders: Iterable[tuple[str, str, datetime]]) -> int:
+        """The journal holds every talk and folder handed in; returns how many lines it lacked."""
+        known_talks, known_folders = set(), set()
+        for line in self.lines():
+            if isinstance(line, TalkLine):
+                known_talks.add((line.uid, line.talk_id))
+            else:
+                known_folders.add((line.name, line.path))
+        lacking: list[Mapping[str, str]] = [
+            {"uid": uid, "talk_id": talk, "at": at.isoformat()} for uid, talk, at in talks if (uid, talk) not in known_talks
+        ]
+        lacking += [
+            {"folder": name, "path": path, "at": at.isoformat()}
+            for name, path, at in folders
+            if (name, path) not in known_folders
+        ]
+        if lacking:
+            self._append(lacking)
+        return len(lacking)
+
+    def without(self, uids: frozenset[str]) -> None:
+        """The lines of these uids are gone: a new file, fsynced, renamed over the old one."""
+        with self._lock:
+            if not self._path.exists():
+                return
+            fresh = self._path.with_name(self._path.name + ".new")
+            with self._path.open("rb") as old, open(fresh, "wb", opener=_private) as new:
+                new.writelines(line for line in old if not _names_one_of(line, uids))
+                new.flush()
+                os.fsync(new.fileno())
+            fresh.replace(self._path)
+            _sync_directory(self._path.parent)
+
+    def _append(self, entries: Iterable[Mapping[str, str]]) -> None:
+        text = "".join(json.dumps(entry) + "\n" for entry in entries)
+        with self._lock:
+            fresh = not self._path.exists()
+            with open(self._path, "ab+", opener=_private) as file:
+                # A crash may have torn the last line: begin on a line of our own.
+                if not fresh and file.seek(0, os.SEEK_END) and not _ends_in_newline(file.fileno(), file.tell()):
+                    text = "\n" + text
+                file.write(text.encode("ascii"))
+                file.flush()
+                os.fsync(file.fileno())
+            if fresh:
+                _sync_directory(self._path.parent)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _ends_in_newline(descriptor: int, size: int) -> bool:
+    return os.pread(descriptor, 1, size - 1) == b"\n"
+
+
+def _names_one_of(line: bytes, uids: frozenset[str]) -> bool:
+    try:
+        return json.loads(line).get("uid") in uids
+    except (ValueError, AttributeError):
+        return False
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,369 @@
+"""The queue: one SQLite file, the only truth about what was sent.
+
+One connection writes, guarded by a lock, in short BEGIN IMMEDIATE transactions (sqlite-utils' `atomic()` is deferred and
+fails at once with SQLITE_BUSY_SNAPSHOT when a read precedes the write). WAL with synchronous=FULL: what `apply` returned is
+on disk. Reading commands open the same file read-only beside the daemon.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from sqlite_utils import Database
+
+from speechsense_watch.core.lifecycle import AttemptBegun, AttemptEnded, Change, Event
+from speechsense_watch.core.model import HOLDS_UID, IN_FLIGHT, Job, Place, State
+from speechsense_watch.core.rules import Order
+from speechsense_watch.edge import schema
+from speechsense_watch.edge.journal import FolderLine, Journal, TalkLine
+from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
+from speechsense_watch.ports import QueueTrouble, Selection, Stale, UidTaken
+
+_BUSY_TIMEOUT_MS = 10_000
+_HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
+# Primary result codes after which the file itself must be doubted (sqlite.org/rescode.html).
+_FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """SQLite's and the journal's errors as QueueTrouble."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        raise QueueTrouble(f"The queue: {error}.", fatal=code in _FATAL) from error
+    except OSError as error:
+        raise QueueTrouble(f"The journal beside the queue: {error.strerror or error}.") from error
+
+
+class SqliteQueue:
+    """Keeps `ports.Queue`. `path` must lie on a local file system; its directory exists."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Opens, or creates and migrates. Raises QueueTrouble, schema.NewerSchema."""
+        self.path = path
+        self._lock = RLock()
+        self._known_runtime: dict[str, str] = {}
+        self._journal = Journal(path.with_name(path.name + ".journal"))
+        with translated():
+            self._db = _connect(path, read_only=read_only)
+            if read_only:
+                schema.refuse_newer(self._db)
+            else:
+                _set_up(self._db, path)
+            self._data_version = self._pragma("data_version")
+
+    def close(self) -> None:
+        with self._lock, translated():
+            self._db.conn.close()
+
+    def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
+        """For reading: every row of a SELECT."""
+        with self._lock, translated():
+            cursor = self._db.conn.execute(sql, parameters)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _jobs(self, where: str, parameters: Sequence[object] = ()) -> list[Job]:
+        return [job_of(row) for row in self.rows(f"SELECT * FROM jobs WHERE {where}", parameters)]  # noqa: S608
+
+    def _one(self, where: str, parameters: Sequence[object]) -> Job | None:
+        found = self._jobs(where + " LIMIT 1", parameters)
+        return found[0] if found else None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, translated():
+            conn = self._db.conn
+            conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield conn
+                conn.execute("COMMIT")
+            finally:
+                if conn.in_transaction:
+                    conn.execute("ROLLBACK")
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def apply(self, change: Change) -> Job:
+        with self._transaction() as conn:
+            job_id = self._write(conn, change)
+            _write_event(conn, job_id, change)
+            _write_attempt(conn, job_id, change)
+        after = change.after
+        if change.event in (Event.ACCEPTED, Event.CONFIRMED) and after.uid and after.talk_id:
+            with translated():
+                self._journal.talk(after.uid, after.talk_id, change.at)
+        stored = self.job(job_id)
+        if stored is None:
+            raise QueueTrouble(f"The queue: job {job_id} vanished right after it was written.", fatal=True)
+        return stored
+
+    def _write(self, conn: sqlite3.Connection, change: Change) -> int:
+        columns = columns_of(change.after)
+        try:
+            if change.before is None:
+                names = ", ".join(columns)
+                values = placeholders(tuple(columns))
+                return int(
+                    conn.execute(f"INSERT INTO jobs ({names}) VALUES ({values})", tuple(columns.values())).lastrowid or 0  # noqa: S608
+                )
+            before = change.before
+            assignments = ", ".join(f"{name} = ?" for name in columns)
+            done = conn.execute(
+                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ?",  # noqa: S608
+                (*columns.values(), before.id, before.state.value, before.claims),
+            )
+        except sqlite3.IntegrityError as error:
+            raise self._conflict(change, error) from error
+        if done.rowcount != 1:
+            raise Stale
+        return before.id
+
+    def _conflict(self, change: Change, error: sqlite3.IntegrityError) -> Exception:
+        if "jobs.uid" in str(error) and change.after.uid:
+            holder = self.holder_of(change.after.uid)
+            return UidTaken(holder.id) if holder else Stale()
+        if "jobs.folder, jobs.place" in str(error):
+            return Stale()
+        return error
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def job(self, job_id: int) -> Job | None:
+        return self._one("id = ?", (job_id,))
+
+    def at_place(self, place: Place) -> Job | None:
+        return self.at_places(place.folder, [place.path]).get(place.path)
+
+    def at_places(self, folder: str, paths: Sequence[str]) -> Mapping[str, Job]:
+        found: dict[str, Job] = {}
+        for start in range(0, len(paths), 500):
+            part = paths[start : start + 500]
+            # By directory as well, since the index over all rows begins with it.
+            directories = {path.rpartition("/")[0] for path in part}
+            where = f"folder = ? AND directory IN ({placeholders(tuple(directories))}) AND place IN ({placeholders(part)})"
+            order = " ORDER BY state <> 'done', id"  # the last one read wins: the open one, else the newest
+            keys = (folder, *map(path_bytes, directories), *map(path_bytes, part))
+            found |= {job.place.path: job for job in self._jobs(where + order, keys)}
+        return found
+
+    def open_in(self, folder: str, directory: str) -> Sequence[Job]:
+        where = "folder = ? AND directory = ? AND (state NOT IN ('done', 'skipped', 'lost') OR (state = 'done' AND gone_at IS NULL))"
+        return self._jobs(where, (folder, path_bytes(directory)))
+
+    def directories(self, folder: str) -> Sequence[str]:
+        sql = "SELECT DISTINCT directory FROM jobs WHERE folder = ? AND (state <> 'done' OR gone_at IS NULL)"
+        return [os.fsdecode(row["directory"]) for row in self.rows(sql, (folder,))]
+
+    def unfinished(self, folder: str, since: datetime) -> Sequence[Job]:
+        waiting = self._jobs("state IN ('waiting', 'unusable') AND folder = ?", (folder,))
+        recent = self._jobs("state = 'done' AND updated_at >= ? AND folder = ?", (to_us(since), folder))
+        return [*waiting, *recent]
+
+    def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
+        direction = "DESC" if order is Order.NEWEST else "ASC"
+        chosen, keys = _chosen(choice)
+        where = f"state = 'ready' AND next_attempt_at <= ? AND {chosen} ORDER BY recorded_at {direction} LIMIT ?"
+        return self._jobs(where, (to_us(now), *keys, limit))
+
+    def next_due(self, choice: Selection) -> datetime | None:
+        chosen, keys = _chosen(choice)
+        sql = f"SELECT min(next_attempt_at) AS at FROM jobs WHERE state IN ('ready', 'unconfirmed') AND {chosen}"  # noqa: S608
+        at = self.rows(sql, keys)[0]["at"]
+        return from_us(at) if at is not None else None
+
+    def reconnect(self, folder: str, connection_id: str) -> None:
+        with self._transaction() as conn:
+            conn.execute(
+                "UPDATE jobs SET connection_id = ? WHERE folder = ? AND connection_id <> ? AND state IN ('waiting', 'ready')",
+                (connection_id, folder, connection_id),
+            )
+
+    def uploaded_due(self, now: datetime, limit: int) -> Sequence[Job]:
+        return self._jobs("state = 'uploaded' AND next_attempt_at <= ? ORDER BY updated_at LIMIT ?", (to_us(now), limit))
+
+    def next_filing(self) -> datetime | None:
+        at = self.rows("SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'uploaded'")[0]["at"]
+        return from_us(at) if at is not None else None
+
+    def in_states(self, states: Iterable[State], limit: int = 1000) -> Sequence[Job]:
+        names = [state.value for state in states]
+        return self._jobs(f"state IN ({placeholders(names)}) ORDER BY updated_at LIMIT ?", (*names, limit))
+
+    def in_flight(self) -> Sequence[Job]:
+        return self.in_states(IN_FLIGHT, limit=1_000_000)
+
+    def holder_of(self, uid: str) -> Job | None:
+        return self._one(f"uid = ? AND state IN ({_HOLDS_UID})", (uid,))
+
+    def claims_of(self, uid: str) -> int:
+        return int(self.rows("SELECT coalesce(max(claims), 0) AS n FROM jobs WHERE uid = ?", (uid,))[0]["n"])
+
+    def released_duplicates(self) -> Sequence[Job]:
+        return self._jobs(
+            "state = 'skipped' AND reason = 'duplicate' AND duplicate_of IN"
+            f" (SELECT id FROM jobs WHERE state NOT IN ({_HOLDS_UID}, 'ready'))"
+        )
+
+    def counts(self, folder: str | None = None) -> Mapping[State, int]:
+        """How many jobs there are in each state, all eleven of them; kept by triggers, so it costs nothing."""
+        where, keys = ("WHERE folder = ?", (folder,)) if folder is not None else ("", ())
+        rows = self.rows(f"SELECT state, sum(n) AS n FROM counts {where} GROUP BY state", keys)  # noqa: S608
+        return dict.fromkeys(State, 0) | {State(row["state"]): int(row["n"]) for row in rows}
+
+    # --- what lives in the daemon --------------------------------------------------------------
+
+    def first_watched(self, name: str, path: str, now: datetime) -> datetime:
+        known = self.rows("SELECT first_watched_at AS at FROM folders WHERE name = ? AND path = ?", (name, path_bytes(path)))
+        if known:
+            return from_us(known[0]["at"])
+        at = self._first_watched_in_journal(name, path) or now
+        with self._transaction() as conn:
+            conn.execute("INSERT OR IGNORE INTO folders VALUES (?, ?, ?)", (name, path_bytes(path), to_us(at)))
+        with translated():
+            self._journal.fill((), [(name, path, at)])
+        return at
+
+    def _first_watched_in_journal(self, name: str, path: str) -> datetime | None:
+        with translated():
+            for line in self._journal.lines():
+                if isinstance(line, FolderLine) and (line.name, line.path) == (name, path):
+                    return datetime.fromisoformat(line.at).astimezone(UTC)
+        return None
+
+    def set_runtime(self, key: str, value: object) -> None:
+        text = json.dumps(value, sort_keys=True)
+        if self._known_runtime.get(key) == text:
+            return
+        with self._transaction() as conn:
+            conn.execute("INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, text))
+        self._known_runtime[key] = text
+
+    def runtime(self) -> Mapping[str, object]:
+        return {row["key"]: json.loads(row["value"]) for row in self.rows("SELECT key, value FROM runtime")}
+
+    def changed_elsewhere(self) -> bool:
+        with self._lock, translated():
+            version = self._pragma("data_version")
+            changed, self._data_version = version != self._data_version, version
+            return changed
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.conn.execute(f"PRAGMA {name}").fetchone()[0])
+
+    # --- history -----------------------------------------------------------------------------
+
+    def fill_journal(self) -> int:
+        """The journal holds every talk id and folder the queue does; returns how many lines it lacked."""
+        talks = (
+            (row["uid"], row["talk_id"], from_us(row["updated_at"]))
+            for row in self.rows("SELECT uid, talk_id, updated_at FROM jobs WHERE talk_id IS NOT NULL ORDER BY id")
+        )
+        folders = (
+            (row["name"], row["path"].decode(errors="surrogateescape"), from_us(row["at"]))
+            for row in self.rows("SELECT name, path, first_watched_at AS at FROM folders")
+        )
+        with translated():
+            return self._journal.fill(talks, folders)
+
+    def journal_only(self) -> int:
+        """How many talk ids the journal knows and the queue does not: the sign of a lost or restored queue."""
+        with translated():
+            uids = {line.uid for line in self._journal.lines() if isinstance(line, TalkLine)}
+        known = {row["uid"] for row in self.rows("SELECT uid FROM jobs WHERE talk_id IS NOT NULL")} if uids else set()
+        return len(uids - known)
+
+    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
+        """Finished rows last changed before `before` keep only what tells that they were sent; rows whose files were gone
+        before `forget_before` go wholly, journal line first, where their folder is among `folders` (whose roots are there).
+        Returns how many rows were touched.
+        """
+        with self._transaction() as conn:
+            old = f"state IN ('done', 'skipped') AND updated_at < {to_us(before)}"
+            ids = f"SELECT id FROM jobs WHERE {old}"  # noqa: S608
+            conn.execute(f"DELETE FROM events WHERE job_id IN ({ids})")  # noqa: S608
+            conn.execute(f"DELETE FROM attempts WHERE job_id IN ({ids})")  # noqa: S608
+            touched = conn.execute(f"UPDATE jobs SET fields = NULL WHERE {old} AND fields IS NOT NULL").rowcount  # noqa: S608
+        names = tuple(folders)
+        forgotten = self.rows(
+            f"SELECT id, uid FROM jobs WHERE state = 'done' AND gone_at < ? AND folder IN ({placeholders(names)}) LIMIT 1000",  # noqa: S608
+            (to_us(forget_before), *names),
+        )
+        if forgotten:
+            with translated():
+                self._journal.without(frozenset(row["uid"] for row in forgotten))
+            with self._transaction() as conn:
+                conn.executemany("DELETE FROM jobs WHERE id = ?", [(row["id"],) for row in forgotten])
+        return touched + len(forgotten)
+
+
+def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
+    """The choice as a condition and its parameters; folders and pausing connections are few, jobs in work too."""
+    parts = (tuple(choice.folders), tuple(choice.without_jobs), tuple(choice.without_connections))
+    folders, jobs, connections = map(placeholders, parts)
+    return f"folder IN ({folders}) AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
+
+
+def _connect(path: Path, *, read_only: bool) -> Database:
+    mode = "ro" if read_only else "rwc"
+    uri = path.absolute().as_uri() + f"?mode={mode}"
+    # Several threads share the connection under our own lock; isolation_level=None leaves BEGIN to us.
+    conn = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    conn.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    conn.execute("PRAGMA foreign_keys = ON")
+    # No plugins: nothing that happens to be installed may run on our connection.
+    return Database(conn, execute_plugins=False)
+
+
+def _set_up(db: Database, path: Path) -> None:
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)  # it holds names and numbers of callers
+    schema.refuse_newer(db)
+    db.conn.execute("PRAGMA journal_mode = WAL")
+    db.conn.execute("PRAGMA synchronous = FULL")
+    db.conn.execute("PRAGMA journal_size_limit = 67108864")
+    schema.migrate(db, path)
+
+
+def _write_event(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
+    before = change.before.state.value if change.before else None
+    detail = change.detail.encode("utf-8", "backslashreplace").decode()
+    conn.execute(
+        "INSERT INTO events (job_id, at, event, from_state, to_state, detail) VALUES (?, ?, ?, ?, ?, ?)",
+        (job_id, to_us(change.at), change.event.value, before, change.after.state.value, detail),
+    )
+
+
+def _write_attempt(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
+    match change.attempt:
+        case AttemptBegun(n=n, request_id=request_id, started_at=at):
+            conn.execute(
+                "INSERT INTO attempts (job_id, n, request_id, started_at) VALUES (?, ?, ?, ?)", (job_id, n, request_id, to_us(at))
+            )
+        case AttemptEnded() as end:
+            conn.execute(
+                "UPDATE attempts SET ended_at = ?, code = ?, message = ?, verdict = ?, server_request_id = ?, bytes_sent = ?"
+                " WHERE job_id = ? AND n = ?",
+                (
+                    to_us(end.ended_at),
+                    end.code,
+                    end.message,
+                    end.verdict,
+                    end.server_request_id,
+                    end.bytes_sent,
+                    job_id,
+                    end.n,
+                ),
+            )
+        case None:
+            pass

@@ -1,0 +1,170 @@
+"""The queue's tables: what the code forbids, the schema refuses.
+
+Paths are BLOBs, since a file name is bytes and need not be UTF-8. Times are integers, microseconds since 1970 in UTC.
+Migrations are sqlite-utils' own: each in one transaction with its record. They are append-only: a landed one never changes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from speechsense_watch.core.model import HOLDS_UID, State
+
+migrations = Migrations("speechsense-watch")
+
+
+def _quoted(states: frozenset[State] | type[State]) -> str:
+    return ", ".join(f"'{state}'" for state in sorted(states))
+
+
+# Written out at the time of the migration: a later state needs a migration of its own.
+_TABLES = f"""
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  state TEXT NOT NULL CHECK (state IN ({_quoted(State)})),
+  folder TEXT NOT NULL,
+  directory BLOB NOT NULL,
+  place BLOB NOT NULL,
+  audio_path BLOB,
+  metadata_path BLOB,
+  connection_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  recorded_at INTEGER NOT NULL,
+  audio_inode INTEGER, audio_size INTEGER, audio_mtime_ns INTEGER, audio_sha256 TEXT,
+  metadata_inode INTEGER, metadata_size INTEGER, metadata_mtime_ns INTEGER, metadata_sha256 TEXT,
+  channels INTEGER, sample_rate_hz INTEGER, data_offset INTEGER, data_bytes INTEGER, duration_s REAL,
+  fields TEXT,
+  uid TEXT CHECK (uid IS NULL OR length(uid) = 64),
+  talk_id TEXT CHECK (talk_id <> ''),
+  attempts INTEGER NOT NULL CHECK (attempts >= 0),
+  claims INTEGER NOT NULL CHECK (claims >= 0),
+  failing_s REAL NOT NULL CHECK (failing_s >= 0),
+  next_attempt_at INTEGER,
+  reason TEXT,
+  message TEXT NOT NULL,
+  duplicate_of INTEGER REFERENCES jobs(id) ON DELETE SET NULL,
+  possible_duplicate INTEGER NOT NULL CHECK (possible_duplicate IN (0, 1)),
+  changed_after_upload INTEGER NOT NULL CHECK (changed_after_upload IN (0, 1)),
+  owner TEXT,
+  filed_to BLOB,
+  metadata_filed_to BLOB,
+  gone_at INTEGER,
+  forced INTEGER NOT NULL CHECK (forced IN (0, 1)),
+  CHECK (audio_path IS NOT NULL OR metadata_path IS NOT NULL),
+  CHECK (place = coalesce(audio_path, metadata_path)),
+  CHECK (state NOT IN ('uploaded', 'done') OR talk_id IS NOT NULL),
+  CHECK (state IN ('uploaded', 'done') OR talk_id IS NULL),
+  CHECK (state NOT IN ('uploading', 'committing', 'unconfirmed', 'uploaded', 'done')
+         OR (uid IS NOT NULL AND claims > 0)),
+  CHECK (state <> 'waiting' OR (uid IS NULL AND reason IS NOT NULL)),
+  CHECK (state <> 'ready' OR (audio_inode IS NOT NULL AND metadata_inode IS NOT NULL AND duration_s IS NOT NULL
+                              AND next_attempt_at IS NOT NULL)),
+  CHECK (state NOT IN ('refused', 'unusable', 'skipped', 'lost', 'unconfirmed') OR reason IS NOT NULL),
+  CHECK (changed_after_upload = 0 OR state = 'done'),
+  CHECK (owner IS NULL OR state IN ('committing', 'unconfirmed'))
+) STRICT;
+CREATE UNIQUE INDEX one_open_job_a_place ON jobs (folder, place) WHERE state <> 'done';
+CREATE UNIQUE INDEX one_job_a_uid ON jobs (uid) WHERE state IN ({_quoted(HOLDS_UID)});
+CREATE INDEX by_uid ON jobs (uid) WHERE uid IS NOT NULL;
+CREATE INDEX by_place ON jobs (folder, directory, place);
+CREATE INDEX due ON jobs (recorded_at) WHERE state = 'ready';
+CREATE INDEX unfinished ON jobs (state, updated_at) WHERE state <> 'done';
+CREATE INDEX by_talk ON jobs (talk_id) WHERE talk_id IS NOT NULL;
+CREATE INDEX changed ON jobs (id) WHERE changed_after_upload = 1;
+CREATE INDEX by_duplicate ON jobs (duplicate_of) WHERE duplicate_of IS NOT NULL;
+CREATE INDEX by_age ON jobs (updated_at) WHERE state = 'done';
+
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY,
+  job_id INTEGER NOT NULL REFERENCES jobs(id) ON DELETE CASCADE,
+  at INTEGER NOT NULL,
+  event TEXT NOT NULL,
+  from_state TEXT,
+  to_state TEXT NOT NULL,
+  detail TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_of_job ON events (job_id);
+CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
+BEGIN SELECT raise(ABORT, 'events are append-only'); END;
+
+CREATE TABLE attempts (
+  job_id INTEGER NOT NULL REFERENCES jobs(id) ON DELETE CASCADE,
+  n INTEGER NOT NULL,
+  request_id TEXT NOT NULL,
+  started_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  code TEXT, message TEXT, verdict TEXT, server_request_id TEXT, bytes_sent INTEGER,
+  PRIMARY KEY (job_id, n)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runtime (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE folders (name TEXT NOT NULL, path BLOB NOT NULL, first_watched_at INTEGER NOT NULL,
+                      PRIMARY KEY (name, path)) STRICT;
+
+CREATE TABLE counts (folder TEXT NOT NULL, state TEXT NOT NULL, n INTEGER NOT NULL CHECK (n >= 0),
+                     PRIMARY KEY (folder, state)) STRICT, WITHOUT ROWID;
+CREATE TRIGGER count_insert AFTER INSERT ON jobs BEGIN
+  INSERT INTO counts VALUES (new.folder, new.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER count_update AFTER UPDATE OF state, folder ON jobs
+WHEN old.state <> new.state OR old.folder <> new.folder BEGIN
+  UPDATE counts SET n = n - 1 WHERE folder = old.folder AND state = old.state;
+  INSERT INTO counts VALUES (new.folder, new.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER count_delete AFTER DELETE ON jobs BEGIN
+  UPDATE counts SET n = n - 1 WHERE folder = old.folder AND state = old.state;
+END;
+"""
+
+
+@migrations()
+def m001_first_tables(db: Database) -> None:
+    # executescript() would commit the migration's transaction, so the statements go one by one.
+    for statement in _statements(_TABLES):
+        db.conn.execute(statement)
+
+
+def _statements(script: str) -> list[str]:
+    found, pending = [], ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            found.append(pending.strip())
+            pending = ""
+    return found
+
+
+class NewerSchema(Exception):  # noqa: N818
+    """The file was written by a newer version of the program; it was not touched."""
+
+
+def refuse_newer(db: Database) -> None:
+    """Raises NewerSchema when the file holds a migration that this program does not know."""
+    known = {migration.name for migration in migrations.pending(Database(memory=True))}
+    unknown = sorted({migration.name for migration in migrations.applied(db)} - known)
+    if unknown:
+        raise NewerSchema(
+            f"The queue was written by a newer speechsense-watch (it holds {', '.join(unknown)}). "
+            "Install that version again; the queue was not touched."
+        )
+
+
+def migrate(db: Database, path: Path) -> Path | None:
+    """All migrations applied. Where the file held tables before, a copy of it is kept beside it; its path is returned."""
+    refuse_newer(db)
+    pending = migrations.pending(db)
+    if not pending:
+        return None
+    copy = None
+    if migrations.applied(db):
+        copy = path.with_name(f"{path.name}.before-{pending[0].name}")
+        copy.unlink(missing_ok=True)
+        db.conn.execute("VACUUM INTO ?", [str(copy)])
+        copy.chmod(0o600)
+    migrations.apply(db)
+    return copy

@@ -1,0 +1,360 @@
+"""SpeechSense over gRPC: the only module of the daemon that knows grpc and the stubs.
+
+gRPC's own retries are off: with them one lost answer was seen to make three talks. Every attempt is ours.
+The wire contract is proto/yandex/cloud/speechsense/v1/talk_service.proto.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import TypeAlias
+
+import grpc
+
+from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
+from speechsense_watch.edge.reach import explain
+from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Halted, Talk
+from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
+
+STALL_AFTER_S = 120.0
+REPLY_WITHIN_S = 600.0
+
+_OPTIONS = (
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config_disable_resolution", 1),
+    ("grpc.initial_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 20_000),
+    # A server allows a ping every 5 minutes by default and answers more with GOAWAY (grpc keepalive guide).
+    ("grpc.keepalive_time_ms", 300_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+)
+
+# grpc logs a traceback whenever a request iterator raises. Ours raises on purpose: it is how a call is ended without the
+# service taking what it has for the whole.
+logging.getLogger("grpc._channel").setLevel(logging.CRITICAL)
+
+
+# The stubs know the type of the result, the class at run time does not.
+_Future: TypeAlias = "grpc.Future[talk_service_pb2.UploadTalkResponse]"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    address: str
+    plaintext: bool = False
+    ca_file: str = ""
+
+
+def system_ca() -> bytes | None:
+    """The machine's own CA certificates, so that what the administrator trusts is trusted; None leaves grpc its bundle."""
+    found = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
+    try:
+        return Path(found).read_bytes()
+    except OSError:
+        return None
+
+
+def open_channel(endpoint: Endpoint) -> grpc.Channel:
+    """Raises OSError when the CA file cannot be read."""
+    if endpoint.plaintext:
+        return grpc.insecure_channel(endpoint.address, options=_OPTIONS)
+    roots = Path(endpoint.ca_file).read_bytes() if endpoint.ca_file else system_ca()
+    return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(root_certificates=roots), options=_OPTIONS)
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One call under way, shared by the worker that waits for it and grpc's thread that pulls from it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    future: _Future | None = None
+    committed: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
+    halt: Halt | None = None
+    halt_message: str = ""
+    bytes_sent: int = 0
+    # Since when grpc has not taken what we offered, or the service has not answered; None while we are at work.
+    waiting_since: float | None = None
+
+    def stop(self, halt: Halt, message: str = "") -> None:
+        self.halt = self.halt or halt
+        self.halt_message = self.halt_message or message
+        if self.future is not None:
+            self.future.cancel()
+
+    def stalled(self, now: float, stall_after_s: float, reply_within_s: float) -> bool:
+        limit = reply_within_s if self.committed else stall_after_s
+        since = self.waiting_since
+        return since is not None and now - since > limit
+
+
+class GrpcService:
+    """Keeps `ports.Service`: one channel, kept open."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        on_ready: Callable[[], None],
+        stall_after_s: float = STALL_AFTER_S,
+        reply_within_s: float = REPLY_WITHIN_S,
+    ) -> None:
+        """Raises OSError when the CA file cannot be read."""
+        self._endpoint = endpoint
+        self._credentials = credentials
+        self._on_ready = on_ready
+        self._stall_after_s = stall_after_s
+        self._reply_within_s = reply_within_s
+        self._channel = open_channel(endpoint)
+        self._stub = talk_service_pb2_grpc.TalkServiceStub(self._channel)
+        self._lock = threading.Lock()
+        self._calls: set[_Call] = set()
+        self._stopping = False
+        self._retired = False
+        self._listening = False
+        self._trouble = ""
+        self._explaining = False
+
+    def close(self) -> None:
+        self._stop_listening()
+        self._channel.close()
+
+    def retire(self) -> None:
+        """Another service takes over; this one closes when its last call has ended."""
+        with self._lock:
+            self._retired = True
+            idle = not self._calls
+        if idle:
+            self.close()
+
+    # --- the channel -------------------------------------------------------------------------
+
+    def channel(self) -> Channel:
+        try:
+            self._credentials.headers()
+        except CredentialError as error:
+            return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
+        state = _connectivity(self._channel)
+        if state is grpc.ChannelConnectivity.READY:
+            self._stop_listening()
+            self._trouble = ""
+            return Channel(ChannelState.READY)
+        self._listen()
+        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE or self._trouble:
+            self._explain()
+            message = self._trouble or f"{self._endpoint.address} cannot be reached."
+            return Channel(ChannelState.FAILED, PauseReason.UNREACHABLE, message)
+        return Channel(ChannelState.CONNECTING)
+
+    def _heard(self, state: grpc.ChannelConnectivity) -> None:
+        if state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE):
+            self._on_ready()
+
+    def _listen(self) -> None:
+        # Only while there is no connection: a subscription costs a thread that wakes five times a second.
+        if not self._listening:
+            self._listening = True
+            self._channel.subscribe(self._heard, try_to_connect=True)
+
+    def _stop_listening(self) -> None:
+        if self._listening:
+            self._listening = False
+            self._channel.unsubscribe(self._heard)
+
+    def _explain(self) -> None:
+        with self._lock:
+            if self._explaining:
+                return
+            self._explaining = True
+        threading.Thread(target=self._find_out, name="explain", daemon=True).start()
+
+    def _find_out(self) -> None:
+        try:
+            self._trouble = explain(self._endpoint.address, plaintext=self._endpoint.plaintext, ca_file=self._endpoint.ca_file)
+        finally:
+            self._explaining = False
+
+    # --- calls -------------------------------------------------------------------------------
+
+    def send_whole(self, talk: Talk, audio: bytes) -> Outcome:
+        request = talk_service_pb2.UploadTalkRequest(
+            metadata=_metadata(talk),
+            audio=audio_pb2.AudioRequest(audio_metadata=_WAV, audio_data=audio_pb2.AudioChunk(data=audio)),
+        )
+        call = _Call(committed=True, bytes_sent=len(audio), waiting_since=monotonic())
+        return self._run(call, talk, lambda metadata: self._stub.Upload.future(request, metadata=metadata))
+
+    def send_stream(self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
+        call = _Call()
+        requests = self._requests(call, talk, pieces, at_commit, hold_s)
+        return self._run(call, talk, lambda metadata: self._stub.UploadAsStream.future(requests, metadata=metadata))
+
+    def _requests(
+        self, call: _Call, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float
+    ) -> Iterator[talk_service_pb2.StreamTalkRequest]:
+        """Runs on grpc's thread. It must raise, never end, when the recording is not sent whole: a stream that ends
+        looks complete to the service.
+        """
+        try:
+            yield from _offered(call, talk_service_pb2.StreamTalkRequest(metadata=_metadata(talk)))
+            yield from _offered(call, _audio(audio_pb2.AudioStreamingRequest(audio_metadata=_WAV)))
+            held = b""
+            for piece in pieces:
+                if held:
+                    yield from _offered(call, _chunk(held))
+                    call.bytes_sent += len(held)
+                held = piece
+            if call.ended.wait(hold_s):
+                raise Halted(Halt.STALLED, "The call ended before the recording was sent whole.")
+            self._reach_commit(call, at_commit)
+            yield _chunk(held)
+            call.bytes_sent += len(held)
+        except Halted as halted:
+            call.stop(halted.halt, halted.message)
+            raise
+
+    def _reach_commit(self, call: _Call, at_commit: Callable[[], None]) -> None:
+        with call.lock:
+            if call.halt is not None or call.ended.is_set():
+                raise Halted(call.halt or Halt.STALLED)
+            at_commit()
+            call.committed = True
+            call.waiting_since = monotonic()
+
+    def _run(self, call: _Call, talk: Talk, start: Callable[[tuple[tuple[str, str], ...]], _Future]) -> Outcome:
+        try:
+            metadata = (
+                *self._credentials.headers(),
+                ("x-client-request-id", talk.request_id),
+                # Documented as without effect for the AI services: sent in case that changes, relied on by nothing.
+                ("idempotency-key", talk.uid[:32]),
+            )
+        except CredentialError as error:
+            return Outcome(code=Code.UNAUTHENTICATED, message=str(error))
+        with self._lock:
+            if self._stopping and not call.committed:
+                return Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN)
+            self._calls.add(call)
+        try:
+            future = start(metadata)
+            call.future = future
+            future.add_done_callback(lambda _: call.ended.set())
+            if call.halt is not None:
+                future.cancel()  # stopped between registration and start
+            while not call.ended.wait(1.0):
+                if call.stalled(monotonic(), self._stall_after_s, self._reply_within_s):
+                    call.stop(Halt.STALLED)
+            return self._outcome(call, future)
+        finally:
+            with self._lock:
+                self._calls.discard(call)
+                last = self._retired and not self._calls
+            if last:
+                self.close()
+
+    def _outcome(self, call: _Call, future: _Future) -> Outcome:
+        talk_id, code = "", Code.OK
+        try:
+            talk_id = str(future.result().talk_id)
+        except grpc.RpcError as error:
+            code = _code(error)
+        except grpc.FutureCancelledError:
+            code = Code.CANCELLED
+        if code is Code.UNAUTHENTICATED:
+            self._credentials.refused()
+        details = "" if code is Code.OK else (call.halt_message or _details(future))
+        trailing = _trailing(future)
+        return Outcome(
+            code=code,
+            message=details,
+            # What ended it first counts: a refusal that came before we stopped is a refusal.
+            halt=call.halt if code in (Code.CANCELLED, Code.UNKNOWN) else None,
+            talk_id=talk_id,
+            committed=call.committed,
+            bytes_sent=call.bytes_sent,
+            server_request_id=trailing.get("x-request-id") or trailing.get("x-server-trace-id") or "",
+            retry_after_s=_pushback_s(trailing),
+        )
+
+    def stop_uncommitted(self) -> None:
+        with self._lock:
+            self._stopping = True
+            calls = list(self._calls)
+        for call in calls:
+            with call.lock:
+                if not call.committed:
+                    call.stop(Halt.SHUTDOWN)
+
+    def stop_all(self) -> None:
+        self.stop_uncommitted()
+        with self._lock:
+            calls = list(self._calls)
+        for call in calls:
+            call.stop(Halt.SHUTDOWN)
+
+
+_WAV = audio_pb2.AudioMetadata(
+    container_audio=audio_pb2.ContainerAudio(container_audio_type=audio_pb2.ContainerAudio.CONTAINER_AUDIO_TYPE_WAV)
+)
+
+
+def _metadata(talk: Talk) -> talk_service_pb2.TalkMetadata:
+    return talk_service_pb2.TalkMetadata(connection_id=talk.connection_id, fields=talk.fields)
+
+
+def _audio(request: audio_pb2.AudioStreamingRequest) -> talk_service_pb2.StreamTalkRequest:
+    return talk_service_pb2.StreamTalkRequest(audio=request)
+
+
+def _chunk(data: bytes) -> talk_service_pb2.StreamTalkRequest:
+    return _audio(audio_pb2.AudioStreamingRequest(chunk=audio_pb2.AudioChunk(data=data)))
+
+
+def _offered(call: _Call, request: talk_service_pb2.StreamTalkRequest) -> Iterator[talk_service_pb2.StreamTalkRequest]:
+    call.waiting_since = monotonic()
+    yield request
+    call.waiting_since = None
+    if call.halt is not None:
+        raise Halted(call.halt, call.halt_message)
+
+
+def _connectivity(channel: grpc.Channel) -> grpc.ChannelConnectivity:
+    """The state at this moment; asks for a connection when there is none.
+
+    The public `subscribe` tells a state up to 0.2 s late and costs a thread; a claim must not be made on old news. grpc.aio
+    has `get_state` for this, the synchronous API keeps it private (grpc/src/python/grpcio/grpc/_channel.py).
+    """
+    inner = channel._channel  # type: ignore[attr-defined]  # noqa: SLF001
+    number = inner.check_connectivity_state(True)
+    return next(state for state in grpc.ChannelConnectivity if state.value[0] == number)
+
+
+def _code(error: grpc.RpcError) -> Code:
+    # What the library raises is a Call as well; its type stubs do not say so.
+    code = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
+    return Code(code.name)
+
+
+def _details(future: _Future) -> str:
+    details = future.details() if isinstance(future, grpc.Call) else ""
+    return (details or "").strip()
+
+
+def _trailing(future: _Future) -> dict[str, str]:
+    if not isinstance(future, grpc.Call):
+        return {}
+    pairs = [*(future.initial_metadata() or ()), *(future.trailing_metadata() or ())]
+    return {key: value for key, value in pairs if isinstance(value, str)}
+
+
+def _pushback_s(trailing: dict[str, str]) -> float | None:
+    """GRFC A6: `grpc-retry-pushback-ms`, a number of milliseconds."""
+    value = trailing.get("grpc-retry-pushback-ms", "")
+    return int(value) / 1000 if value.isdigit() else None

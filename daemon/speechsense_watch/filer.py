@@ -1,0 +1,124 @@
+"""The filer: what is to be done with the files of an uploaded recording, once its talk id is on disk.
+
+By default nothing: they stay where they are. Whatever it does, it does only to the very files that were uploaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+
+from speechsense_watch.core import lifecycle
+from speechsense_watch.core.archive import choose_target
+from speechsense_watch.core.model import Half, Job, Problem
+from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.rules import AfterUpload, Folder
+from speechsense_watch.log import Event, Log
+from speechsense_watch.ports import Clock, Filed, FilesChanged, Filing, FilingResult, FilingTrouble, Queue, Stale
+
+AGAIN_AFTER = timedelta(minutes=1)
+LONGEST_REST_S = 60.0
+HOUSEKEEPING_S = 3600.0
+BATCH = 200
+# A row whose file was gone for this long is forgotten wholly.
+FORGET_AFTER = timedelta(days=3 * 365)
+
+_Do = Callable[[str, str, Half], FilingResult]
+
+
+class Filer:
+    """One per process; runs on its loop's thread."""
+
+    def __init__(self, queue: Queue, filing: Filing, clock: Clock, log: Log) -> None:
+        self._queue = queue
+        self._filing = filing
+        self._clock = clock
+        self._log = log
+        self._folders: Mapping[str, Folder] = {}
+        self._history = timedelta(days=90)
+        self._next_housekeeping_at = 0.0
+        self.stopping = False
+        # Folders whose roots are there: only their forgotten rows may go.
+        self.present: Iterable[str] = ()
+
+    def configure(self, folders: Mapping[str, Folder], history_s: float) -> None:
+        self._folders, self._history = folders, timedelta(seconds=history_s)
+
+    def step(self) -> float:
+        """Every uploaded recording that is due is filed, or has a reason and a time to try again."""
+        if self.stopping:
+            return LONGEST_REST_S
+        now = self._clock.now()
+        jobs = self._queue.uploaded_due(now, BATCH)
+        for job in jobs:
+            try:
+                self._file(job)
+            except Stale:
+                continue  # a command was first
+        self._keep_house()
+        if len(jobs) == BATCH:
+            return 0.0
+        due = self._queue.next_filing()
+        return min(LONGEST_REST_S, max(0.2, (due - now) / timedelta(seconds=1))) if due else LONGEST_REST_S
+
+    def _file(self, job: Job) -> None:
+        now = self._clock.now()
+        folder = self._folders.get(job.place.folder)
+        action = folder.after_upload if folder else AfterUpload.KEEP
+        if folder is None or action is AfterUpload.KEEP or job.audio is None or job.metadata is None:
+            self._queue.apply(lifecycle.filed(job, now))
+            return
+        result = self._archive(job, folder) if action is AfterUpload.ARCHIVE else self._delete(job, folder)
+        self._settle(job, result, now)
+
+    def _settle(self, job: Job, result: FilingResult, now: datetime) -> None:
+        # The plan of an archive may have been written since `job` was read.
+        job = self._queue.job(job.id) or job
+        match result:
+            case Filed():
+                self._queue.apply(lifecycle.filed(job, now))
+                self._log.info(Event.FILED, job=job.id, folder=job.place.folder)
+            case FilesChanged(message):
+                note = Problem(Reason.FILES_CHANGED, f"The files were left alone: {message}.")
+                self._queue.apply(lifecycle.filed(job, now, note=note))
+            case FilingTrouble(message):
+                self._queue.apply(lifecycle.filing_failed(job, f"Filing: {message}.", now, now + AGAIN_AFTER))
+                if job.reason is not Reason.FILING_FAILED:
+                    self._log.warning(Event.FILING_FAILED, job=job.id, folder=job.place.folder, message=message)
+
+    def _archive(self, job: Job, folder: Folder) -> FilingResult:
+        if job.filed_to is None or job.metadata_filed_to is None:
+            targets = choose_target(folder.archive_to, job.audio_path or "", job.metadata_path or "", self._filing.taken)
+            job = self._queue.apply(lifecycle.filing(job, *targets, self._clock.now()))
+        moves = ((job.audio_path, job.filed_to, job.audio), (job.metadata_path, job.metadata_filed_to, job.metadata))
+        return self._each(
+            lambda path, target, half: self._filing.archive(folder.path, path, target, half.stamp),
+            [(path, target, half) for path, target, half in moves if path and target and half],
+        )
+
+    def _delete(self, job: Job, folder: Folder) -> FilingResult:
+        halves = ((job.audio_path, job.audio), (job.metadata_path, job.metadata))
+        return self._each(
+            lambda path, _, half: self._filing.delete(folder.path, path, half.stamp),
+            [(path, "", half) for path, half in halves if path and half],
+        )
+
+    @staticmethod
+    def _each(do: _Do, files: Iterable[tuple[str, str, Half]]) -> FilingResult:
+        """The audio first; what stops it stops the metadata too."""
+        for path, target, half in files:
+            result = do(path, target, half)
+            if not isinstance(result, Filed):
+                return result
+        return Filed()
+
+    def _keep_house(self) -> None:
+        """Once an hour: finished rows lose what is past `history`."""
+        if self._clock.monotonic() < self._next_housekeeping_at:
+            return
+        self._next_housekeeping_at = self._clock.monotonic() + HOUSEKEEPING_S
+        now = self._clock.now()
+        trimmed = self._queue.trim(now - self._history, now - FORGET_AFTER, self.present)
+        if trimmed:
+            self._log.info(Event.HISTORY_TRIMMED, rows=trimmed)
+

@@ -1,0 +1,182 @@
+"""The log: one line per event, from a closed list of events, in UTC.
+
+Values are made safe on the way out: control characters (a file's name may hold any) are escaped, so that nobody can
+forge a line, and what looks like a key or token is hidden.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TextIO
+
+import structlog
+
+from speechsense_watch.config import LogFormat, LogLevel
+
+
+class Event(StrEnum):
+    """Everything that the daemon ever logs; the sentence to an event stands in its values."""
+
+    DAEMON_STARTED = "daemon_started"
+    DAEMON_STOPPING = "daemon_stopping"
+    DAEMON_STOPPED = "daemon_stopped"
+    CONFIG_RELOADED = "config_reloaded"
+    CONFIG_REJECTED = "config_rejected"
+    CONFIG_WARNING = "config_warning"
+    FOLDER_WATCHING = "folder_watching"
+    FOLDER_DOWN = "folder_down"
+    FOLDER_BACK = "folder_back"
+    SCAN_FINISHED = "scan_finished"
+    RECORDING_READY = "recording_ready"
+    RECORDING_UNUSABLE = "recording_unusable"
+    RECORDING_WAITING = "recording_waiting"
+    RECORDING_SKIPPED = "recording_skipped"
+    RECORDING_LOST = "recording_lost"
+    ATTEMPT_FINISHED = "attempt_finished"
+    ATTEMPT_STALE = "attempt_stale"
+    CHANGED_AFTER_UPLOAD = "changed_after_upload"
+    SERVICE_PAUSED = "service_paused"
+    SERVICE_RESUMED = "service_resumed"
+    FILED = "filed"
+    FILING_FAILED = "filing_failed"
+    LOOP_FAILED = "loop_failed"
+    LOOP_STALLED = "loop_stalled"
+    HISTORY_TRIMMED = "history_trimmed"
+    JOURNAL_FILLED = "journal_filled"
+    AUTH_REFRESHED = "auth_refreshed"
+
+
+class Log:
+    """Writes events. `bind` gives a log whose lines all carry the values bound."""
+
+    def __init__(self, bound: Mapping[str, object] | None = None) -> None:
+        self._bound = dict(bound or {})
+
+    def bind(self, **values: object) -> Log:
+        return Log(self._bound | values)
+
+    def debug(self, event: Event, **values: object) -> None:
+        self._write("debug", event, values)
+
+    def info(self, event: Event, **values: object) -> None:
+        self._write("info", event, values)
+
+    def warning(self, event: Event, **values: object) -> None:
+        self._write("warning", event, values)
+
+    def error(self, event: Event, **values: object) -> None:
+        self._write("error", event, values)
+
+    def exception(self, event: Event, **values: object) -> None:
+        """An error line with the exception that is being handled and its whole traceback."""
+        self._write("error", event, values | {"exception": sys.exception()})
+
+    def _write(self, level: str, event: Event, values: dict[str, object]) -> None:
+        # Asked for anew on each line, so that a log made before `configure` obeys it too.
+        getattr(structlog.get_logger(), level)(event.value, **(self._bound | values))
+
+
+def logger() -> Log:
+    return Log()
+
+
+def configure(format: LogFormat, level: LogLevel, stream: TextIO, isatty: bool) -> None:  # noqa: A002, FBT001
+    """From here on all logs write to `stream`, from `level` up; `auto` means for people on a terminal, else JSON.
+
+    May be called again at any time, as a reload does.
+    """
+    for_people = format is LogFormat.CONSOLE or (format is LogFormat.AUTO and isatty)
+    unicode_stream = (stream.encoding or "").lower().replace("-", "") == "utf8"
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            _Cleaner(ascii_only=not unicode_stream, unfold_tracebacks=for_people),
+            _in_order,
+            _console_renderer(colors=isatty)
+            if for_people
+            else structlog.processors.JSONRenderer(ensure_ascii=not unicode_stream),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        context_class=dict,
+        # It flushes line by line, under a lock per stream.
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _console_renderer(*, colors: bool) -> structlog.dev.ConsoleRenderer:
+    """Tracebacks follow their line, indented, so that nothing in them can pass for a line of the log."""
+    return structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="at", sort_keys=False, pad_event_to=22)
+
+
+_FIRST = ("at", "level", "event")
+
+
+def _in_order(_logger: Any, _method: str, values: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """When, how bad and what come first, the rest as the caller gave it."""
+    return {key: values[key] for key in _FIRST if key in values} | {k: v for k, v in values.items() if k not in _FIRST}
+
+
+# --- what may not go out as it is ------------------------------------------------------------
+
+_HIDDEN = "[hidden]"
+_SECRET_KEY = re.compile(r"(?:^|_)(?:authorization|api_?key|token|secret|password|private_key)$")
+_SECRET_TEXT = re.compile(r"\b(Api-Key|Bearer)\s+[^\s'\",;)\]}]+", re.IGNORECASE)
+
+
+class _Cleaner:
+    """Turns every value into one that can be written: plain, printable, without secrets."""
+
+    def __init__(self, *, ascii_only: bool, unfold_tracebacks: bool) -> None:
+        self._ascii_only = ascii_only
+        self._unfold_tracebacks = unfold_tracebacks
+
+    def __call__(self, _logger: Any, _method: str, values: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return self._mapping(values)
+
+    def _mapping(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        return {self._text(str(key)): _HIDDEN if _is_secret(str(key)) else self._value(value) for key, value in values.items()}
+
+    def _value(self, value: object) -> object:  # noqa: PLR0911 - one return a kind of value
+        match value:
+            case None | bool() | int() | float():
+                return value
+            case datetime():
+                return value.astimezone(UTC).isoformat()
+            case Mapping():
+                return self._mapping(value)
+            case list() | tuple() | set() | frozenset():
+                return [self._value(item) for item in value]
+            case BaseException():
+                lines = "".join(traceback.format_exception(value)).rstrip().split("\n")
+                if self._unfold_tracebacks:
+                    return "\n".join("    " + self._text(line) for line in lines)
+                return self._text("\n".join(lines))
+            case bytes():
+                return self._text(value.decode(errors="surrogateescape"))
+            case _:
+                return self._text(str(value))
+
+    def _text(self, text: str) -> str:
+        hidden = _SECRET_TEXT.sub(rf"\1 {_HIDDEN}", text)
+        if hidden.isascii() and hidden.isprintable():
+            return hidden
+        return "".join(character if self._fits(character) else _escaped(character) for character in hidden)
+
+    def _fits(self, character: str) -> bool:
+        return character.isprintable() and (character.isascii() or not self._ascii_only)
+
+
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key.lower().replace("-", "_")) is not None
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

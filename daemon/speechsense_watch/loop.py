@@ -1,0 +1,82 @@
+"""Running a loop: the one `while` of the daemon.
+
+A loop is a `step()` that does what is due, never blocks for long, and returns the seconds until there is more. The runner
+calls it, waits, and is woken early by whoever has news. Progress is a number: the process's watchdog is fed by it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from speechsense_watch.log import Event, Log
+from speechsense_watch.ports import Clock, QueueTrouble
+
+AFTER_TROUBLE_S = 5.0
+
+
+class Loop:
+    """A named thread around a `step`. `on_fatal` is called, once, when what the step met cannot be lived with."""
+
+    def __init__(
+        self, name: str, step: Callable[[], float], clock: Clock, log: Log, on_fatal: Callable[[str], None], longest_rest_s: float
+    ) -> None:
+        self.name = name
+        self._step = step
+        self._clock = clock
+        self._log = log
+        self._on_fatal = on_fatal
+        self._longest_rest_s = longest_rest_s
+        self._news = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name)
+        self._alive_at = clock.monotonic()
+        self._rests_until = self._alive_at
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """The next step comes at once. May be called from any thread."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """No step begins after the present one."""
+        self._stop.set()
+        self._news.set()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Whether the loop has ended."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def stalled(self, for_s: float) -> bool:
+        """No step has ended for that long, though one was due."""
+        return self._clock.monotonic() - max(self._alive_at, self._rests_until) > for_s
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._news.clear()
+            rest_s = min(self._guarded(), self._longest_rest_s)
+            if rest_s > 0 and not self._stop.is_set():
+                self._news.wait(rest_s)
+
+    def _guarded(self) -> float:
+        try:
+            return self._progress(self._step())
+        except QueueTrouble as trouble:
+            if trouble.fatal:
+                self._log.error(Event.LOOP_FAILED, loop=self.name, message=str(trouble))
+                self._on_fatal(str(trouble))
+                self._stop.set()
+                return 0.0
+            self._log.warning(Event.LOOP_FAILED, loop=self.name, message=str(trouble), again_in_s=AFTER_TROUBLE_S)
+            return self._progress(AFTER_TROUBLE_S)
+        except Exception:  # a fault of ours: told whole and tried again; no progress, so the watchdog ends it if it stays
+            self._log.exception(Event.LOOP_FAILED, loop=self.name, again_in_s=AFTER_TROUBLE_S)
+            return AFTER_TROUBLE_S
+
+    def _progress(self, rest_s: float) -> float:
+        self._alive_at = self._clock.monotonic()
+        self._rests_until = self._alive_at + min(rest_s, self._longest_rest_s)
+        return rest_s

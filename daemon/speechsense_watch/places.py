@@ -1,0 +1,405 @@
+"""One place: what lies there, what the queue says of it, and the edge that brings the two together.
+
+`Places.examine` is asked for every hint, every due look and every name a scan finds. It looks (lstat), decides by
+`core.pairing` whether the files have been left alone, reads them by `recording.examine` when they have, and applies one or
+two edges of `core.lifecycle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from speechsense_watch.core import lifecycle, pairing
+from speechsense_watch.core.model import Half, Job, Place, Problem, Sighting, State
+from speechsense_watch.core.pairing import Track
+from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.rules import Folder
+from speechsense_watch.log import Event, Log
+from speechsense_watch.ports import Clock, Files, FileTrouble, FileTroubleKind, Halted, Queue, Root, Stale
+from speechsense_watch.recording import Fate, Finding, Fit, Unfit, examine, hash_of
+
+_STOPPED = frozenset({State.REFUSED, State.UNUSABLE, State.SKIPPED, State.LOST})
+_UNFINISHED = {Reason.HEADER_UNFINISHED: Reason.NEVER_FINISHED, Reason.SHORTER_THAN_HEADER: Reason.TRUNCATED}
+_LOGGED = {
+    State.READY: Event.RECORDING_READY,
+    State.WAITING: Event.RECORDING_WAITING,
+    State.UNUSABLE: Event.RECORDING_UNUSABLE,
+    State.SKIPPED: Event.RECORDING_SKIPPED,
+    State.LOST: Event.RECORDING_LOST,
+}
+UNREADABLE_AGAIN_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What became of one look. `left_alone`: older than `start_from`, so there is no row. `new`: first seen just now."""
+
+    again_in_s: float | None = None
+    left_alone: bool = False
+    new: bool = False
+
+
+@dataclass(slots=True)
+class Roots:
+    """Whether the folder's root is the one its files were last seen in: only then is a missing file gone."""
+
+    files: Files
+    queue: Queue
+    name: str
+    _last: tuple[int, int] | None = None
+    _known: bool = False
+
+    def look(self, root: Root) -> str:
+        """Why the root counts as away, empty when it does not; then its identity is remembered."""
+        if root.identity is None:
+            return root.trouble or "The folder cannot be entered."
+        last = self._remembered()
+        if last is not None and last != root.identity and self._empty():
+            return "The folder is empty and another directory than before: is a file system not mounted?"
+        if last != root.identity:
+            self._last = root.identity
+            self.queue.set_runtime(f"root:{self.name}", list(root.identity))
+        return ""
+
+    def gone_counts(self) -> bool:
+        return self.look(self.files.root()) == ""
+
+    def _remembered(self) -> tuple[int, int] | None:
+        if not self._known:
+            stored = self.queue.runtime().get(f"root:{self.name}")
+            if isinstance(stored, list) and len(stored) == 2:
+                self._last = (int(stored[0]), int(stored[1]))
+            self._known = True
+        return self._last
+
+    def _empty(self) -> bool:
+        try:
+            return not any(True for batch in self.files.entries("") for _ in batch)
+        except FileTrouble:
+            return True
+
+
+@dataclass(slots=True)
+class _Look:
+    """Both halves of a place at one moment."""
+
+    place: str
+    metadata_path: str
+    audio: Sighting | None
+    metadata: Sighting | None
+    trouble: FileTrouble | None = None
+
+
+@dataclass(slots=True)
+class Places:
+    """Examines places of one folder. Called on the intake's thread only."""
+
+    rules: Folder
+    files: Files
+    queue: Queue
+    clock: Clock
+    log: Log
+    roots: Roots
+    # When this folder was first watched, or the date in the rules; None takes recordings of any age.
+    start_from: datetime | None
+    local: bool
+    ready: Callable[[], None]
+    _tracks: dict[str, Track] = field(default_factory=dict)
+
+    def examine(self, place: str) -> Seen:
+        """The job of this place is as far as what lies there allows."""
+        look = self._look(place)
+        job = self.queue.at_place(Place(self.rules.name, place)) or self._orphan(look)
+        try:
+            return self._examine(look, job)
+        except Stale:
+            return Seen(again_in_s=1.0)  # a command changed the row just now
+
+    def _orphan(self, look: _Look) -> Job | None:
+        """The row of a metadata file that waits for this audio."""
+        job = self.queue.at_place(Place(self.rules.name, look.metadata_path))
+        return job if job is not None and job.audio_path is None and job.state is not State.DONE else None
+
+    # --- looking -----------------------------------------------------------------------------
+
+    def _look(self, place: str) -> _Look:
+        metadata_path = pairing.metadata_path(self.rules, place)
+        look = _Look(place, metadata_path, None, None)
+        look.audio = self._sighting(place, look)
+        look.metadata = self._sighting(metadata_path, look)
+        return look
+
+    def _sighting(self, path: str, look: _Look) -> Sighting | None:
+        try:
+            return self.files.look(path)
+        except FileTrouble as trouble:
+            if trouble.kind is not FileTroubleKind.GONE:
+                look.trouble = trouble
+            return None
+
+    def _track(self, path: str, sighting: Sighting) -> Track:
+        wall_ns = int(self.clock.now().timestamp() * 1e9)
+        track = pairing.follow(self._tracks.get(path), sighting, wall_ns, local=self.local)
+        self._tracks[path] = track
+        return track
+
+    def _settled(self, look: _Look) -> None:
+        self._tracks.pop(look.place, None)
+        self._tracks.pop(look.metadata_path, None)
+
+    # --- deciding ----------------------------------------------------------------------------
+
+    def _examine(self, look: _Look, job: Job | None) -> Seen:
+        if look.trouble is not None:
+            problem = Problem(Reason.UNREADABLE, f"The directory cannot be searched ({look.trouble.message}).")
+            return self._wait(look, job, problem, UNREADABLE_AGAIN_S) if job else Seen(UNREADABLE_AGAIN_S)
+        if look.audio is None:
+            return self._no_audio(look, job)
+        if job is not None and job.state is State.DONE:
+            job = self._finished_place(look, look.audio, job)
+            if job is not None:
+                return Seen()
+        if job is not None and job.state in _STOPPED:
+            job = self._stopped_place(look, job)
+        if job is not None and job.state is not State.WAITING:
+            return Seen()
+        if job is None and self._older_than_start(look.audio):
+            self._settled(look)
+            return Seen(left_alone=True)
+        return self._candidate(look, look.audio, job)
+
+    def _older_than_start(self, sighting: Sighting) -> bool:
+        return self.start_from is not None and sighting.mtime_ns < self.start_from.timestamp() * 1e9
+
+    def _candidate(self, look: _Look, audio: Sighting, job: Job | None) -> Seen:
+        new = job is None and look.place not in self._tracks
+        tracks = [self._track(look.place, audio)]
+        if look.metadata is not None:
+            tracks.append(self._track(look.metadata_path, look.metadata))
+        left_s = max(pairing.quiet_left_s(track, self.rules.quiet_period_s) for track in tracks)
+        promised = self.rules.metadata_last and look.metadata is not None
+        if left_s > 0 and not promised:
+            return self._changing(look, job, left_s, tracks, new=new)
+        finding = self._read(look, audio, job)
+        if left_s > 0 and not isinstance(finding, Fit):
+            # The promise that metadata comes last was not kept; then the quiet period decides, as without it.
+            return self._changing(look, job, left_s, tracks, new=new)
+        seen = self._act(look, job, finding, tracks)
+        return Seen(seen.again_in_s, seen.left_alone, new)
+
+    def _changing(self, look: _Look, job: Job | None, left_s: float, tracks: list[Track], *, new: bool) -> Seen:
+        """Not quiet yet. A row only when it has been so for longer than the quiet period, or when there is one."""
+        if job is not None or any(t.sighting.at - t.first > self.rules.quiet_period_s for t in tracks):
+            self._enter(look, job, Problem(Reason.STILL_CHANGING, "The files are still being written."))
+        return Seen(left_s, new=new)
+
+    def _read(self, look: _Look, audio: Sighting, job: Job | None) -> Finding:
+        for sighting, half in ((audio, "audio"), (look.metadata, "metadata")):
+            if sighting is not None and not sighting.regular:
+                problem = Problem(Reason.NOT_A_REGULAR_FILE, f"The {half} is {sighting.oddity}, not a regular file.")
+                return Unfit(Fate.UNUSABLE, problem, Half(audio.stamp))
+        metadata_path = look.metadata_path if look.metadata else None
+        return examine(self.files, self.rules, look.place, metadata_path, forced=bool(job and job.forced))
+
+    def _act(self, look: _Look, job: Job | None, finding: Finding, tracks: list[Track]) -> Seen:
+        now = self.clock.now()
+        if isinstance(finding, Fit):
+            waiting = self._enter(look, job, Problem(Reason.READ_AGAIN, "Complete."))
+            self._apply(lifecycle.completed(waiting, finding.recording, now))
+            self._settled(look)
+            self.ready()
+            return Seen()
+        match finding.fate:
+            case Fate.GONE:
+                return Seen(self.rules.quiet_period_s)
+            case Fate.WAIT:
+                return self._waits(look, job, finding, tracks)
+            case Fate.UNUSABLE:
+                waiting = self._enter(look, job, finding.problem)
+                self._apply(lifecycle.found_unusable(waiting, finding.problem, now, finding.audio, self._half(look.metadata)))
+            case Fate.LEAVE_OUT:
+                waiting = self._enter(look, job, finding.problem)
+                self._apply(lifecycle.left_out(waiting, finding.problem, now, finding.audio, self._half(look.metadata)))
+        self._settled(look)
+        return Seen()
+
+    def _waits(self, look: _Look, job: Job | None, finding: Unfit, tracks: list[Track]) -> Seen:
+        abandoned = _UNFINISHED.get(finding.problem.reason)
+        if abandoned is not None and self._unchanged_for_s(tracks) >= self.rules.abandon_after_s:
+            problem = Problem(abandoned, f"{finding.problem.message} Nobody has written to it for {self.rules.abandon_after_s:g} s.")
+            waiting = self._enter(look, job, problem)
+            self._apply(
+                lifecycle.found_unusable(waiting, problem, self.clock.now(), finding.audio, self._half(look.metadata))
+            )
+            self._settled(look)
+            return Seen()
+        if finding.problem.reason is Reason.METADATA_MISSING:
+            # Its arrival is what is waited for; the audio is looked at again then.
+            self._settled(look)
+            return self._wait(look, job, finding.problem, None)
+        return self._wait(look, job, finding.problem, max(self.rules.quiet_period_s, 1.0))
+
+    def _unchanged_for_s(self, tracks: list[Track]) -> float:
+        """By our own looks, or by the file's times where those of its file system can be believed."""
+        seen_s = min(track.sighting.at - track.since for track in tracks)
+        if not self.local:
+            return seen_s
+        newest_ns = max(max(track.sighting.mtime_ns, track.sighting.ctime_ns) for track in tracks)
+        return max(seen_s, self.clock.now().timestamp() - newest_ns / 1e9)
+
+    # --- rows --------------------------------------------------------------------------------
+
+    def _wait(self, look: _Look, job: Job | None, problem: Problem, again_in_s: float | None) -> Seen:
+        self._enter(look, job, problem)
+        return Seen(again_in_s)
+
+    def _enter(self, look: _Look, job: Job | None, problem: Problem) -> Job:
+        """A waiting row for the place, new or as it was, with this reason."""
+        audio_path = look.place if look.audio else None
+        metadata_path = look.metadata_path if look.metadata else None
+        place = Place(self.rules.name, audio_path or look.metadata_path)
+        now = self.clock.now()
+        if job is None:
+            return self._apply(lifecycle.found(self._fresh(look, place, audio_path, metadata_path, problem), now))
+        same = (job.reason, job.message, job.place, job.audio_path, job.metadata_path)
+        if same == (problem.reason, problem.message, place, audio_path, metadata_path):
+            return job
+        return self._apply(lifecycle.still_waiting(job, problem, now, place=place, audio_path=audio_path, metadata_path=metadata_path))
+
+    def _fresh(self, look: _Look, place: Place, audio: str | None, metadata: str | None, problem: Problem) -> Job:
+        sighting = look.audio or look.metadata
+        mtime_ns = sighting.mtime_ns if sighting else 0
+        now = self.clock.now()
+        return Job(
+            id=0,
+            state=State.WAITING,
+            place=place,
+            audio_path=audio,
+            metadata_path=metadata,
+            connection_id=self.rules.connection_id,
+            created_at=now,
+            updated_at=now,
+            recorded_at=_time_of(mtime_ns),
+            reason=problem.reason,
+            message=problem.message,
+        )
+
+    def _apply(self, change: lifecycle.Change) -> Job:
+        job = self.queue.apply(change)
+        if change.before is None or change.before.state is not job.state:
+            self._tell(job)
+        return job
+
+    def _tell(self, job: Job) -> None:
+        if job.state is State.WAITING and job.reason in (Reason.READ_AGAIN, Reason.STILL_CHANGING):
+            return
+        if (event := _LOGGED.get(job.state)) is not None:
+            say = self.log.warning if job.state in (State.UNUSABLE, State.LOST) else self.log.info
+            say(event, job=job.id, folder=job.place.folder, reason=job.reason)
+
+    def _half(self, sighting: Sighting | None) -> Half | None:
+        return Half(sighting.stamp) if sighting else None
+
+    def release(self, duplicate: Job) -> None:
+        """The job it was a duplicate of has ended without a talk id: this one is read anew."""
+        problem = Problem(Reason.READ_AGAIN, "The job it was a duplicate of was not uploaded.")
+        self._apply(lifecycle.read_anew(duplicate, problem, self.clock.now()))
+
+    # --- places with a past ------------------------------------------------------------------
+
+    def _no_audio(self, look: _Look, job: Job | None) -> Seen:
+        self._tracks.pop(look.place, None)
+        if job is not None and job.audio_path is not None:
+            return self._gone(look, job)
+        if look.metadata is None:
+            self._tracks.pop(look.metadata_path, None)
+            return self._gone(look, job) if job is not None else Seen()
+        if job is None and self._older_than_start(look.metadata):
+            return Seen()
+        track = self._track(look.metadata_path, look.metadata)
+        if left_s := pairing.quiet_left_s(track, self.rules.quiet_period_s):
+            return Seen(left_s)
+        if job is None or job.state is State.WAITING:
+            self._enter(look, job, Problem(Reason.AUDIO_MISSING, "There is metadata, but no audio yet."))
+        self._tracks.pop(look.metadata_path, None)
+        return Seen()
+
+    def _gone(self, look: _Look, job: Job) -> Seen:
+        if not self.roots.gone_counts():
+            return Seen()
+        now = self.clock.now()
+        self._settled(look)
+        if job.state is State.DONE and job.gone_at is None:
+            self._apply(lifecycle.seen_gone(job, now))
+        elif job.state in (State.WAITING, State.READY):
+            self._apply(lifecycle.vanished(job, now))
+        elif job.state is State.UNUSABLE:
+            # Whoever removes a file that could not be used has dealt with it.
+            anew = self._apply(lifecycle.read_anew(job, Problem(Reason.READ_AGAIN, "The files were removed."), now))
+            self._apply(lifecycle.vanished(anew, now))
+        return Seen()
+
+    def _stopped_place(self, look: _Look, job: Job) -> Job:
+        """A refused, unusable, skipped or lost job: read anew when its files changed or came back."""
+        if not self._changed_since(look, job):
+            return job
+        problem = Problem(Reason.READ_AGAIN, "The files changed or came back.")
+        return self._apply(lifecycle.read_anew(job, problem, self.clock.now()))
+
+    def _changed_since(self, look: _Look, job: Job) -> bool:
+        if job.state is State.LOST or job.reason is Reason.VANISHED:
+            return True
+        audio, metadata = job.audio, job.metadata
+        if audio is None:
+            return False
+        same_audio = look.audio is not None and look.audio.stamp == audio.stamp
+        same_metadata = (look.metadata.stamp if look.metadata else None) == (metadata.stamp if metadata else None)
+        if same_audio and same_metadata:
+            return False
+        if job.reason is Reason.BY_OPERATOR and not same_audio and look.audio is not None:
+            return not self._same_bytes(look.place, look.audio, audio)
+        return job.reason is not Reason.BY_OPERATOR or not same_metadata
+
+    def _finished_place(self, look: _Look, audio: Sighting, job: Job) -> Job | None:
+        """A `done` place: None when what lies there is a new recording."""
+        if job.gone_at is not None:
+            return None
+        if job.audio is None or job.metadata is None or look.metadata is None:
+            return job
+        same_audio = audio.stamp == job.audio.stamp or self._same_bytes(look.place, audio, job.audio)
+        metadata = look.metadata
+        same_metadata = metadata.stamp == job.metadata.stamp or self._same_bytes(look.metadata_path, metadata, job.metadata)
+        if same_audio and same_metadata:
+            return self._remember_same(look, audio, metadata, job)
+        if same_audio or same_metadata:
+            if not job.changed_after_upload:
+                what = "metadata" if same_audio else "audio"
+                self._apply(lifecycle.changed_after_upload(job, self.clock.now(), f"The {what} changed after the upload."))
+                self.log.warning(Event.CHANGED_AFTER_UPLOAD, job=job.id, folder=job.place.folder)
+            return job
+        return None
+
+    def _remember_same(self, look: _Look, audio: Sighting, metadata: Sighting, job: Job) -> Job:
+        if job.audio and job.metadata and (audio.stamp, metadata.stamp) != (job.audio.stamp, job.metadata.stamp):
+            halves = (Half(audio.stamp, job.audio.sha256), Half(metadata.stamp, job.metadata.sha256))
+            return self._apply(lifecycle.seen_same(job, *halves, self.clock.now()))
+        return job
+
+    def _same_bytes(self, path: str, sighting: Sighting, half: Half) -> bool:
+        if not half.sha256 or sighting.size != half.stamp.size:
+            return False
+        try:
+            with self.files.open(path) as file:
+                return hash_of(file, sighting.size) == half.sha256
+        except (FileTrouble, Halted):
+            return False
+
+
+def _time_of(mtime_ns: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(mtime_ns / 1e9, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime(1970, 1, 1, tzinfo=UTC)  # a file system that holds nonsense
+

@@ -1,0 +1,161 @@
+"""Reading a recording: from two open files to what would be sent, or why it would not.
+
+The intake asks before it queues a job, the uploader again before it sends one, `check --file` and `upload` when the
+operator asks; all of them get the same answer from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+
+from speechsense_watch.core import fitness, metadata, wav
+from speechsense_watch.core.model import Half, Problem, Recording, Stamp
+from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.rules import Folder
+from speechsense_watch.core.verdict import Halt
+from speechsense_watch.ports import Files, FileTrouble, FileTroubleKind, Halted, OpenFile
+
+METADATA_MAX_BYTES = 2**20
+_HASH_PIECE_BYTES = 2**20
+
+
+class Fate(StrEnum):
+    WAIT = "wait"
+    LEAVE_OUT = "leave_out"
+    UNUSABLE = "unusable"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A recording that is not to be sent as it is now; the halves are what was seen of it."""
+
+    fate: Fate
+    problem: Problem
+    audio: Half | None = None
+    metadata: Half | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A recording that can be sent. The audio's sha256 is empty until its bytes were read."""
+
+    recording: Recording
+    actions: tuple[str, ...] = ()
+
+
+Finding = Fit | Unfit
+
+
+def examine(files: Files, folder: Folder, audio_path: str, metadata_path: str | None, *, forced: bool = False) -> Finding:
+    """Opens both halves, reads the audio's header and the metadata. Without a `metadata_path` only the audio is judged:
+    it is never Fit then, but may turn out to hold no audio at all.
+    """
+    with ExitStack() as stack:
+        try:
+            audio = stack.enter_context(files.open(audio_path))
+            return examine_open(files, folder, audio, metadata_path, forced=forced)
+        except FileTrouble as trouble:
+            return unfit_by_trouble(trouble, "audio")
+
+
+def examine_open(files: Files, folder: Folder, audio: OpenFile, metadata_path: str | None, *, forced: bool = False) -> Finding:
+    """As `examine`, for an audio file that is open already. Raises FileTrouble for the audio."""
+    stamp = audio.stamp
+    verdict = wav.inspect(audio.read_at, stamp.size)
+    if audio.stamp != stamp:
+        return Unfit(Fate.WAIT, Problem(Reason.STILL_CHANGING, "The audio changed while it was read."))
+    half = Half(stamp)
+    if isinstance(verdict, wav.NoAudio):
+        return Unfit(Fate.LEAVE_OUT, verdict.problem, half)
+    if metadata_path is None:
+        return Unfit(Fate.WAIT, Problem(Reason.METADATA_MISSING, "The metadata has not come yet."), half)
+    if isinstance(verdict, wav.Unfinished):
+        return Unfit(Fate.WAIT, verdict.problem, half)
+    if isinstance(verdict, wav.Bad):
+        return Unfit(Fate.UNUSABLE, verdict.problem, half)
+    match fitness.judge(verdict.format, folder, forced=forced):
+        case fitness.Skip(problem):
+            return Unfit(Fate.LEAVE_OUT, problem, half)
+        case fitness.Unusable(problem):
+            return Unfit(Fate.UNUSABLE, problem, half)
+        case fitness.Fit():
+            pass
+    try:
+        sidecar, raw = _read_metadata(files, metadata_path)
+    except FileTrouble as trouble:
+        return unfit_by_trouble(trouble, "metadata", half)
+    fields = metadata.read_fields(raw, folder)
+    if isinstance(fields, Problem):
+        return Unfit(Fate.UNUSABLE, fields, half, sidecar)
+    recording = Recording(audio=half, metadata=sidecar, format=verdict.format, fields=fields.values)
+    return Fit(recording, fields.actions)
+
+
+def unfit_by_trouble(trouble: FileTrouble, half: str, audio: Half | None = None) -> Unfit:
+    """What a file that could not be opened or read means for its recording. `half` is "audio" or "metadata"."""
+    match trouble.kind:
+        case FileTroubleKind.GONE:
+            reason = Reason.AUDIO_MISSING if half == "audio" else Reason.METADATA_MISSING
+            return Unfit(Fate.GONE, Problem(reason, f"The {half} is no longer there."), audio)
+        case FileTroubleKind.NOT_REGULAR:
+            return Unfit(Fate.UNUSABLE, Problem(Reason.NOT_A_REGULAR_FILE, f"The {half} is {trouble.message}."), audio)
+        case FileTroubleKind.UNREADABLE | FileTroubleKind.IO:
+            message = f"The {half} cannot be read ({trouble.message})."
+            return Unfit(Fate.WAIT, Problem(Reason.UNREADABLE, message), audio)
+
+
+def _read_metadata(files: Files, path: str) -> tuple[Half, bytes]:
+    """One byte more than is allowed at the most, so that the reader can tell. Raises FileTrouble."""
+    with files.open(path) as file:
+        stamp = file.stamp
+        raw = file.read_at(0, METADATA_MAX_BYTES + 1)
+        if file.stamp != stamp or len(raw) < min(stamp.size, METADATA_MAX_BYTES + 1):
+            raise FileTrouble(FileTroubleKind.IO, "it changed while it was read")
+        return Half(stamp, hashlib.sha256(raw).hexdigest()), raw
+
+
+def read_whole(audio: OpenFile, size: int) -> bytes:
+    """All bytes of a file that is to be sent in one message. Raises Halted when it is not `size` bytes long any more."""
+    data = b"".join(pieces(audio, size, _HASH_PIECE_BYTES))
+    if len(data) != size:
+        raise Halted(Halt.CHANGED, "The audio changed while it was read.")
+    return data
+
+
+def hash_of(audio: OpenFile, size: int) -> str:
+    """The sha256 of a file in a pass of its own, without holding it in memory. Raises Halted."""
+    digest = hashlib.sha256()
+    for piece in pieces(audio, size, _HASH_PIECE_BYTES):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def pieces(audio: OpenFile, size: int, piece_bytes: int) -> Iterator[bytes]:
+    """The file piece by piece, none of them empty. Ends normally only when exactly `size` bytes were handed out and the
+    file is still the one it was; raises Halted otherwise.
+    """
+    stamp = _stamp(audio)
+    offset = 0
+    while offset < size:
+        try:
+            piece = audio.read_at(offset, min(piece_bytes, size - offset))
+        except FileTrouble as trouble:
+            raise Halted(Halt.READ_FAILED, trouble.message) from trouble
+        if not piece:
+            raise Halted(Halt.CHANGED, "The audio became shorter while it was read.")
+        offset += len(piece)
+        yield piece
+    if _stamp(audio) != stamp or stamp.size != size:
+        raise Halted(Halt.CHANGED, "The audio changed while it was read.")
+
+
+def _stamp(audio: OpenFile) -> Stamp:
+    try:
+        return audio.stamp
+    except FileTrouble as trouble:
+        raise Halted(Halt.READ_FAILED, trouble.message) from trouble

@@ -1,0 +1,300 @@
+"""The uploader: takes what is due, sends it, and carries out what the answers mean.
+
+`step()` is the whole story on one screen. It never blocks: attempts run on worker threads (`Attempts`), their ends come back
+through a queue in memory and are judged and recorded here, one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from queue import Empty, SimpleQueue
+
+from speechsense_watch.attempt import Ended
+from speechsense_watch.core import lifecycle
+from speechsense_watch.core.lifecycle import Backoff
+from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
+from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
+from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
+from speechsense_watch.core.verdict import Kind, Outcome, PauseReason, judge
+from speechsense_watch.log import Event, Log
+from speechsense_watch.ports import Chance, ChannelState, Clock, Queue, Selection, Service, Stale
+
+LONGEST_REST_S = 60.0
+AT_LEAST_REST_S = 0.5
+
+# Starts an attempt on a worker; `probe` asks for a stream with its last piece held back.
+Start = Callable[[Job, bool, Callable[[Ended], None]], None]
+ROOT_AWAY_REST_S = 30.0
+BROKE_OFF_REST_S = 60.0
+
+
+class Uploader:
+    """One per process. Everything here runs on the loop's thread, except `hand_back`."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        service: Service,
+        start: Start,
+        clock: Clock,
+        chance: Chance,
+        log: Log,
+        wake: Callable[[], None],
+        look: Callable[[Place], None],
+    ) -> None:
+        self._queue = queue
+        self.service = service
+        self._start = start
+        self._clock = clock
+        self._chance = chance
+        self._log = log
+        self._wake = wake
+        self._look = look
+        # Folders whose root is away, until when they are left alone (monotonic seconds).
+        self._away: dict[str, float] = {}
+        self._resting: dict[int, float] = {}
+        self._ended: SimpleQueue[Ended] = SimpleQueue()
+        self._in_work: dict[int, Job] = {}
+        self._rules = UploadRules()
+        self._folders: Mapping[str, Folder] = {}
+        self.traffic = Traffic(self._rules.concurrency, self._rules.retry_max_s)
+        self.stopping = False
+        self.accepted = 0
+
+    def configure(self, rules: UploadRules, folders: Mapping[str, Folder]) -> None:
+        """Takes new rules over; pauses stay."""
+        self._rules, self._folders = rules, folders
+        self.traffic.concurrency, self.traffic.retry_max_s = rules.concurrency, rules.retry_max_s
+        for folder in folders.values():
+            self._queue.reconnect(folder.name, folder.connection_id)
+        self.traffic.keep_only({folder.connection_id for folder in folders.values()})
+
+    def recover(self) -> int:
+        """At start: what an earlier process left in flight gets its honest state. Returns how many there were."""
+        left = [job for job in self._queue.in_states((State.UPLOADING, State.COMMITTING), 1_000_000) if job.owner is None]
+        for job in left:
+            self._queue.apply(lifecycle.recovered(job, self._clock.now()))
+        return len(left)
+
+    def step(self) -> float:
+        """Everything that is due now is under way or done; returns the seconds until there may be more."""
+        self._take_ends()
+        if self.stopping:
+            return 0.2 if self._in_work else LONGEST_REST_S
+        self._settle_unconfirmed()
+        if not self._reachable():
+            self._publish()
+            return self._rest()
+        self._begin_probes()
+        self._begin_due()
+        self._publish()
+        return self._rest()
+
+    @property
+    def busy(self) -> int:
+        return len(self._in_work)
+
+    def hand_back(self, ended: Ended) -> None:
+        """Called on a worker's thread when an attempt is over."""
+        self._ended.put(ended)
+        self._wake()
+
+    # --- ends --------------------------------------------------------------------------------
+
+    def _take_ends(self) -> None:
+        while True:
+            try:
+                ended = self._ended.get_nowait()
+            except Empty:
+                return
+            self._take(ended)
+            self._in_work.pop(ended.job.id, None)
+
+    def _take(self, ended: Ended) -> None:
+        if ended.outcome is None:
+            self._nothing_sent(ended)
+            return
+        # The commit mark may have been set since the claim.
+        job = self._queue.job(ended.job.id) or ended.job
+        verdict = judge(ended.outcome)
+        moment = self._moment()
+        try:
+            job = self._queue.apply(
+                lifecycle.finished(job, ended.outcome, verdict, self._backoff(), moment.wall, self._chance())
+            )
+        except (Stale, lifecycle.IllegalEdge):
+            self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state)
+        self._tell(job, ended.outcome, verdict.kind)
+        if verdict.kind is Kind.CHANGED:
+            self._look(job.place)
+        self.accepted += verdict.kind is Kind.ACCEPTED
+        before = dict(self.traffic.pauses)
+        reinstated = self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
+        for job_id in reinstated:
+            self._reinstate(job_id)
+        self._tell_pauses(before)
+
+    def _nothing_sent(self, ended: Ended) -> None:
+        self.traffic.forget_probe(ended.job.id)
+        job = self._queue.job(ended.job.id)
+        if ended.broke_off:
+            # In a way nobody foresaw: as honest as after a crash, and not at once again.
+            self._resting[ended.job.id] = self._clock.monotonic() + BROKE_OFF_REST_S
+            if job is not None and job.state in IN_FLIGHT and job.owner is None:
+                self._apply(lifecycle.recovered(job, self._clock.now()))
+        if ended.look_again:
+            self._look(ended.job.place)
+        if ended.root_away:
+            self._away[ended.job.place.folder] = self._clock.monotonic() + ROOT_AWAY_REST_S
+        if ended.trouble is not None:
+            if ended.trouble.fatal:
+                raise ended.trouble
+            self._pause_for(PauseReason.QUEUE_NOT_WRITABLE, str(ended.trouble))
+
+    def _pause_for(self, reason: PauseReason, message: str) -> None:
+        """The service pauses; the same trouble again changes nothing."""
+        pause = self.traffic.pauses.get(SERVICE)
+        if pause is None or (pause.reason, pause.message) != (reason, message):
+            before = dict(self.traffic.pauses)
+            self.traffic.pause(SERVICE, reason, message, self._moment())
+            self._tell_pauses(before)
+
+    def _reinstate(self, job_id: int) -> None:
+        job = self._queue.job(job_id)
+        if job is not None and job.state is State.REFUSED:
+            # A refused probe goes to the back, so that the next probe is another recording.
+            change = lifecycle.reinstated(job, self._clock.now())
+            self._queue.apply(change)
+
+    def _settle_unconfirmed(self) -> None:
+        now = self._clock.now()
+        for job in self._queue.in_states((State.UNCONFIRMED,)):
+            if job.owner is None and self._policy(job) is OnUnknown.RESEND and job.next_attempt_at and job.next_attempt_at <= now:
+                self._apply(lifecycle.resent(job, now))
+
+    def _policy(self, job: Job) -> OnUnknown:
+        folder = self._folders.get(job.place.folder)
+        return folder.on_unknown if folder else OnUnknown.HOLD
+
+    # --- beginnings --------------------------------------------------------------------------
+
+    def _reachable(self) -> bool:
+        """Whether an attempt may begin: connecting, name and TLS failures touch no job."""
+        if not self._in_work and not self._has_work():
+            return False
+        channel = self.service.channel()
+        if channel.state is ChannelState.READY:
+            self.traffic.channel_ready(self._moment())
+            return True
+        if channel.state is ChannelState.FAILED:
+            self._pause_for(channel.reason, channel.message)
+        return False
+
+    def _has_work(self) -> bool:
+        return bool(self._queue.due(self._clock.now(), 1, self._rules.order, self._choice()))
+
+    def _choice(self, paused: frozenset[str] = frozenset()) -> Selection:
+        now = self._clock.monotonic()
+        self._away = {folder: until for folder, until in self._away.items() if until > now}
+        self._resting = {job: until for job, until in self._resting.items() if until > now}
+        folders = frozenset(self._folders) - self._away.keys()
+        return Selection(folders, frozenset(self._in_work) | self._resting.keys(), paused)
+
+    def _begin_probes(self) -> None:
+        now = self._clock.monotonic()
+        scopes = [SERVICE] if SERVICE in self.traffic.pauses else list(self.traffic.pauses)
+        for scope in scopes:
+            if self.traffic.probe_due(scope, now) and (job := self._candidate(scope)):
+                self.traffic.probes[scope] = job.id
+                self._begin(job, probe=True)
+
+    def _candidate(self, scope: str) -> Job | None:
+        """A recording to probe with: of that connection, or of any that does not pause itself, another than last time."""
+        others = frozenset(pause for pause in self.traffic.pauses if pause != scope)
+        found = self._queue.due(self._clock.now(), 50, self._rules.order, self._choice(others))
+        fitting = [job for job in found if scope in (SERVICE, job.connection_id)]
+        return min(fitting, key=lambda job: job.updated_at, default=None)
+
+    def _begin_due(self) -> None:
+        if SERVICE in self.traffic.pauses:
+            return
+        free = self._rules.concurrency - len(self._in_work)
+        if free <= 0:
+            return
+        choice = self._choice(frozenset(self.traffic.pauses))
+        for job in self._queue.due(self._clock.now(), free, self._rules.order, choice):
+            if job.failing_s >= self._rules.give_up_after_s:
+                self._apply(lifecycle.gave_up(job, self._clock.now()))
+            else:
+                self._begin(job, probe=False)
+
+    def _begin(self, job: Job, *, probe: bool) -> None:
+        self._in_work[job.id] = job
+        self._start(job, probe, self.hand_back)
+
+    # --- the rest ----------------------------------------------------------------------------
+
+    def _apply(self, change: lifecycle.Change) -> None:
+        try:
+            self._queue.apply(change)
+        except Stale:
+            return
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.now(), self._clock.monotonic(), self._chance())
+
+    def _backoff(self) -> Backoff:
+        return Backoff(
+            initial_s=self._rules.retry_initial_s,
+            max_s=self._rules.retry_max_s,
+            give_up_after_s=self._rules.give_up_after_s,
+        )
+
+    def _rest(self) -> float:
+        """Seconds until a backoff, a probe or a look at the channel is due; a wake comes for everything else."""
+        waits = [LONGEST_REST_S]
+        if (probe := self.traffic.next_probe_at()) is not None:
+            waits.append(probe - self._clock.monotonic())
+        full = len(self._in_work) >= self._rules.concurrency
+        if SERVICE not in self.traffic.pauses and not full:
+            due = self._queue.next_due(self._choice(frozenset(self.traffic.pauses)))
+            if due is not None:
+                waits.append((due - self._clock.now()) / timedelta(seconds=1))
+        # What is due and could not be begun waits for a connection; that wakes the loop when it comes.
+        return max(min(waits), AT_LEAST_REST_S)
+
+    def _publish(self) -> None:
+        """Pauses for `status`; the queue writes only what changed."""
+        self._queue.set_runtime("paused", [_pause_as_json(pause) for pause in self.traffic.pauses.values()])
+
+    def _tell(self, job: Job, outcome: Outcome, kind: Kind) -> None:
+        self._log.info(
+            Event.ATTEMPT_FINISHED,
+            job=job.id,
+            verdict=kind,
+            code=outcome.halt or outcome.code,
+            state=job.state,
+            talk_id=job.talk_id,
+            bytes=outcome.bytes_sent,
+            server_request_id=outcome.server_request_id,
+        )
+
+    def _tell_pauses(self, before: Mapping[str, object]) -> None:
+        for scope, pause in self.traffic.pauses.items():
+            if scope not in before:
+                self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=pause.message, do=pause.hint)
+        for scope in before:
+            if scope not in self.traffic.pauses:
+                self._log.info(Event.SERVICE_RESUMED, scope=scope)
+
+
+def _pause_as_json(pause: Pause) -> dict[str, object]:
+    return {
+        "scope": pause.scope,
+        "reason": pause.reason,
+        "message": pause.message,
+        "since": pause.since.isoformat(),
+        "next_probe_at": pause.probe_expected_at.isoformat(),
+        "needs_operator": pause.needs_operator,
+    }

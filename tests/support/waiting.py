@@ -1,0 +1,19 @@
+"""Waiting for facts: the only way in which a test lets time pass."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+def wait_for(predicate: Callable[[], object], timeout_s: float = 10.0, what: str = "") -> None:
+    """The predicate held at least once. Raises AssertionError, naming `what`, when it did not in time."""
+    changed = threading.Condition()
+    with changed:
+        # Nobody notifies: what is waited for happens in threads and processes that know nothing of tests.
+        waited_s = 0.0
+        while not predicate():
+            if waited_s >= timeout_s:
+                raise AssertionError(f"in {timeout_s} s it did not come true: {what or predicate}")
+            changed.wait(0.01)
+            waited_s += 0.01
