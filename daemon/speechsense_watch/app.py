@@ -111,7 +111,7 @@ class Daemon:
         self._queue = queue
         self._pool = ThreadPoolExecutor(_MOST_WORKERS, thread_name_prefix="attempt")
         self._throttle = Throttle(self._clock)
-        self._intake = Intake(wake=lambda: self._loops["intake"].wake())
+        self._intake = Intake(wake=self._wake_intake)
         service = service_of(self._config, self._environ, self._clock, self._wake_uploader)
         self._attempts = Attempts(queue, service, self._clock, self._throttle)
         self._uploader = Uploader(
@@ -128,6 +128,9 @@ class Daemon:
         }
         self._folders: dict[str, FolderIntake] = {}
         self._configure(self._config)
+
+    def _wake_intake(self) -> None:
+        self._loops["intake"].wake()
 
     def _wake_uploader(self) -> None:
         self._loops["uploader"].wake()
@@ -188,7 +191,7 @@ class Daemon:
         ended = Ended(job, broke_off=True)
         try:
             ended = self._attempts.run(job, probe=probe)
-        except Exception:  # a worker must always hand back; what went wrong is told whole
+        except Exception:  # noqa: BLE001 - a worker must always hand back; what went wrong is told whole
             self._log.exception(Event.LOOP_FAILED, loop="attempt", job=job.id)
         finally:
             hand_back(ended)
@@ -261,7 +264,8 @@ class Daemon:
 
     def _describe(self) -> str:
         counts = self._queue.counts()
-        words = [f"{counts[state]} {state}" for state in (State.READY, State.WAITING, State.UNCONFIRMED, State.REFUSED, State.UNUSABLE, State.LOST)]
+        told = (State.READY, State.WAITING, State.UNCONFIRMED, State.REFUSED, State.UNUSABLE, State.LOST)
+        words = [f"{counts[state]} {state}" for state in told]
         paused = [f"paused: {pause.reason}" for pause in list(self._uploader.traffic.pauses.values())]
         return ", ".join([f"{counts[State.DONE]} done", *words, *paused])
 
@@ -310,9 +314,9 @@ class Daemon:
         self._wait_for_ends(3.0, until_signal=3)
         for loop in self._loops.values():
             loop.stop()
-        ended = all([loop.join(5.0) for loop in self._loops.values()])
+        still_running = [loop for loop in self._loops.values() if not loop.join(5.0)]
         self._intake.stop()
-        self._pool.shutdown(wait=ended, cancel_futures=True)
+        self._pool.shutdown(wait=not still_running, cancel_futures=True)
         left = self._uploader.recover() if self._fatal is None else 0
         if isinstance(service, GrpcService):
             service.close()

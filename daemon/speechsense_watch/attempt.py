@@ -205,9 +205,7 @@ def with_recording_id(fields: Mapping[str, str], rules: Folder, uid: str, n: int
 
 
 def _talk(claimed: Job, claim: Claim) -> Talk:
-    return Talk(
-        connection_id=claimed.connection_id, fields=claim.recording.fields, request_id=claim.request_id, uid=claim.uid
-    )
+    return Talk(connection_id=claimed.connection_id, fields=claim.recording.fields, request_id=claim.request_id, uid=claim.uid)
 
 
 def _same(job: Job, recording: Recording) -> bool:

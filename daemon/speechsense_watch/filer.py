@@ -121,4 +121,3 @@ class Filer:
         trimmed = self._queue.trim(now - self._history, now - FORGET_AFTER, self.present)
         if trimmed:
             self._log.info(Event.HISTORY_TRIMMED, rows=trimmed)
-

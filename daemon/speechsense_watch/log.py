@@ -144,7 +144,7 @@ class _Cleaner:
     def _mapping(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         return {self._text(str(key)): _HIDDEN if _is_secret(str(key)) else self._value(value) for key, value in values.items()}
 
-    def _value(self, value: object) -> object:  # noqa: PLR0911 - one return a kind of value
+    def _value(self, value: object) -> object:
         match value:
             case None | bool() | int() | float():
                 return value

@@ -72,7 +72,7 @@ class Loop:
                 return 0.0
             self._log.warning(Event.LOOP_FAILED, loop=self.name, message=str(trouble), again_in_s=AFTER_TROUBLE_S)
             return self._progress(AFTER_TROUBLE_S)
-        except Exception:  # a fault of ours: told whole and tried again; no progress, so the watchdog ends it if it stays
+        except Exception:  # noqa: BLE001 - a fault of ours: told whole and tried again; no progress, so the watchdog ends it if it stays
             self._log.exception(Event.LOOP_FAILED, loop=self.name, again_in_s=AFTER_TROUBLE_S)
             return AFTER_TROUBLE_S
 

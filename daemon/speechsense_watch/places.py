@@ -228,11 +228,11 @@ class Places:
     def _waits(self, look: _Look, job: Job | None, finding: Unfit, tracks: list[Track]) -> Seen:
         abandoned = _UNFINISHED.get(finding.problem.reason)
         if abandoned is not None and self._unchanged_for_s(tracks) >= self.rules.abandon_after_s:
-            problem = Problem(abandoned, f"{finding.problem.message} Nobody has written to it for {self.rules.abandon_after_s:g} s.")
-            waiting = self._enter(look, job, problem)
-            self._apply(
-                lifecycle.found_unusable(waiting, problem, self.clock.now(), finding.audio, self._half(look.metadata))
+            problem = Problem(
+                abandoned, f"{finding.problem.message} Nobody has written to it for {self.rules.abandon_after_s:g} s."
             )
+            waiting = self._enter(look, job, problem)
+            self._apply(lifecycle.found_unusable(waiting, problem, self.clock.now(), finding.audio, self._half(look.metadata)))
             self._settled(look)
             return Seen()
         if finding.problem.reason is Reason.METADATA_MISSING:
@@ -266,7 +266,9 @@ class Places:
         same = (job.reason, job.message, job.place, job.audio_path, job.metadata_path)
         if same == (problem.reason, problem.message, place, audio_path, metadata_path):
             return job
-        return self._apply(lifecycle.still_waiting(job, problem, now, place=place, audio_path=audio_path, metadata_path=metadata_path))
+        return self._apply(
+            lifecycle.still_waiting(job, problem, now, place=place, audio_path=audio_path, metadata_path=metadata_path)
+        )
 
     def _fresh(self, look: _Look, place: Place, audio: str | None, metadata: str | None, problem: Problem) -> Job:
         sighting = look.audio or look.metadata
@@ -372,7 +374,7 @@ class Places:
         metadata = look.metadata
         same_metadata = metadata.stamp == job.metadata.stamp or self._same_bytes(look.metadata_path, metadata, job.metadata)
         if same_audio and same_metadata:
-            return self._remember_same(look, audio, metadata, job)
+            return self._remember_same(audio, metadata, job)
         if same_audio or same_metadata:
             if not job.changed_after_upload:
                 what = "metadata" if same_audio else "audio"
@@ -381,7 +383,7 @@ class Places:
             return job
         return None
 
-    def _remember_same(self, look: _Look, audio: Sighting, metadata: Sighting, job: Job) -> Job:
+    def _remember_same(self, audio: Sighting, metadata: Sighting, job: Job) -> Job:
         if job.audio and job.metadata and (audio.stamp, metadata.stamp) != (job.audio.stamp, job.metadata.stamp):
             halves = (Half(audio.stamp, job.audio.sha256), Half(metadata.stamp, job.metadata.sha256))
             return self._apply(lifecycle.seen_same(job, *halves, self.clock.now()))
@@ -402,4 +404,3 @@ def _time_of(mtime_ns: int) -> datetime:
         return datetime.fromtimestamp(mtime_ns / 1e9, UTC)
     except (ValueError, OverflowError, OSError):
         return datetime(1970, 1, 1, tzinfo=UTC)  # a file system that holds nonsense
-

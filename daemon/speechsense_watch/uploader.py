@@ -120,9 +120,7 @@ class Uploader:
         verdict = judge(ended.outcome)
         moment = self._moment()
         try:
-            job = self._queue.apply(
-                lifecycle.finished(job, ended.outcome, verdict, self._backoff(), moment.wall, self._chance())
-            )
+            job = self._queue.apply(lifecycle.finished(job, ended.outcome, verdict, self._backoff(), moment.wall, self._chance()))
         except (Stale, lifecycle.IllegalEdge):
             self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state)
         self._tell(job, ended.outcome, verdict.kind)

@@ -150,6 +150,55 @@ def test_a_header_that_was_not_filled_in_is_unfinished(content: bytes, repaired:
     assert verdict.repaired == repaired
 
 
+@pytest.mark.parametrize(
+    ("length", "reason"),
+    [
+        (0x7FFEFFFF, Reason.SHORTER_THAN_HEADER),
+        (0x7FFF0000, Reason.HEADER_UNFINISHED),
+        (0x7FFFFFFF, Reason.HEADER_UNFINISHED),
+        (0x80000000, Reason.SHORTER_THAN_HEADER),
+        (0xFFFEFFFF, Reason.SHORTER_THAN_HEADER),
+        (0xFFFF0000, Reason.HEADER_UNFINISHED),
+        (0xFFFFFFFF, Reason.HEADER_UNFINISHED),
+    ],
+)
+def test_the_largest_lengths_of_31_and_32_bits_are_placeholders(length: int, reason: Reason) -> None:
+    """Writers put the largest number they dare, less what stands around it, for a length they do not know."""
+    as_data = wavs.riff(wavs.fmt(), wavs.chunk(b"data", wavs.samples(), length))
+    as_riff = wavs.riff(wavs.fmt(), wavs.chunk(b"data", wavs.samples()), length=length)
+    assert (problem_of(as_data).reason, problem_of(as_riff).reason) == (reason, reason)
+
+
+@pytest.mark.parametrize(
+    ("behind", "taken"),
+    [
+        (wavs.chunk(b"note", b""), True),
+        (b"\0" * 7, True),
+        (b"\0" * 8, False),
+        (b"\x10\x20" * 4, False),
+        (b"no\x7fe\0\0\0\0", False),
+    ],
+)
+def test_what_stands_behind_the_audio_must_look_like_notes(behind: bytes, *, taken: bool) -> None:
+    """Counted by the RIFF length but no chunk: that is audio whose length was not filled in yet."""
+    content = wavs.riff(wavs.fmt(), wavs.chunk(b"data", wavs.samples()), behind)
+    assert isinstance(verdict_on(content), Finished if taken else Unfinished)
+
+
+def test_one_byte_more_than_announced_is_a_pad_and_two_are_not() -> None:
+    """Asterisk's uncounted pad byte is the only thing that may follow."""
+    assert isinstance(verdict_on(wavs.pcm() + b"\0"), Finished)
+    assert isinstance(verdict_on(wavs.pcm() + b"\0\0"), Unfinished)
+
+
+def test_audio_that_goes_on_after_a_pad_byte_can_be_repaired() -> None:
+    """The pad belongs to the audio before it, not to notes that would forbid a repair."""
+    verdict = verdict_on(wavs.odd() + b"\x10\x20" * 800)
+    assert isinstance(verdict, Unfinished)
+    assert verdict.repaired is not None
+    assert verdict.repaired.data_bytes == SECOND + 1600
+
+
 def test_only_whole_steps_are_repaired() -> None:
     """A recorder killed in the middle of a sample leaves a part of one, which a repair leaves out."""
     verdict = verdict_on(wavs.libsndfile_open() + b"\x01\x02\x03")
@@ -226,6 +275,9 @@ BAD = {
     "FLAC": (wavs.flac(), Reason.NOT_WAV, "FLAC"),
     "MP4": (b"\0\0\0\x20ftypM4A \0\0\0\0", Reason.NOT_WAV, "MP4"),
     "text": (wavs.text(), Reason.NOT_WAV, "it is text"),
+    "text with a letter cut at the twelfth byte": ("123456789😀".encode(), Reason.NOT_WAV, "it is text"),
+    "text of short lines": (b"a\r\n\tb\r\n\tc\r\n", Reason.NOT_WAV, "it is text"),
+    "text with a byte order mark": (b"\xef\xbb\xbfRIFF or not", Reason.NOT_WAV, "it is text"),
     "one letter": (b"x", Reason.NOT_WAV, "it is text"),
     "headerless audio": (b"\xd5\x54\x80\x81" * 2000, Reason.NOT_WAV, "headerless"),
     "data without format": (wavs.riff(wavs.chunk(b"data", wavs.samples()), wavs.fmt()), Reason.NOT_WAV, "how the audio"),
@@ -258,6 +310,29 @@ def test_what_speechsense_would_not_take_is_bad_and_says_what_it_is(content: byt
     assert isinstance(verdict, Bad)
     assert verdict.problem.reason is reason
     assert said in verdict.problem.message
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        (0x02, "Microsoft ADPCM"),
+        (0x11, "IMA ADPCM"),
+        (0x22, "TrueSpeech"),
+        (0x42, "G.723.1"),
+        (0x45, "G.726"),
+        (0x50, "MPEG audio"),
+        (0x55, "MP3"),
+        (0x64, "G.726"),
+        (0x65, "G.722"),
+        (0x83, "G.729"),
+        (0xFF, "AAC"),
+        (0x00, "an unknown coding (number 0x0000)"),
+    ],
+)
+def test_codings_have_the_names_that_telephony_gives_them(codec: int, name: str) -> None:
+    """The numbers are those of RFC 2361 and mmreg.h."""
+    content = wavs.riff(wavs.fmt(codec), wavs.chunk(b"data", b"\0" * 64))
+    assert problem_of(content).message == f"The audio file holds {name}, not PCM."
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 11025, 16000, 44100, 48000])

@@ -157,7 +157,7 @@ FOLDERS = (
     Option(
         section="folders",
         key="metadata_rename",
-        kind=kinds.text_table("our key as text in quotes", limit_bytes=_VALUE_LIMIT_BYTES, may_be_empty=False),
+        kind=kinds.text_table("SpeechSense's key as a text in quotes", limit_bytes=_VALUE_LIMIT_BYTES, may_be_empty=False),
         default={},
         example={"agent": "operator_name"},
         doc="The recorder's key = SpeechSense's key.",

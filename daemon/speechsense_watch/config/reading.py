@@ -107,8 +107,10 @@ def _read_texts(option: Option, table: object, path: KeyPath, findings: Findings
         try:
             texts[key] = str(option.kind.read(value))
         except Mismatch as mismatch:
+            # Texts here are what is said of calls and callers, so they are not repeated.
+            got = f"a text of {len(value.encode())} bytes" if isinstance(value, str) else shown(value)
             advice = f"; {slipped}" if key in folder_keys else ""
-            findings.problem((*path, key), f"expected {mismatch.expected or option.kind.expected}, got {shown(value)}{advice}")
+            findings.problem((*path, key), f"expected {mismatch.expected or option.kind.expected}, got {got}{advice}")
             continue
         if key in folder_keys:
             findings.warn((*path, key), slipped)

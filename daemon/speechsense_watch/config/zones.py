@@ -12,7 +12,9 @@ def zone_problem(name: str) -> str:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        near = difflib.get_close_matches(name, zoneinfo.available_timezones(), n=1, cutoff=0.6)
+        zones = sorted(zoneinfo.available_timezones())
+        near = [zone for zone in zones if zone.rpartition("/")[2].casefold() == name.casefold()]
+        near += difflib.get_close_matches(name, zones, n=1, cutoff=0.8)
         meant = f' (did you mean "{near[0]}"?)' if near else ""
         return f'the name of a time zone such as "Europe/Moscow"{meant}'
     return ""

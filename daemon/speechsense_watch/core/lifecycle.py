@@ -375,9 +375,7 @@ def resent(job: Job, at: datetime, *, by_operator: bool = False) -> Change:
     """Sent again although the first try may have arrived: marked, so that a double is never a surprise."""
     message = "Sent again on the operator's word." if by_operator else "Sent again: no clear answer came the last time."
     problem = Problem(Reason.RESEND, message)
-    return _change(
-        job, Event.RESENT, at, message, possible_duplicate=True, owner=None, next_attempt_at=at, **_because(problem)
-    )
+    return _change(job, Event.RESENT, at, message, possible_duplicate=True, owner=None, next_attempt_at=at, **_because(problem))
 
 
 def reinstated(job: Job, at: datetime) -> Change:

@@ -164,5 +164,5 @@ class Recording:
 
 def uid_of(connection_id: str, audio_sha256: str, metadata_sha256: str) -> str:
     """The identity of a recording, 64 hex digits: the same call dropped twice has the same one."""
-    material = "\n".join(("v1", connection_id, audio_sha256, metadata_sha256))
+    material = f"v1\n{connection_id}\n{audio_sha256}\n{metadata_sha256}"
     return hashlib.sha256(material.encode()).hexdigest()

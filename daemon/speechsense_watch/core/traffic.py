@@ -104,7 +104,9 @@ class Traffic:
             if scope == SERVICE or scope in connections
         }
 
-    def ended(self, job_id: int, connection_id: str, verdict: Verdict, at: Moment, retry_after_s: float | None = None) -> list[int]:
+    def ended(
+        self, job_id: int, connection_id: str, verdict: Verdict, at: Moment, retry_after_s: float | None = None
+    ) -> list[int]:
         """Takes the end of an attempt into account. Returns the jobs whose refusal is to be taken back, since it is the
         configuration that is refused, not they.
         """

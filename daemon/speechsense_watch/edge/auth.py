@@ -154,6 +154,8 @@ def _from_file(path: str, scheme: _Scheme, last: _Found | None) -> _Found | None
         seen = os.stat(path)  # noqa: PTH116 - beside os.open below, for the same errors
         if last is not None and (last.source, last.stamp) == (path, _stamp(seen)):
             return last
+        if not stat.S_ISREG(seen.st_mode):
+            raise AuthError(f"{path} should be a file that holds the {scheme.what}, but it is not a regular file.")
         seen, content = _read(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -162,8 +164,6 @@ def _from_file(path: str, scheme: _Scheme, last: _Found | None) -> _Found | None
     except OSError as error:
         message = f"The {scheme.what} in {path} cannot be read: {error.strerror or type(error).__name__}."
         raise AuthError(message) from error
-    if not stat.S_ISREG(seen.st_mode):
-        raise AuthError(f"{path} should be a file that holds the {scheme.what}, but it is not a regular file.")
     return _Found(path, _stamp(seen), _header(scheme, content, path), _warnings(path, seen, scheme))
 
 

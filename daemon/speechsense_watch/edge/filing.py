@@ -156,6 +156,7 @@ class _Move:
         """A call was cut off between the arrival of the file and the removal of its source, or the name is taken."""
         if not stat.S_ISREG(there.st_mode) or there.st_size != self.expected.size or not self._same_bytes(there):
             return _TAKEN
+        self._drop_part()
         return self._drop_source()
 
     def _same_bytes(self, there: os.stat_result) -> bool:
@@ -200,8 +201,7 @@ class _Move:
 
     def _to_other_file_system(self) -> FilingResult:
         part = _part_name(self.to_name)
-        with suppress(FileNotFoundError):  # of a call that was cut off; one filer works at a time
-            self.calls.unlink(part, self.to_directory)
+        self._drop_part()
         try:
             with syscalls.opened(self._open(self.name, self.directory)) as source:
                 if not self._copy(source, part):
@@ -213,6 +213,11 @@ class _Move:
             with suppress(OSError):
                 self.calls.unlink(part, self.to_directory)
         return self._drop_source()
+
+    def _drop_part(self) -> None:
+        """Of a call that was cut off: one filer works at a time."""
+        with suppress(FileNotFoundError):
+            self.calls.unlink(_part_name(self.to_name), self.to_directory)
 
     def _copy(self, source: int, part: str) -> bool:
         """Whether `part` now is, on disk, the file that was uploaded. Raises OSError."""

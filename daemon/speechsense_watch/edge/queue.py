@@ -74,7 +74,7 @@ class SqliteQueue:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def _jobs(self, where: str, parameters: Sequence[object] = ()) -> list[Job]:
-        return [job_of(row) for row in self.rows(f"SELECT * FROM jobs WHERE {where}", parameters)]  # noqa: S608
+        return [job_of(row) for row in self.rows(f"SELECT * FROM jobs WHERE {where}", parameters)]
 
     def _one(self, where: str, parameters: Sequence[object]) -> Job | None:
         found = self._jobs(where + " LIMIT 1", parameters)
@@ -115,12 +115,12 @@ class SqliteQueue:
                 names = ", ".join(columns)
                 values = placeholders(tuple(columns))
                 return int(
-                    conn.execute(f"INSERT INTO jobs ({names}) VALUES ({values})", tuple(columns.values())).lastrowid or 0  # noqa: S608
+                    conn.execute(f"INSERT INTO jobs ({names}) VALUES ({values})", tuple(columns.values())).lastrowid or 0
                 )
             before = change.before
             assignments = ", ".join(f"{name} = ?" for name in columns)
             done = conn.execute(
-                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ?",  # noqa: S608
+                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ?",
                 (*columns.values(), before.id, before.state.value, before.claims),
             )
         except sqlite3.IntegrityError as error:
@@ -158,7 +158,9 @@ class SqliteQueue:
         return found
 
     def open_in(self, folder: str, directory: str) -> Sequence[Job]:
-        where = "folder = ? AND directory = ? AND (state NOT IN ('done', 'skipped', 'lost') OR (state = 'done' AND gone_at IS NULL))"
+        where = (
+            "folder = ? AND directory = ? AND (state NOT IN ('done', 'skipped', 'lost') OR (state = 'done' AND gone_at IS NULL))"
+        )
         return self._jobs(where, (folder, path_bytes(directory)))
 
     def directories(self, folder: str) -> Sequence[str]:
@@ -178,7 +180,7 @@ class SqliteQueue:
 
     def next_due(self, choice: Selection) -> datetime | None:
         chosen, keys = _chosen(choice)
-        sql = f"SELECT min(next_attempt_at) AS at FROM jobs WHERE state IN ('ready', 'unconfirmed') AND {chosen}"  # noqa: S608
+        sql = f"SELECT min(next_attempt_at) AS at FROM jobs WHERE state IN ('ready', 'unconfirmed') AND {chosen}"
         at = self.rows(sql, keys)[0]["at"]
         return from_us(at) if at is not None else None
 
@@ -218,7 +220,7 @@ class SqliteQueue:
     def counts(self, folder: str | None = None) -> Mapping[State, int]:
         """How many jobs there are in each state, all eleven of them; kept by triggers, so it costs nothing."""
         where, keys = ("WHERE folder = ?", (folder,)) if folder is not None else ("", ())
-        rows = self.rows(f"SELECT state, sum(n) AS n FROM counts {where} GROUP BY state", keys)  # noqa: S608
+        rows = self.rows(f"SELECT state, sum(n) AS n FROM counts {where} GROUP BY state", keys)
         return dict.fromkeys(State, 0) | {State(row["state"]): int(row["n"]) for row in rows}
 
     # --- what lives in the daemon --------------------------------------------------------------
@@ -290,13 +292,13 @@ class SqliteQueue:
         """
         with self._transaction() as conn:
             old = f"state IN ('done', 'skipped') AND updated_at < {to_us(before)}"
-            ids = f"SELECT id FROM jobs WHERE {old}"  # noqa: S608
-            conn.execute(f"DELETE FROM events WHERE job_id IN ({ids})")  # noqa: S608
-            conn.execute(f"DELETE FROM attempts WHERE job_id IN ({ids})")  # noqa: S608
-            touched = conn.execute(f"UPDATE jobs SET fields = NULL WHERE {old} AND fields IS NOT NULL").rowcount  # noqa: S608
+            ids = f"SELECT id FROM jobs WHERE {old}"
+            conn.execute(f"DELETE FROM events WHERE job_id IN ({ids})")
+            conn.execute(f"DELETE FROM attempts WHERE job_id IN ({ids})")
+            touched = conn.execute(f"UPDATE jobs SET fields = NULL WHERE {old} AND fields IS NOT NULL").rowcount
         names = tuple(folders)
         forgotten = self.rows(
-            f"SELECT id, uid FROM jobs WHERE state = 'done' AND gone_at < ? AND folder IN ({placeholders(names)}) LIMIT 1000",  # noqa: S608
+            f"SELECT id, uid FROM jobs WHERE state = 'done' AND gone_at < ? AND folder IN ({placeholders(names)}) LIMIT 1000",
             (to_us(forget_before), *names),
         )
         if forgotten:
