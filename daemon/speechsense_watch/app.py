@@ -21,7 +21,7 @@ from speechsense_watch import __version__
 from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
 from speechsense_watch.config import Config, ConfigError, load
 from speechsense_watch.core.model import Job, State
-from speechsense_watch.core.rules import Folder
+from speechsense_watch.core.rules import Folder, OnUnknown
 from speechsense_watch.edge import lock
 from speechsense_watch.edge.auth import Credentials
 from speechsense_watch.edge.clock import SystemClock
@@ -46,6 +46,14 @@ _LOOK_EVERY_S = 2.0
 _HEARTBEAT_EVERY_S = 60.0
 _STALLED_AFTER_S = 30.0
 _MOST_WORKERS = 64
+
+
+_ON_UNKNOWN = {
+    OnUnknown.RESEND: "A recording whose answer is lost is sent again and marked as a possible duplicate. "
+    'on_unknown = "hold" asks you instead.',
+    OnUnknown.HOLD: "A recording whose answer is lost waits for your `resolve`.",
+    OnUnknown.SEARCH: "Looking up is not built yet: a recording whose answer is lost waits for your `resolve`.",
+}
 
 
 class CannotOpenQueue(Exception):  # noqa: N818
@@ -223,8 +231,15 @@ class Daemon:
         self._log.info(
             Event.DAEMON_STARTED, version=__version__, folders=len(self._folders), recovered=recovered, journal_filled=lacking
         )
+        if only := self._queue.read_journal():
+            message = (
+                "The journal knows talks that the queue does not: was it lost, or restored from an older copy? They are adopted."
+            )
+            self._log.warning(Event.QUEUE_SUSPICIOUS, talks=only, message=message)
         for warning in self._config.warnings:
             self._log.warning(Event.CONFIG_WARNING, message=warning)
+        for folder in self._config.folders:
+            self._log.info(Event.ON_UNKNOWN, folder=folder.name, policy=folder.on_unknown, message=_ON_UNKNOWN[folder.on_unknown])
         for loop in self._loops.values():
             loop.start()
         self._heartbeat()

@@ -181,11 +181,20 @@ class Attempts:
         """The intent is on disk; None when another job already stands for this recording, or we are stopping."""
         if self.stopping:
             return None
+        if talk_id := self._queue.journal_talk(claim.uid):
+            self._adopt(job, claim, talk_id)
+            return None
         try:
             return self._queue.apply(lifecycle.claimed(replace(job, connection_id=tree.rules.connection_id), claim))
         except UidTaken as taken:
             self._queue.apply(lifecycle.duplicate(job, taken.holder, self._clock.now()))
             return None
+
+    def _adopt(self, job: Job, claim: Claim, talk_id: str) -> None:
+        try:
+            self._queue.apply(lifecycle.adopted(job, claim, talk_id))
+        except UidTaken as taken:
+            self._queue.apply(lifecycle.duplicate(job, taken.holder, self._clock.now()))
 
     def _commit(self, claimed: Job) -> None:
         try:

@@ -58,6 +58,11 @@ class FolderIntake:
     _present_of: Listing | None = None
     _present_names: frozenset[str] = frozenset()
 
+    def begin(self) -> None:
+        self.watch.start()
+        health = self.watch.health()
+        self.log.info(Event.FOLDER_WATCHING, folder=self.rules.name, how=health.state, why=health.reason)
+
     # --- what asks for a look ----------------------------------------------------------------
 
     def hinted(self, hint: Hint) -> None:
@@ -320,7 +325,7 @@ class Intake:
         self.folders = folders
         for new in folders.values():
             if id(new) not in known:
-                new.watch.start()
+                new.begin()
 
     def stop(self) -> None:
         """No more events; called when the loop has ended."""

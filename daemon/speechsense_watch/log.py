@@ -41,6 +41,8 @@ class Event(StrEnum):
     ATTEMPT_FINISHED = "attempt_finished"
     ATTEMPT_STALE = "attempt_stale"
     CHANGED_AFTER_UPLOAD = "changed_after_upload"
+    ON_UNKNOWN = "on_unknown"
+    QUEUE_SUSPICIOUS = "queue_suspicious"
     SERVICE_PAUSED = "service_paused"
     SERVICE_RESUMED = "service_resumed"
     FILED = "filed"

@@ -274,6 +274,10 @@ class Queue(Protocol):
         """The job in uploading .. done that stands for the uid."""
         ...
 
+    def journal_talk(self, uid: str) -> str | None:
+        """The talk id that only the journal knows, the queue having lost it."""
+        ...
+
     def claims_of(self, uid: str) -> int:
         """The highest claim counter any job of this uid ever had; 0 without one."""
         ...

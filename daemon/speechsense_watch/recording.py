@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from speechsense_watch.core import fitness, metadata, wav
-from speechsense_watch.core.model import Half, Problem, Recording, Stamp
+from speechsense_watch.core.model import AudioFormat, Half, Problem, Recording, Stamp
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.core.verdict import Halt
@@ -51,6 +51,14 @@ class Fit:
 Finding = Fit | Unfit
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Audio that can be sent, for what it is worth without its metadata."""
+
+    half: Half
+    format: AudioFormat
+
+
 def examine(files: Files, folder: Folder, audio_path: str, metadata_path: str | None, *, forced: bool = False) -> Finding:
     """Opens both halves, reads the audio's header and the metadata. Without a `metadata_path` only the audio is judged:
     it is never Fit then, but may turn out to hold no audio at all.
@@ -65,6 +73,27 @@ def examine(files: Files, folder: Folder, audio_path: str, metadata_path: str | 
 
 def examine_open(files: Files, folder: Folder, audio: OpenFile, metadata_path: str | None, *, forced: bool = False) -> Finding:
     """As `examine`, for an audio file that is open already. Raises FileTrouble for the audio."""
+    judged = judge_audio(folder, audio, alone=metadata_path is None, forced=forced)
+    if isinstance(judged, Unfit):
+        return judged
+    if metadata_path is None:
+        return _alone(judged.half)
+    half = judged.half
+    try:
+        sidecar, raw = read_metadata(files, metadata_path)
+    except FileTrouble as trouble:
+        return unfit_by_trouble(trouble, "metadata", half)
+    fields = metadata.read_fields(raw, folder)
+    if isinstance(fields, Problem):
+        return Unfit(Fate.UNUSABLE, fields, half, sidecar)
+    recording = Recording(audio=half, metadata=sidecar, format=judged.format, fields=fields.values)
+    return Fit(recording, fields.actions)
+
+
+def judge_audio(folder: Folder, audio: OpenFile, *, alone: bool = False, forced: bool = False) -> Sound | Unfit:
+    """The audio by its header and size, against the folder's rules. `alone`: there is no metadata, so that only a file
+    without any audio in it is more than something to wait with. Raises FileTrouble.
+    """
     stamp = audio.stamp
     verdict = wav.inspect(audio.read_at, stamp.size)
     if audio.stamp != stamp:
@@ -72,8 +101,8 @@ def examine_open(files: Files, folder: Folder, audio: OpenFile, metadata_path: s
     half = Half(stamp)
     if isinstance(verdict, wav.NoAudio):
         return Unfit(Fate.LEAVE_OUT, verdict.problem, half)
-    if metadata_path is None:
-        return Unfit(Fate.WAIT, Problem(Reason.METADATA_MISSING, "The metadata has not come yet."), half)
+    if alone:
+        return _alone(half)
     if isinstance(verdict, wav.Unfinished):
         return Unfit(Fate.WAIT, verdict.problem, half)
     if isinstance(verdict, wav.Bad):
@@ -84,16 +113,11 @@ def examine_open(files: Files, folder: Folder, audio: OpenFile, metadata_path: s
         case fitness.Unusable(problem):
             return Unfit(Fate.UNUSABLE, problem, half)
         case fitness.Fit():
-            pass
-    try:
-        sidecar, raw = _read_metadata(files, metadata_path)
-    except FileTrouble as trouble:
-        return unfit_by_trouble(trouble, "metadata", half)
-    fields = metadata.read_fields(raw, folder)
-    if isinstance(fields, Problem):
-        return Unfit(Fate.UNUSABLE, fields, half, sidecar)
-    recording = Recording(audio=half, metadata=sidecar, format=verdict.format, fields=fields.values)
-    return Fit(recording, fields.actions)
+            return Sound(half, verdict.format)
+
+
+def _alone(audio: Half) -> Unfit:
+    return Unfit(Fate.WAIT, Problem(Reason.METADATA_MISSING, "The metadata has not come yet."), audio)
 
 
 def unfit_by_trouble(trouble: FileTrouble, half: str, audio: Half | None = None) -> Unfit:
@@ -109,7 +133,7 @@ def unfit_by_trouble(trouble: FileTrouble, half: str, audio: Half | None = None)
             return Unfit(Fate.WAIT, Problem(Reason.UNREADABLE, message), audio)
 
 
-def _read_metadata(files: Files, path: str) -> tuple[Half, bytes]:
+def read_metadata(files: Files, path: str) -> tuple[Half, bytes]:
     """One byte more than is allowed at the most, so that the reader can tell. Raises FileTrouble."""
     with files.open(path) as file:
         stamp = file.stamp

@@ -81,6 +81,8 @@ class Scan:
             subdirectories.extend(entry.name for entry in batch if entry.is_directory and not entry.name.startswith("."))
         wanted = tuple(name for name in subdirectories if not self._excluded(posixpath.join(path, name)))
         directory = Directory(mtime_ns, wall_ns - mtime_ns > _SETTLED_NS, wanted)
+        for name in set(known.subdirectories if known else ()) - set(wanted):
+            self._forget(posixpath.join(path, name))
         self.directories[path] = directory
         return Listing(path, tuple(names), directory)
 

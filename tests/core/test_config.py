@@ -175,6 +175,7 @@ PATTERN = (
     'expected a name beside the audio such as "{stem}.json" (call.json for call.wav), "{name}.json" (call.wav.json) '
     'or "meta/{stem}.json": relative, without "..", with {stem} or {name} in its last part, got '
 )
+START = 'expected "now", "all" or a date such as 2025-04-01 or 2025-04-01T09:00:00+03:00, got '
 ZONE = 'expected the name of a time zone such as "Europe/Moscow"'
 
 
@@ -194,6 +195,20 @@ ZONE = 'expected the name of a time zone such as "Europe/Moscow"'
         ('archive_to = "../old"', PATH.replace(", got", ' (or "" for none), got') + '"../old"'),
         ('archive_to = "/a/../b"', PATH.replace(", got", ' (or "" for none), got') + '"/a/../b"'),
         ('audio = "*.wav"', 'expected a list of at least one file name pattern such as ["*.wav"], got "*.wav"'),
+        ("audio = [1]", 'expected a list of at least one file name pattern such as ["*.wav"], got [1]'),
+        ("metadata = 1", PATTERN + "1"),
+        ("time_zone = 3", 'expected the name of a time zone such as "Europe/Moscow", or "", got 3'),
+        ("name = {}", 'expected a name such as "sales", without "/" and spaces around it, got {}'),
+        ("min_duration = 2025-01-01", DURATION + "2025-01-01"),
+        (
+            "zzz = 1",
+            (
+                "unknown key in [[folders]]; expected one of abandon_after, after_upload, archive_to, audio, connection_id, "
+                "connection_type, detection, exclude, include, max_duration, metadata, metadata_defaults, metadata_last, "
+                "metadata_rename, min_duration, name, on_unknown, path, quiet_period, recording_id_field, recursive, "
+                "rescan_interval, search, search_patience, start_from, time_zone, unfinished"
+            ),
+        ),
         ("audio = []", 'expected a list of at least one file name pattern such as ["*.wav"], got []'),
         ('audio = ["a/*.wav"]', 'expected a list of at least one file name pattern such as ["*.wav"], got ["a/*.wav"]'),
         (
@@ -291,6 +306,11 @@ def test_a_bad_line_of_the_daemons_own_sections_is_told_likewise(text: str, prob
         ),
         ("folders = 3", ["folders (line 1): expected blocks [[folders]], got 3"]),
         ("upload = 3\n" + FOLDER, ["upload (line 1): expected a section [upload], got 3"]),
+        (
+            "[zzz]\n" + FOLDER,
+            ["zzz (line 1): unknown section; expected one of [speechsense], [queue], [upload], [log], [[folders]]"],
+        ),
+        (FOLDER.replace('"all"', "07:30:00"), ["folders[1].start_from (line 4): " + START + "07:30:00"]),
         ("[uplaod]\n" + FOLDER, ["uplaod (line 1): unknown section; did you mean [upload]?"]),
         ("concurrency = 3\n" + FOLDER, ["concurrency (line 1): does not belong here but under [upload]"]),
         (
@@ -479,6 +499,20 @@ def test_what_is_allowed_but_doubtful_is_warned_about(text: str, warning: str) -
     assert told.startswith(warning)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        FOLDER + "recursive = false\n" + FOLDER.replace("/spool/calls", "/spool/calls/sub"),
+        FOLDER + 'metadata_last = true\nabandon_after = "5s"',
+        FOLDER + FOLDER.replace("/spool/calls", "/spool/calls2"),
+        FOLDER + 'after_upload = "archive"\narchive_to = "/spool/calls-sent"',
+    ],
+)
+def test_what_only_looks_doubtful_is_not_warned_about(text: str) -> None:
+    """A quiet period that is not waited for, a subfolder that is not watched twice, a path that begins alike."""
+    assert read(text).warnings == ()
+
+
 @pytest.mark.parametrize("endpoint", ["localhost:9000", "127.0.0.2:9000", "[::1]:9000"])
 def test_rehearsing_on_loopback_without_tls_and_key_needs_no_warning(endpoint: str) -> None:
     """Nothing leaves the machine."""
@@ -515,6 +549,7 @@ def test_the_environment_replaces_scalars_of_the_daemons_sections() -> None:
         ("SPEECHSENSE__PLAINTEXT", "maybe", 'expected true or false, without quotes, got "maybe"'),
         ("UPLOAD__CONCURENCY", "2", "stands for no setting; did you mean SPEECHSENSE_WATCH_UPLOAD__CONCURRENCY?"),
         ("XYZ__ABC", "2", "stands for no setting"),
+        ("UPLOAD__CHUNK_SIZE", "8MiB", 'expected a size from "1KiB" to "4095KiB", got "8MiB"'),
         ("FOLDERS__PATH", "/a", "folders can be set in the file only"),
         (
             "SPEECHSENSE__API_KEY",

@@ -55,6 +55,7 @@ metadata_rename . "чей" = "x"
         (("queue",), 7),
         (("queue", "path"), 8),
         (("queue", "history"), 12),
+        (("queue", "level"), 7),
         (("log",), None),
         (("log", "level"), None),
         (("folders", 0), 13),

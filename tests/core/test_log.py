@@ -87,7 +87,7 @@ def test_auto_writes_for_people_on_a_terminal_only(form: LogFormat, *, isatty: b
 )
 def test_the_level_decides_what_is_written(level: LogLevel, written: list[str]) -> None:
     """A log that was made before a change of the level obeys it."""
-    early = logger().bind(loop="intake")
+    early = logger().bind(loop="intake").bind(folder="a")
     stream = to_json(level)
     early.debug(Event.SCAN_FINISHED)
     early.info(Event.SCAN_FINISHED)
@@ -95,7 +95,7 @@ def test_the_level_decides_what_is_written(level: LogLevel, written: list[str]) 
     early.error(Event.SCAN_FINISHED)
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["level"] for line in told] == written
-    assert {line["loop"] for line in told} == {"intake"}
+    assert {(line["loop"], line["folder"]) for line in told} == {("intake", "a")}
 
 
 @pytest.mark.parametrize(

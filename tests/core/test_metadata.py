@@ -597,3 +597,11 @@ def test_default_fields_need_a_time_with_a_zone() -> None:
     """A date without a zone is what everybody else is refused for."""
     with pytest.raises(ValueError, match="time zone"):
         default_fields(datetime.now(UTC).replace(tzinfo=None))
+
+
+def test_a_default_fills_a_required_key_that_is_empty() -> None:
+    """Asterisk writes "" for a caller without a name; other keys that are empty stay so."""
+    rules = folder(metadata_defaults={"client_name": "unknown", "note": "none"})
+    fields = read_fields(sidecar(client_name="", note=""), rules)
+    assert isinstance(fields, Fields)
+    assert (fields.values["client_name"], fields.values["note"]) == ("unknown", "")

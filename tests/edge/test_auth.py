@@ -191,6 +191,9 @@ def test_an_unchanged_file_is_not_read_again(
     made.refused()
     made.headers()
     assert opened == [str(key_file)]
+    clock.advance(5)
+    made.headers()
+    assert opened == [str(key_file)]
     assert log.getvalue() == ""
 
 

@@ -294,6 +294,34 @@ def test_a_file_that_grows_while_it_is_copied_is_left_alone(root: Path, call: Pa
     assert files_below(elsewhere) == set()
 
 
+def test_a_file_that_changes_after_it_was_copied_is_not_removed(root: Path, call: Path, elsewhere: Path) -> None:
+    """Between the copy and the removal the original is looked at once more: what was written to it since stays."""
+    expected = stamp_of(call)
+
+    def late(descriptor: int) -> None:
+        if (elsewhere / "call.wav").exists():
+            call.write_bytes(b"rewritten")
+
+    result = FileFiling(FilingCalls(sync=late)).archive(str(root), "day/call.wav", str(elsewhere / "call.wav"), expected)
+    assert isinstance(result, FilesChanged)
+    assert call.read_bytes() == b"rewritten"
+    assert (elsewhere / "call.wav").read_bytes() == CONTENT
+
+
+def test_a_file_of_another_size_is_no_proof_of_an_earlier_move(root: Path, call: Path, archive: Path) -> None:
+    """With the source gone, the target counts as the moved file only when its size is right."""
+    expected = stamp_of(call)
+    archive.mkdir()
+    (archive / "call.wav").write_bytes(b"another")
+    call.unlink()
+    result = FileFiling().archive(str(root), "day/call.wav", str(archive / "call.wav"), expected)
+    assert isinstance(result, FilesChanged)
+    (archive / "call.wav").write_bytes(CONTENT)
+    assert FileFiling().archive(str(root), "day/call.wav", str(archive / "call.wav"), expected) == Filed()
+    call.parent.rmdir()
+    assert FileFiling().archive(str(root), "day/call.wav", str(archive / "call.wav"), expected) == Filed()
+
+
 def test_directories_that_cannot_be_flushed_need_not_be(root: Path, call: Path, archive: Path) -> None:
     """Some network file systems refuse fsync of a directory: that is no reason to keep the file."""
 

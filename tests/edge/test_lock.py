@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -93,10 +94,16 @@ def test_the_probe_sees_another_process_and_disturbs_nothing(path: str) -> None:
     assert not is_held(path)
 
 
+def test_two_probes_do_not_take_each_other_for_a_daemon(path: str) -> None:
+    """Two people may ask for the status at once."""
+    acquire(path, ManualClock()).release()
+    with Path(path).open() as probe:
+        fcntl.flock(probe, fcntl.LOCK_SH)
+        assert not is_held(path)
+
+
 def test_a_probe_in_progress_delays_the_daemon_but_does_not_stop_it(path: str) -> None:
     """The two seconds of trying cover somebody's `status`."""
-    import fcntl  # noqa: PLC0415
-
     acquire(path, ManualClock()).release()
     probe = os.open(path, os.O_RDONLY)
     fcntl.flock(probe, fcntl.LOCK_SH)
@@ -124,8 +131,6 @@ def test_released_is_released_once_and_for_all(path: str) -> None:
 
 def test_a_lock_file_removed_in_mid_grip_is_not_trusted(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever locked a file that has no name any more tries again with the one that others will find."""
-    import fcntl  # noqa: PLC0415
-
     take = fcntl.flock
     removed: list[str] = []
 

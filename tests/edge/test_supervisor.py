@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -466,6 +470,46 @@ def test_stopped_is_stopped(root: Path, watching: Watching) -> None:
     watched.watch.supervise()
     assert watched.threads() == []
     assert watched.state() is WatchState.DOWN
+
+
+AS_NOBODY = """
+    import os, sys, threading
+    from speechsense_watch.core.rules import Folder
+    from speechsense_watch.edge.clock import SystemClock
+    from speechsense_watch.edge.folder import FolderFiles
+    from speechsense_watch.edge.supervisor import FolderWatch
+
+    os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+    root, clock, came = sys.argv[1], SystemClock(), threading.Event()
+    watch = FolderWatch(
+        Folder(path=root, connection_id="c", start_from="all", name="pbx"), lambda hint: came.set(),
+        clock=clock, look_at_root=FolderFiles(root, clock).root,
+    )
+    watch.start()
+    print(watch.health().state, flush=True)
+    open(root + "/open/call.wav", "w").close()
+    print(came.wait(10), flush=True)
+    watch.stop()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody with fewer rights")
+def test_unreadable_sub_directories_disturb_nothing() -> None:
+    """What the service's user may not list is not watched; the rest is, without a warning."""
+    with tempfile.TemporaryDirectory() as path:
+        Path(path).chmod(0o755)
+        for name, mode in (("shut 1", 0o700), ("shut 2", 0o700), ("open", 0o777)):
+            (Path(path) / name).mkdir()
+            (Path(path) / name).chmod(mode)
+        answer = subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(AS_NOBODY), path],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    assert answer.stdout == "watching\nTrue\n"
+    assert answer.stderr == ""
 
 
 LOCAL = Root(identity=(1, 2), file_system="xfs")

@@ -31,6 +31,7 @@ class Event(StrEnum):
     CLAIMED = "claimed"
     COMMITTING = "committing"
     ACCEPTED = "accepted"
+    ADOPTED = "adopted"
     REFUSED = "refused"
     FAILED = "failed"
     GIVEN_BACK = "given_back"
@@ -71,6 +72,7 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
         **dict.fromkeys(_STOPPED, _S.COMMITTING),
     },
     Event.ACCEPTED: {_S.COMMITTING: _S.UPLOADED},
+    Event.ADOPTED: {_S.READY: _S.UPLOADED},
     Event.REFUSED: {_S.UPLOADING: _S.REFUSED, _S.COMMITTING: _S.REFUSED},
     Event.FAILED: {_S.UPLOADING: _S.READY},
     Event.GIVEN_BACK: {_S.UPLOADING: _S.READY, _S.COMMITTING: _S.READY},
@@ -265,6 +267,25 @@ def claimed(job: Job, claim: Claim) -> Change:
         **_because(None),
     )
     return replace(change, attempt=AttemptBegun(n=claim.n, request_id=claim.request_id, started_at=claim.at))
+
+
+def adopted(job: Job, claim: Claim, talk_id: str) -> Change:
+    """The journal knows this recording's talk id though the queue had lost it: nothing is sent."""
+    recording = claim.recording
+    return _change(
+        job,
+        Event.ADOPTED,
+        claim.at,
+        talk_id,
+        talk_id=talk_id,
+        uid=claim.uid,
+        claims=claim.n,
+        audio=recording.audio,
+        metadata=recording.metadata,
+        fields=recording.fields,
+        next_attempt_at=claim.at,
+        **_because(None),
+    )
 
 
 def committing(job: Job, at: datetime) -> Change:

@@ -79,7 +79,8 @@ def apply_rules(values: Mapping[str, str], folder: Folder) -> Fields | Problem:
     actions: list[str] = []
     made = _renamed(values, folder.metadata_rename, actions)
     for key, value in folder.metadata_defaults.items():
-        if key not in made:
+        # A required key that is there but empty counts as lacking: recorders write "" for a caller without a name.
+        if key not in made or (not made[key] and key in REQUIRED_KEYS[folder.connection_type]):
             made[key] = value
             actions.append(f"{shown(key)} is lacking and was filled in from [folders.metadata_defaults].")
     problem = (
@@ -90,6 +91,15 @@ def apply_rules(values: Mapping[str, str], folder: Folder) -> Fields | Problem:
         or _settle_date(made, folder.time_zone, actions)
     )
     return problem or Fields(made, tuple(actions))
+
+
+def plain_fields(raw: bytes) -> Fields | Problem:
+    """The fields just as a recorder wrote them, by nobody's rules: only what cannot be sent at all is a problem."""
+    read = read_values(raw)
+    if isinstance(read, Problem):
+        return read
+    actions = tuple(f"{shown(key)} is null and was left out." for key in read.nulls)
+    return _check_lengths(read.values) or Fields(read.values, actions)
 
 
 def default_fields(now: datetime) -> dict[str, str]:

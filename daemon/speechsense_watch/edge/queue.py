@@ -53,6 +53,7 @@ class SqliteQueue:
         self.path = path
         self._lock = RLock()
         self._known_runtime: dict[str, str] = {}
+        self._journal_only: dict[str, str] = {}
         self._journal = Journal(path.with_name(path.name + ".journal"))
         with translated():
             self._db = _connect(path, read_only=read_only)
@@ -278,12 +279,19 @@ class SqliteQueue:
         with translated():
             return self._journal.fill(talks, folders)
 
-    def journal_only(self) -> int:
-        """How many talk ids the journal knows and the queue does not: the sign of a lost or restored queue."""
+    def read_journal(self) -> int:
+        """How many talk ids the journal knows and the queue does not, the sign of a lost or restored queue. From now on
+        `journal_talk` tells them.
+        """
         with translated():
-            uids = {line.uid for line in self._journal.lines() if isinstance(line, TalkLine)}
-        known = {row["uid"] for row in self.rows("SELECT uid FROM jobs WHERE talk_id IS NOT NULL")} if uids else set()
-        return len(uids - known)
+            talks = {line.uid: line.talk_id for line in self._journal.lines() if isinstance(line, TalkLine)}
+        for row in self.rows("SELECT uid FROM jobs WHERE talk_id IS NOT NULL") if talks else ():
+            talks.pop(row["uid"], None)
+        self._journal_only = talks
+        return len(talks)
+
+    def journal_talk(self, uid: str) -> str | None:
+        return self._journal_only.get(uid)
 
     def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
         """Finished rows last changed before `before` keep only what tells that they were sent; rows whose files were gone

@@ -1,0 +1,235 @@
+"""What `status` tells, gathered into one value: from the queue, from what the daemon wrote there, and from its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from speechsense_watch.cli.as_json import time_as_json
+from speechsense_watch.config import Config
+from speechsense_watch.core.attention import Attention, FolderTrouble, Snapshot, Standstill, attention
+from speechsense_watch.core.model import State
+from speechsense_watch.core.rules import Folder
+from speechsense_watch.core.traffic import SERVICE
+from speechsense_watch.edge.disk import disk_of
+from speechsense_watch.edge.lock import is_held
+from speechsense_watch.edge.records import Records
+
+# The daemon's heart beats once a minute.
+FRESH_FOR = timedelta(minutes=3)
+RATE_OVER = timedelta(minutes=10)
+EXIT_OK, EXIT_NEEDS_OPERATOR, EXIT_STOPPED = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonView:
+    """`running`: the queue's lock is held. `fresh`: its heart beat within the last three minutes."""
+
+    running: bool
+    fresh: bool
+    version: str | None
+    heartbeat_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderView:
+    """One folder of the configuration, with what the daemon told of it last; `detection` is None when it told nothing."""
+
+    name: str
+    path: str
+    detection: str | None
+    detection_reason: str
+    found_by_scan: int
+    overflows: int
+    last_seen_at: datetime | None
+    unmatched: int
+    left_alone: int
+    away: str
+    unreadable_directories: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    now: datetime
+    attention: tuple[Attention, ...]
+    counts: Mapping[State, int]
+    paused: tuple[Standstill, ...]
+    rate_per_minute: float
+    oldest_ready_at: datetime | None
+    oldest_waiting_at: datetime | None
+    last_upload_at: datetime | None
+    folders: tuple[FolderView, ...]
+    daemon: DaemonView
+
+    @property
+    def stopped(self) -> bool:
+        """Nothing at all is uploaded now."""
+        return not self.daemon.fresh or any(pause.scope == SERVICE for pause in self.paused)
+
+    @property
+    def exit_code(self) -> int:
+        if self.stopped:
+            return EXIT_STOPPED
+        return EXIT_NEEDS_OPERATOR if self.attention else EXIT_OK
+
+
+def overview(config: Config, records: Records, now: datetime) -> Overview:
+    """Everything as it is now. Raises QueueTrouble, LockTrouble."""
+    runtime = records.runtime()
+    daemon = daemon_view(config, runtime, now)
+    # What a daemon that is gone said of pauses and folders may be long out of date.
+    pauses = _pauses(runtime) if daemon.running else ()
+    folders = tuple(_folder(folder, runtime, daemon) for folder in config.folders)
+    counts = records.counts()
+    snapshot = Snapshot(
+        groups=records.groups(now),
+        counts=counts,
+        policies={folder.name: folder.on_unknown for folder in config.folders},
+        pauses=pauses,
+        folders=tuple(_trouble(folder) for folder in folders),
+        disk=disk_of(Path(config.queue.path)),
+    )
+    return Overview(
+        now=now,
+        attention=attention(snapshot),
+        counts={state: sum(of.get(state, 0) for of in counts.values()) for state in State},
+        paused=pauses,
+        rate_per_minute=records.accepted_since(now - RATE_OVER) / (RATE_OVER / timedelta(minutes=1)),
+        oldest_ready_at=records.oldest(State.READY),
+        oldest_waiting_at=records.oldest(State.WAITING),
+        last_upload_at=records.last_upload_at(),
+        folders=folders,
+        daemon=daemon,
+    )
+
+
+def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) -> DaemonView:
+    """Raises LockTrouble."""
+    told = _table(runtime.get("daemon"))
+    heartbeat_at = _time(told.get("heartbeat_at"))
+    running = is_held(f"{config.queue.path}.lock")
+    return DaemonView(
+        running=running,
+        # A heartbeat from the future is one from before the clock was set back.
+        fresh=running and heartbeat_at is not None and now - heartbeat_at < FRESH_FOR,
+        version=str(told["version"]) if "version" in told else None,
+        heartbeat_at=heartbeat_at,
+    )
+
+
+# --- what the daemon told --------------------------------------------------------------------
+
+
+def _pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
+    told = runtime.get("paused")
+    pauses = [_table(pause) for pause in told] if isinstance(told, list) else []
+    return tuple(
+        Standstill(
+            scope=str(pause.get("scope", "")),
+            reason=str(pause.get("reason", "")),
+            message=str(pause.get("message", "")),
+            since=_time(pause.get("since")),
+            next_probe_at=_time(pause.get("next_probe_at")),
+            needs_operator=pause.get("needs_operator") is True,
+        )
+        for pause in pauses
+    )
+
+
+def _folder(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -> FolderView:
+    told = _table(runtime.get(f"folder:{folder.name}"))
+    if told.get("path") != folder.path:
+        told = {}
+    detection = str(told["detection"]) if "detection" in told else None
+    reason = str(told.get("detection_reason", ""))
+    if not daemon.running:
+        detection, reason = "down", "no daemon is running"
+    return FolderView(
+        name=folder.name,
+        path=folder.path,
+        detection=detection,
+        detection_reason=reason,
+        found_by_scan=_number(told.get("found_by_scan")),
+        overflows=_number(told.get("overflows")),
+        last_seen_at=_time(told.get("last_seen_at")),
+        unmatched=_number(told.get("unmatched")),
+        left_alone=_number(told.get("left_alone")),
+        away=str(told.get("away", "")) if daemon.running else "",
+        unreadable_directories=_number(told.get("unreadable_directories")) if daemon.running else 0,
+    )
+
+
+def _trouble(folder: FolderView) -> FolderTrouble:
+    return FolderTrouble(
+        name=folder.name, path=folder.path, away=folder.away, unreadable_directories=folder.unreadable_directories
+    )
+
+
+def _table(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+# --- for scripts -----------------------------------------------------------------------------
+
+
+def overview_as_json(view: Overview) -> dict[str, Any]:
+    """Keys are a contract: they may be added, never changed."""
+    return {
+        "attention": [
+            {"code": line.code, "count": line.count, "since": time_as_json(line.since), "what": line.what, "do": line.do}
+            for line in view.attention
+        ],
+        "counts": {state.value: view.counts[state] for state in State},
+        "paused": [
+            {
+                "scope": pause.scope,
+                "reason": pause.reason,
+                "message": pause.message,
+                "since": time_as_json(pause.since),
+                "next_probe_at": time_as_json(pause.next_probe_at),
+                "needs_operator": pause.needs_operator,
+            }
+            for pause in view.paused
+        ],
+        "rate_per_minute": view.rate_per_minute,
+        "oldest_ready_at": time_as_json(view.oldest_ready_at),
+        "oldest_waiting_at": time_as_json(view.oldest_waiting_at),
+        "last_upload_at": time_as_json(view.last_upload_at),
+        "folders": [_folder_as_json(folder) for folder in view.folders],
+        "daemon": {
+            "running": view.daemon.running,
+            "responding": view.daemon.fresh,
+            "version": view.daemon.version,
+            "heartbeat_at": time_as_json(view.daemon.heartbeat_at),
+        },
+    }
+
+
+def _folder_as_json(folder: FolderView) -> dict[str, Any]:
+    return {
+        "name": folder.name,
+        "path": folder.path,
+        "detection": folder.detection,
+        "detection_reason": folder.detection_reason,
+        "found_by_scan": folder.found_by_scan,
+        "overflows": folder.overflows,
+        "last_seen_at": time_as_json(folder.last_seen_at),
+        "unmatched": folder.unmatched,
+        "left_alone": folder.left_alone,
+        "away": folder.away,
+        "unreadable_directories": folder.unreadable_directories,
+    }

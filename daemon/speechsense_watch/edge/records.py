@@ -1,0 +1,260 @@
+"""What the reading commands ask of the queue, beside a running daemon or without one.
+
+There is one way in, `opened`. Without a queue file it hands out an empty view and creates nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from speechsense_watch.core.attention import FILING_PATIENCE, UNCONFIRMED_PATIENCE, Group
+from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.reasons import Reason
+from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.rows import from_us, job_of, path_bytes, placeholders, to_us
+
+_PAGE = 500
+_LARGEST_ID = 2**63 - 1
+# By a min() SQLite takes the other columns from the row that holds it (sqlite.org/lang_select.html, "Bare columns").
+# The term `state <> 'done'` lets it use the index that leaves finished jobs out (sqlite.org/partialindex.html).
+_GROUPS = """
+SELECT state, folder, reason, count(*) AS n, min(updated_at) AS since, id, message,
+       CASE state WHEN 'unconfirmed' THEN updated_at < :undecided WHEN 'uploaded' THEN updated_at < :unfiled ELSE 0 END AS overdue
+FROM jobs
+WHERE state <> 'done' AND state IN ('unusable', 'refused', 'lost', 'unconfirmed', 'uploaded')
+  AND (state <> 'uploaded' OR reason = 'filing_failed')
+GROUP BY state, folder, reason, 8
+UNION ALL
+SELECT state, folder, 'changed_after_upload', count(*), min(updated_at), id, message, 0
+FROM jobs WHERE changed_after_upload = 1 GROUP BY folder
+"""
+
+
+class NotReadable(Exception):  # noqa: N818 - the name says it
+    """Not for this user: the message names the queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which jobs to list; what is empty does not choose. `match` is looked for in paths, talk ids and uids, ASCII letters
+    without regard to case. `since` holds against the last change of a job.
+    """
+
+    states: frozenset[State] = frozenset()
+    folder: str | None = None
+    since: datetime | None = None
+    match: str = ""
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """One row of a job's history."""
+
+    at: datetime
+    event: str
+    from_state: str | None
+    to_state: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    """One try to upload a job. What its end would have said is None while it runs."""
+
+    n: int
+    started_at: datetime
+    ended_at: datetime | None
+    request_id: str
+    server_request_id: str | None
+    code: str | None
+    message: str | None
+    bytes_sent: int | None
+    verdict: str | None
+
+
+class Records:
+    """A view of the queue for reading; without a queue everything in it is empty. Every method raises QueueTrouble."""
+
+    def __init__(self, queue: SqliteQueue | None) -> None:
+        self._queue = queue
+
+    def _rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
+        return self._queue.rows(sql, parameters) if self._queue else []
+
+    def _value(self, sql: str, parameters: Sequence[object] = ()) -> Any:
+        """The only value of the only row, None when there is none."""
+        rows = self._rows(sql, parameters)
+        return next(iter(rows[0].values())) if rows else None
+
+    def _time(self, sql: str, parameters: Sequence[object] = ()) -> datetime | None:
+        us = self._value(sql, parameters)
+        return None if us is None else from_us(us)
+
+    # --- the whole ---------------------------------------------------------------------------
+
+    def counts(self) -> Mapping[str, Mapping[State, int]]:
+        """By folder and state; what is not there is 0."""
+        found: dict[str, dict[State, int]] = {}
+        for row in self._rows("SELECT folder, state, n FROM counts WHERE n > 0"):
+            found.setdefault(row["folder"], {})[State(row["state"])] = row["n"]
+        return found
+
+    def groups(self, now: datetime) -> tuple[Group, ...]:
+        """The jobs that may need the operator, those alike together."""
+        limits = {"undecided": to_us(now - UNCONFIRMED_PATIENCE), "unfiled": to_us(now - FILING_PATIENCE)}
+        return tuple(
+            Group(
+                state=State(row["state"]),
+                folder=row["folder"],
+                reason=Reason(row["reason"]) if row["reason"] else None,
+                count=row["n"],
+                since=from_us(row["since"]),
+                first=row["id"],
+                message=row["message"],
+                overdue=bool(row["overdue"]),
+            )
+            for row in self._rows(_GROUPS, limits)
+        )
+
+    def accepted_since(self, at: datetime) -> int:
+        """How many uploads SpeechSense took since then."""
+        # An accepted job is `uploaded` or `done` and was changed no earlier than that: both have an index by change.
+        sql = """
+        SELECT count(*) FROM (
+          SELECT id FROM jobs WHERE state = 'done' AND updated_at >= :at
+          UNION ALL SELECT id FROM jobs WHERE state <> 'done' AND state = 'uploaded' AND updated_at >= :at
+        ) AS job JOIN attempts ON job_id = job.id WHERE verdict = 'accepted' AND ended_at >= :at
+        """
+        rows = self._rows(sql, {"at": to_us(at)})
+        return int(rows[0]["count(*)"]) if rows else 0
+
+    def last_upload_at(self) -> datetime | None:
+        """When the last talk id came. Once its history was trimmed: when the last job was finished."""
+        events = "SELECT at FROM events WHERE event IN ('accepted', 'confirmed') ORDER BY id DESC LIMIT 1"
+        return self._time(events) or self._time("SELECT max(updated_at) FROM jobs WHERE state = 'done'")
+
+    def oldest(self, state: State) -> datetime | None:
+        """When the job that has been in the queue for longest, of those in this state, was found."""
+        # Not for `done`: see the partial index.
+        return self._time("SELECT min(created_at) FROM jobs WHERE state <> 'done' AND state = ?", (state.value,))
+
+    def runtime(self) -> Mapping[str, object]:
+        """What the daemon told last."""
+        return self._queue.runtime() if self._queue else {}
+
+    def first_watched(self, name: str, path: str) -> datetime | None:
+        return self._time("SELECT first_watched_at FROM folders WHERE name = ? AND path = ?", (name, path_bytes(path)))
+
+    def folder_paths(self) -> Mapping[str, str]:
+        """Where each folder lies or lay last, those that the configuration no longer names too."""
+        rows = self._rows("SELECT name, path FROM folders ORDER BY first_watched_at")
+        return {row["name"]: os.fsdecode(row["path"]) for row in rows}
+
+    # --- jobs --------------------------------------------------------------------------------
+
+    def jobs(self, choice: Choice, limit: int = 0) -> Iterator[Job]:
+        """Newest first, read a page at a time; 0 is all."""
+        where, keys = _condition(choice)
+        below, left = _LARGEST_ID, limit or _LARGEST_ID
+        while left > 0:
+            sql = f"SELECT * FROM jobs WHERE id < ? AND {where} ORDER BY id DESC LIMIT ?"
+            page = self._rows(sql, (below, *keys, min(left, _PAGE)))
+            yield from map(job_of, page)
+            if len(page) < _PAGE:
+                return
+            left -= len(page)
+            below = page[-1]["id"]
+
+    def job(self, job_id: int) -> Job | None:
+        # SQLite's integers end here, and no id lies beyond.
+        return self._queue.job(job_id) if self._queue and 0 < job_id <= _LARGEST_ID else None
+
+    def at_path(self, folder: str, path: str) -> Sequence[Job]:
+        """The jobs of a recording that has or had a file there, the open one first, then the newest."""
+        return self._found("folder = ? AND (place = ? OR metadata_path = ?)", (folder, path_bytes(path), path_bytes(path)))
+
+    def filed_at(self, path: str) -> Sequence[Job]:
+        """The jobs whose audio or metadata was moved to this absolute path."""
+        return self._found("filed_to = ? OR metadata_filed_to = ?", (path_bytes(path), path_bytes(path)))
+
+    def with_talk(self, talk_id: str) -> Sequence[Job]:
+        return self._found("talk_id = ?", (talk_id,))
+
+    def _found(self, where: str, keys: Sequence[object]) -> Sequence[Job]:
+        order = "ORDER BY state = 'done', id DESC LIMIT 1000"
+        return [job_of(row) for row in self._rows(f"SELECT * FROM jobs WHERE {where} {order}", keys)]
+
+    def events(self, job_id: int) -> Sequence[EventRow]:
+        """Oldest first."""
+        sql = "SELECT at, event, from_state, to_state, detail FROM events WHERE job_id = ? ORDER BY id"
+        return [EventRow(**{**row, "at": from_us(row["at"])}) for row in self._rows(sql, (job_id,))]
+
+    def attempts(self, job_id: int) -> Sequence[AttemptRow]:
+        """Oldest first."""
+        sql = (
+            "SELECT n, started_at, ended_at, request_id, server_request_id, code, message, bytes_sent, verdict"
+            " FROM attempts WHERE job_id = ? ORDER BY n"
+        )
+        return [_attempt(row) for row in self._rows(sql, (job_id,))]
+
+
+def _attempt(row: dict[str, Any]) -> AttemptRow:
+    ended_at = None if row["ended_at"] is None else from_us(row["ended_at"])
+    return AttemptRow(**{**row, "started_at": from_us(row["started_at"]), "ended_at": ended_at})
+
+
+def _condition(choice: Choice) -> tuple[str, tuple[object, ...]]:
+    # A leading "+" keeps SQLite from an index that would make it sort everything anew for each page.
+    parts: list[str] = ["1"]
+    keys: list[object] = []
+    if choice.states:
+        states = sorted(choice.states)
+        parts.append(f"+state IN ({placeholders(states)})")
+        keys.extend(state.value for state in states)
+    if choice.folder is not None:
+        parts.append("+folder = ?")
+        keys.append(choice.folder)
+    if choice.since is not None:
+        parts.append("+updated_at >= ?")
+        keys.append(to_us(choice.since))
+    if choice.changed:
+        parts.append("+changed_after_upload = 1")
+    if choice.match:
+        columns = ("audio_path", "metadata_path", "talk_id", "uid")
+        # Paths are bytes and need not be UTF-8, so the pattern goes in as bytes too.
+        tests = [rf"CAST({column} AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'" for column in columns]
+        parts.append(f"({' OR '.join(tests)})")
+        keys.extend([_pattern(choice.match)] * len(columns))
+    return " AND ".join(parts), tuple(keys)
+
+
+def _pattern(text: str) -> bytes:
+    escaped = "".join(rf"\{character}" if character in r"\%_" else character for character in text)
+    return path_bytes(f"%{escaped}%")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Records]:
+    """The queue at `path`, for reading only. Raises NotReadable, QueueTrouble, schema.NewerSchema."""
+    try:
+        empty = path.stat().st_size == 0
+    except (FileNotFoundError, NotADirectoryError):
+        empty = True
+    except OSError as error:
+        raise NotReadable(f"the queue {path} cannot be reached: {error.strerror}") from error
+    if empty:
+        yield Records(None)
+        return
+    if not os.access(path, os.R_OK):
+        raise NotReadable(f"this user may not read the queue {path}")
+    with closing(SqliteQueue(path, read_only=True)) as queue:
+        # A daemon that starts this very moment has made the file, but not yet its tables.
+        made = queue.rows("SELECT 1 FROM sqlite_master WHERE name = 'jobs'")
+        yield Records(queue if made else None)

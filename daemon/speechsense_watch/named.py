@@ -1,0 +1,82 @@
+"""A recording that the operator named, for `upload` and `check --file`: where it lies and what would be sent of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from speechsense_watch.core import metadata
+from speechsense_watch.core.model import Half, Job, Place, Problem, Recording, Stamp
+from speechsense_watch.core.rules import AfterUpload, ConnectionType, Folder
+from speechsense_watch.core.wav import Finished, inspect
+from speechsense_watch.ports import Files, FileTrouble, OpenFile, Queue
+from speechsense_watch.recording import (
+    Fate,
+    Finding,
+    Fit,
+    Unfit,
+    examine_open,
+    judge_audio,
+    read_metadata,
+    unfit_by_trouble,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One recording that the operator named. `files` is asked by `audio_file` and `metadata_file`; `place` and
+    `metadata_path` are what the queue calls them. `plain`: sent as the metadata say, or with default fields when there
+    are none, and not by a folder's rules; `rules` then say no more than the connection.
+    """
+
+    place: Place
+    files: Files
+    audio_file: str
+    metadata_file: str | None
+    metadata_path: str | None
+    rules: Folder
+    plain: bool = False
+
+    @property
+    def keeps_files(self) -> bool:
+        """Nothing is left to be done with the files after the upload."""
+        return self.place.folder == "" or self.rules.after_upload is AfterUpload.KEEP
+
+
+def examine(source: Source, audio: OpenFile, now: datetime) -> Finding:
+    """What would be sent, the rules of choice lifted, or why it cannot be. Raises FileTrouble for the audio."""
+    if not source.plain:
+        return examine_open(source.files, source.rules, audio, source.metadata_file, forced=True)
+    judged = judge_audio(_for_its_channels(source.rules, audio), audio, forced=True)
+    if isinstance(judged, Unfit):
+        return judged
+    if source.metadata_file is None:
+        # No file to tell one call from the next by: the name stands for it.
+        name = hashlib.sha256(os.fsencode(posixpath.basename(source.place.path))).hexdigest()
+        fields = metadata.default_fields(now.astimezone())
+        recording = Recording(audio=judged.half, metadata=Half(Stamp(0, 0, 0), name), format=judged.format, fields=fields)
+        return Fit(recording, ("There is no metadata, so the built-in fields are sent.",))
+    try:
+        half, raw = read_metadata(source.files, source.metadata_file)
+    except FileTrouble as trouble:
+        return unfit_by_trouble(trouble, "metadata", judged.half)
+    read = metadata.plain_fields(raw)
+    if isinstance(read, Problem):
+        return Unfit(Fate.UNUSABLE, read, judged.half, half)
+    return Fit(Recording(audio=judged.half, metadata=half, format=judged.format, fields=read.values), read.actions)
+
+
+def _for_its_channels(rules: Folder, audio: OpenFile) -> Folder:
+    """The connection's type is not known, so the one that suits the audio is taken: the service has the last word."""
+    found = inspect(audio.read_at, audio.stamp.size)
+    mono = isinstance(found, Finished) and found.format.channels == 1
+    return replace(rules, connection_type=ConnectionType.SINGLE_CHANNEL if mono else ConnectionType.TWO_CHANNEL)
+
+
+def on_record(queue: Queue, uid: str) -> Job | None:
+    """The job under whose talk id this recording is known already."""
+    holder = queue.holder_of(uid)
+    return holder if holder is not None and holder.talk_id else None

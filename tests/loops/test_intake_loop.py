@@ -1,0 +1,295 @@
+"""From files in a folder to jobs: nothing early, nothing missed, every wait with its reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from speechsense_watch.core.model import State
+from speechsense_watch.core.reasons import Reason
+from speechsense_watch.ports import Hint
+from support.bench import Bench, bench_on
+from support.rig import FIELDS
+from support.wavs import asterisk_open, header_only, pcm, truncated
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with bench_on(tmp_path) as bench:
+        yield bench
+
+
+def test_a_pair_left_alone_for_the_quiet_period_is_ready(bench: Bench) -> None:
+    """Not a moment earlier."""
+    bench.drop()
+    bench.look()
+    bench.look(9.9)
+    assert bench.jobs() == []
+    bench.look(0.2)
+    assert bench.job().state is State.READY
+    assert bench.events(1) == ["found", "completed"]
+
+
+@pytest.mark.parametrize("first", ["wav", "json"])
+def test_either_half_may_come_first(bench: Bench, first: str) -> None:
+    """The job waits, with a reason that names the other half, and is one and the same when that comes."""
+    bench.drop()
+    late = bench.folder_path / ("call.json" if first == "wav" else "call.wav")
+    content = late.read_bytes()
+    late.unlink()
+    bench.settle()
+    (waiting,) = bench.jobs()
+    expected = Reason.METADATA_MISSING if first == "wav" else Reason.AUDIO_MISSING
+    assert (waiting.state, waiting.reason) == (State.WAITING, expected)
+    bench.write(late.name, content)
+    bench.intake.hint(Hint("in", late.name))
+    bench.settle()
+    (ready,) = bench.jobs()
+    assert (ready.id, ready.state, ready.place.path) == (waiting.id, State.READY, "call.wav")
+
+
+@pytest.mark.parametrize("first", ["wav", "json"])
+def test_the_other_half_is_found_by_a_scan_too(bench: Bench, first: str) -> None:
+    """An event that never came delays it by a rescan at the most."""
+    bench.drop()
+    late = bench.folder_path / ("call.json" if first == "wav" else "call.wav")
+    content = late.read_bytes()
+    late.unlink()
+    bench.settle()
+    bench.write(late.name, content)
+    bench.look(60)
+    bench.look(11)
+    assert bench.job().state is State.READY
+
+
+def test_a_file_that_grows_is_never_taken(bench: Bench) -> None:
+    """However long it takes; it is visible as growing after a quiet period."""
+    bench.drop()
+    for number in range(12):
+        bench.write("call.wav", pcm(seconds=0.5 + number / 10))
+        bench.look(6)
+    job = bench.job()
+    assert (job.state, job.reason) == (State.WAITING, Reason.STILL_CHANGING)
+    bench.look(10.1)
+    bench.look(10.1)
+    assert bench.job().state is State.READY
+
+
+def test_metadata_last_completes_at_once(tmp_path: Path) -> None:
+    """The recorder's promise spares the quiet period, but not the header check."""
+    with bench_on(tmp_path, metadata_last=True) as bench:
+        bench.drop("whole")
+        bench.drop("broken")
+        bench.write("broken.wav", asterisk_open())
+        bench.look()
+        assert bench.job("whole.wav").state is State.READY
+        assert [job.place.path for job in bench.jobs()] == ["whole.wav"]
+
+
+def test_old_files_need_no_second_look(bench: Bench, tmp_path: Path) -> None:
+    """mtime and ctime both over an hour old at first sight, by the wall clock."""
+    bench.drop()
+    bench.clock._now = bench.clock.now() + timedelta(days=365 * 3)  # ctime is the machine's own
+    bench.look()
+    assert bench.job().state is State.READY
+
+
+def test_an_unfinished_header_is_reported_after_abandon_after(bench: Bench) -> None:
+    """Waiting with its reason first, unusable when nobody has written for that long."""
+    bench.drop()
+    bench.write("call.wav", asterisk_open())
+    bench.settle()
+    assert (bench.job().state, bench.job().reason) == (State.WAITING, Reason.HEADER_UNFINISHED)
+    for _ in range(62):
+        bench.look(60)
+    job = bench.job()
+    assert (job.state, job.reason) == (State.UNUSABLE, Reason.NEVER_FINISHED)
+    bench.write("call.wav", pcm())
+    bench.intake.hint(Hint("in", "call.wav"))
+    bench.settle()
+    assert bench.job().state is State.READY
+    assert bench.job().id == job.id
+
+
+def test_a_truncated_file_waits_and_is_then_unusable(bench: Bench) -> None:
+    """It may still be on its way."""
+    bench.drop()
+    bench.write("call.wav", truncated(pcm(), 4000))
+    bench.settle()
+    assert bench.job().reason is Reason.SHORTER_THAN_HEADER
+    for _ in range(62):
+        bench.look(60)
+    assert (bench.job().state, bench.job().reason) == (State.UNUSABLE, Reason.TRUNCATED)
+
+
+def test_a_header_without_audio_is_skipped_without_waiting_for_metadata(bench: Bench) -> None:
+    """A call that was never answered; resumed, it is a recording after all."""
+    bench.write("call.wav", header_only())
+    bench.settle()
+    assert (bench.job().state, bench.job().reason) == (State.SKIPPED, Reason.NO_AUDIO)
+    bench.drop()
+    bench.intake.hint(Hint("in", "call.wav"))
+    bench.settle()
+    assert bench.job().state is State.READY
+
+
+def test_bad_metadata_mended_is_taken(bench: Bench) -> None:
+    """By itself, at the next look."""
+    bench.drop(fields={"operator_id": "1"})
+    bench.settle()
+    assert (bench.job().state, bench.job().reason) == (State.UNUSABLE, Reason.METADATA_KEY_LACKING)
+    bench.write("call.json", json.dumps(FIELDS).encode())
+    bench.look(60)
+    bench.settle()
+    assert bench.job().state is State.READY
+
+
+def test_start_from_leaves_old_calls_alone(tmp_path: Path) -> None:
+    """No rows, only a count; a call after that moment is taken."""
+    with bench_on(tmp_path) as bench:
+        bench.configure(start_from=bench.clock.now())
+        for number in range(5):
+            bench.drop(f"old{number}")
+            os.utime(bench.folder_path / f"old{number}.wav", (1_600_000_000, 1_600_000_000))
+            os.utime(bench.folder_path / f"old{number}.json", (1_600_000_000, 1_600_000_000))
+        bench.drop("new")
+        bench.settle()
+        assert [job.place.path for job in bench.jobs()] == ["new.wav"]
+        folder = bench.queue.runtime()["folder:in"]
+        assert isinstance(folder, dict)
+        assert folder["left_alone"] == 5
+
+
+def test_vanished_while_incomplete_is_skipped_and_complete_is_lost(bench: Bench) -> None:
+    """Only the latter is an alarm; coming back, both are taken up again."""
+    bench.drop("whole")
+    bench.write("half.wav", pcm(seed=3))
+    bench.settle()
+    for name in ("whole.wav", "whole.json", "half.wav"):
+        (bench.folder_path / name).unlink()
+    bench.look(60)
+    assert (bench.job("whole.wav").state, bench.job("whole.wav").reason) == (State.LOST, Reason.VANISHED_BEFORE_UPLOAD)
+    assert (bench.job("half.wav").state, bench.job("half.wav").reason) == (State.SKIPPED, Reason.VANISHED)
+    bench.drop("whole")
+    bench.drop("half")
+    bench.look(60)
+    bench.settle()
+    assert {job.state for job in bench.jobs()} == {State.READY}
+
+
+def test_a_root_that_is_away_is_an_outage(bench: Bench) -> None:
+    """Never "all files deleted"; the same for an empty mount point in its place."""
+    bench.drop()
+    bench.settle()
+    away = bench.directory / "away"
+    bench.folder_path.rename(away)
+    bench.look(60)
+    assert bench.folder_intake.away
+    bench.folder_path.mkdir()
+    bench.look(60)
+    assert "mounted" in bench.folder_intake.away
+    assert bench.job().state is State.READY
+    bench.folder_path.rmdir()
+    away.rename(bench.folder_path)
+    bench.look(60)
+    assert bench.folder_intake.away == ""
+    assert bench.job().state is State.READY
+
+
+def test_a_tree_that_went_is_noticed(bench: Bench) -> None:
+    """Also the recordings of a directory that is no longer there."""
+    bench.drop("2026/01/call")
+    bench.settle()
+    shutil.rmtree(bench.folder_path / "2026")
+    bench.look(60)
+    assert bench.job("2026/01/call.wav").state is State.LOST
+
+
+def test_a_tree_that_went_while_the_daemon_was_down_is_noticed(bench: Bench) -> None:
+    """By the first scan."""
+    bench.drop("2026/01/call")
+    bench.settle()
+    shutil.rmtree(bench.folder_path / "2026")
+    bench.configure()
+    bench.look()
+    assert bench.job("2026/01/call.wav").state is State.LOST
+
+
+def test_names_that_are_no_recordings_are_left_out(tmp_path: Path) -> None:
+    """Unfinished names, what the rules exclude, and other audio, which is counted."""
+    with bench_on(tmp_path, exclude=("tmp/*",), include=()) as bench:
+        for name in (".hidden.wav", "a.wav.tmp", "b.wav~", "tmp/c.wav", "d.mp3", "e.gsm"):
+            bench.write(name, pcm())
+        bench.settle()
+        assert bench.jobs() == []
+        folder = bench.queue.runtime()["folder:in"]
+        assert isinstance(folder, dict)
+        assert folder["unmatched"] == 2
+
+
+def test_letter_case_does_not_matter(bench: Bench) -> None:
+    """`*.wav` takes CALL.WAV."""
+    bench.drop("CALL")
+    (bench.folder_path / "CALL.wav").rename(bench.folder_path / "CALL.WAV")
+    bench.settle()
+    assert bench.job("CALL.WAV").state is State.READY
+
+
+@pytest.mark.parametrize("name", ["with\nnewline", "с именем", "\udcff\udcfe", "a'b\"c", "[Caller]_201-0114(380)"])
+def test_any_name_works(bench: Bench, name: str) -> None:
+    """Bytes that are no UTF-8 among them."""
+    bench.drop(name)
+    bench.settle()
+    assert bench.job(f"{name}.wav").state is State.READY
+
+
+def test_an_unreadable_recording_waits_and_is_taken_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of rights after the close is usual with some recorders."""
+    from speechsense_watch.ports import FileTrouble, FileTroubleKind
+
+    bench.drop()
+    real = bench.files.open
+    monkeypatch.setattr(
+        type(bench.files),
+        "open",
+        lambda _self, _path: (_ for _ in ()).throw(FileTrouble(FileTroubleKind.UNREADABLE, "permission denied")),
+    )
+    bench.settle()
+    assert (bench.job().state, bench.job().reason) == (State.WAITING, Reason.UNREADABLE)
+    monkeypatch.undo()
+    assert real
+    bench.look(60)
+    assert bench.job().state is State.READY
+
+
+def test_a_rescan_of_an_unchanged_tree_lists_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was kept after its upload costs nothing."""
+    bench.drop("2026/01/call")
+    bench.look()
+    bench.clock._now += timedelta(days=365 * 3)
+    bench.look(60)
+    listed: list[str] = []
+    real = type(bench.files).entries
+    monkeypatch.setattr(
+        type(bench.files), "entries", lambda self, path, batch=1000: (listed.append(path), real(self, path, batch))[1]
+    )
+    bench.look(60)
+    assert listed == []
+    bench.drop("2026/01/second", seed=5)
+    bench.look(60)
+    assert listed == ["2026/01"]
+
+
+def test_a_hint_about_a_directory_looks_into_it(bench: Bench) -> None:
+    """A tree that was moved in gives one event, for itself."""
+    bench.look()
+    bench.drop("moved/in/call")
+    bench.intake.hint(Hint("in", "moved"))
+    bench.settle()
+    assert bench.job("moved/in/call.wav").state is State.READY

@@ -1,0 +1,471 @@
+"""From a ready job to a talk id: what is sent when, what each answer does, and what is never charged to a recording."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from speechsense_watch.core import lifecycle
+from speechsense_watch.core.model import State, uid_of
+from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.rules import OnUnknown, Order, UploadRules
+from speechsense_watch.core.verdict import Code, Halt, Outcome
+from speechsense_watch.ports import Channel, ChannelState
+from support.bench import Bench, bench_on
+from support.wavs import pcm
+
+LOST_ANSWER = Outcome(code=Code.UNAVAILABLE, message="reset", committed=True)
+
+
+def before(code: Code, message: str = "", halt: Halt | None = None) -> Outcome:
+    """An answer that comes before the commit point, where the way of sending leaves one."""
+    return Outcome(code=code, message=message, halt=halt)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with bench_on(tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
+def streaming(tmp_path: Path) -> Iterator[Bench]:
+    with bench_on(tmp_path, UploadRules(stream_above_bytes=0, chunk_size_bytes=1000)) as bench:
+        yield bench
+
+
+def test_what_is_sent_is_what_lies_there(bench: Bench) -> None:
+    """The audio's bytes, the fields, the connection; the uid is made of what was sent."""
+    audio = bench.drop()
+    bench.settle()
+    bench.send()
+    ((talk, sent),) = bench.service.sent
+    job = bench.job()
+    assert sent == audio
+    assert talk.connection_id == "conn"
+    assert talk.fields["direction_outgoing"] == "true"
+    assert (job.state, job.talk_id) == (State.UPLOADED, "talk-1")
+    assert job.audio is not None
+    assert job.metadata is not None
+    assert job.uid == uid_of("conn", job.audio.sha256, job.metadata.sha256) == talk.uid
+
+
+def test_the_intent_is_on_disk_before_anything_leaves(bench: Bench) -> None:
+    """One message carries it all: committing, with an attempt of its own request id."""
+    bench.drop()
+    bench.settle()
+    seen: list[State] = []
+    bench.service.meanwhile = lambda _talk: seen.append(bench.job().state)
+    bench.send()
+    assert seen == [State.COMMITTING]
+    (attempt,) = bench.queue.rows("SELECT * FROM attempts")
+    assert attempt["request_id"] == bench.service.calls[0][1].request_id
+    assert (attempt["n"], attempt["verdict"], attempt["code"]) == (1, "accepted", "OK")
+
+
+def test_a_stream_is_only_uploading_until_its_last_piece(streaming: Bench) -> None:
+    """The commit mark is on disk before the last byte leaves."""
+    streaming.drop()
+    streaming.settle()
+    seen: list[State] = []
+    streaming.service.meanwhile = lambda _talk: seen.append(streaming.job().state)
+    streaming.send()
+    assert seen == [State.UPLOADING]
+    assert streaming.events(1) == ["found", "completed", "claimed", "committing", "accepted"]
+
+
+def test_the_recording_id_is_the_uid_and_the_claim(tmp_path: Path) -> None:
+    """Under every policy, in the declared key; a new try has a new number."""
+    with bench_on(tmp_path, recording_id_field="recording_id") as bench:
+        bench.drop()
+        bench.settle()
+        bench.service.script = [LOST_ANSWER]
+        bench.send()
+        bench.send(60)
+        bench.send(1)
+        ids = [talk.fields["recording_id"] for _, talk in bench.service.calls]
+        uid = bench.job().uid
+        assert ids == [f"{uid}-1", f"{uid}-2"]
+
+
+@pytest.mark.parametrize(("order", "first"), [(Order.NEWEST, "new.wav"), (Order.OLDEST, "old.wav")])
+def test_the_order_is_the_users_choice(tmp_path: Path, order: Order, first: str) -> None:
+    """By the audio's mtime."""
+    with bench_on(tmp_path, UploadRules(concurrency=1, order=order)) as bench:
+        bench.drop("old", seed=1)
+        bench.clock.advance(5)
+        bench.drop("new", seed=2)
+        bench.settle()
+        bench.look(10)
+        bench.send()
+        assert bench.started[0][0].place.path == first
+
+
+@pytest.mark.parametrize("code", [Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION])
+def test_a_refusal_of_the_recording_is_its_end(bench: Bench, code: Code) -> None:
+    """Even after the commit point: it is an answer. Nothing else pauses."""
+    bench.drop()
+    bench.settle()
+    bench.service.script = [Outcome(code=code, message="no such language", committed=True)]
+    bench.send()
+    job = bench.job()
+    assert (job.state, job.reason) == (State.REFUSED, Reason.SERVICE_REFUSED)
+    assert "no such language" in job.message
+    assert bench.paused() == {}
+
+
+def test_transient_failures_back_off_with_full_jitter_and_are_charged(streaming: Bench) -> None:
+    """5 s doubling, times chance; the counter grows with each."""
+    streaming.drop()
+    streaming.settle()
+    streaming.service.script = [before(Code.INTERNAL)] * 3
+    for wait_s, attempts in ((2.5, 1), (5.0, 2), (10.0, 3)):
+        streaming.send()
+        job = streaming.job()
+        assert job.state is State.READY
+        assert job.attempts == attempts
+        assert job.next_attempt_at is not None
+        assert (job.next_attempt_at - streaming.clock.now()).total_seconds() == wait_s
+        streaming.clock.advance(wait_s)
+    streaming.send()
+    assert streaming.job().state is State.UPLOADED
+    assert streaming.job().attempts == 3
+
+
+def test_it_gives_up_after_its_own_failures_only(tmp_path: Path) -> None:
+    """Refused, with the last reason; time in which the service paused does not count."""
+    rules = UploadRules(stream_above_bytes=0, give_up_after_s=10.0)
+    with bench_on(tmp_path, rules) as bench:
+        bench.drop()
+        bench.settle()
+        bench.service.state = Channel(ChannelState.FAILED, message="down")
+        bench.send(30 * 86400)
+        bench.service.state = Channel(ChannelState.READY)
+        bench.service.script = [before(Code.INTERNAL, "disk on fire")] * 9
+        for _ in range(9):
+            bench.send(60)
+        job = bench.job()
+        assert (job.state, job.reason) == (State.REFUSED, Reason.GAVE_UP)
+        assert "disk on fire" in job.message
+        assert job.attempts == 3
+
+
+def test_no_attempt_begins_without_a_connection(bench: Bench) -> None:
+    """The pause says why; when the connection is there, one probe goes first and then all."""
+    for number in range(6):
+        bench.drop(f"call{number}", seed=number)
+    bench.settle()
+    bench.service.state = Channel(ChannelState.FAILED, message="The name nowhere cannot be resolved.")
+    bench.send()
+    assert bench.started == []
+    assert bench.paused() == {"service": "unreachable"}
+    stored = bench.queue.runtime()["paused"]
+    assert isinstance(stored, list)
+    assert stored[0]["message"] == "The name nowhere cannot be resolved."
+    bench.service.state = Channel(ChannelState.READY)
+    bench.send(1)
+    assert [kind for kind, _ in bench.service.calls][:1] == ["probe"]
+    assert bench.paused() == {}
+    bench.send()
+    assert {job.state for job in bench.jobs()} == {State.UPLOADED}
+    assert {job.attempts for job in bench.jobs()} == {0}
+
+
+@pytest.mark.parametrize(
+    ("code", "scope", "reason"),
+    [
+        (Code.UNAUTHENTICATED, "service", "key_refused"),
+        (Code.UNIMPLEMENTED, "service", "unimplemented"),
+        (Code.RESOURCE_EXHAUSTED, "service", "quota"),
+        (Code.NOT_FOUND, "conn", "connection_not_found"),
+        (Code.PERMISSION_DENIED, "conn", "permission_denied"),
+    ],
+)
+def test_a_trouble_of_the_scope_pauses_it_and_charges_nobody(bench: Bench, code: Code, scope: str, reason: str) -> None:
+    """The recording goes back to ready; a probe after 20 to 60 s finds out whether it is over."""
+    for number in range(3):
+        bench.drop(f"call{number}", seed=number)
+    bench.settle()
+    bench.upload_rules = dataclasses.replace(bench.upload_rules, concurrency=1)
+    bench.configure()
+    bench.service.script = [Outcome(code=code, message="said so", committed=True), before(code, "still")]
+    bench.send()
+    assert bench.paused() == {scope: reason}
+    assert {job.state for job in bench.jobs()} == {State.READY}
+    bench.send(39)
+    assert len(bench.service.calls) == 1
+    bench.send(2)
+    assert [kind for kind, _ in bench.service.calls] == ["whole", "probe"]
+    assert bench.paused() == {scope: reason}
+    bench.send(41)
+    for _ in range(3):
+        bench.send()
+    assert bench.paused() == {}
+    assert {(job.state, job.attempts) for job in bench.jobs()} == {(State.UPLOADED, 0)}
+
+
+def test_a_paused_connection_does_not_hold_up_another(tmp_path: Path) -> None:
+    """Each connection is a scope of its own."""
+    with bench_on(tmp_path) as bench:
+        bench.drop()
+        bench.settle()
+        bench.service.script = [Outcome(code=Code.NOT_FOUND, committed=True)]
+        bench.send()
+        assert bench.paused() == {"conn": "connection_not_found"}
+        bench.configure(connection_id="other")
+        bench.send()
+        assert bench.job().state is State.UPLOADED
+        assert bench.job().connection_id == "other"
+        assert bench.paused() == {}
+
+
+def test_too_large_a_message_is_the_recordings_fault_not_the_quota(bench: Bench) -> None:
+    """One status code for two things; the text tells them apart."""
+    bench.drop()
+    bench.settle()
+    bench.service.script = [
+        Outcome(code=Code.RESOURCE_EXHAUSTED, message="Received message larger than max (9 vs. 4)", committed=True)
+    ]
+    bench.send()
+    assert (bench.job().state, bench.job().reason) == (State.REFUSED, Reason.TOO_LARGE_FOR_SERVICE)
+    assert bench.paused() == {}
+
+
+@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED])
+def test_unavailable_before_the_commit_point_pauses_the_service(streaming: Bench, code: Code) -> None:
+    """Nothing complete had left: nothing is doubtful, nobody is charged."""
+    streaming.drop()
+    streaming.settle()
+    streaming.service.script = [before(code)]
+    streaming.send()
+    assert streaming.paused() == {"service": "unavailable"}
+    job = streaming.job()
+    assert (job.state, job.attempts, job.possible_duplicate) == (State.READY, 0, False)
+
+
+@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.CANCELLED, Code.INTERNAL, Code.UNKNOWN, Code.ABORTED])
+def test_a_lost_answer_is_resent_and_marked(bench: Bench, code: Code) -> None:
+    """With `resend`: unconfirmed for a backoff, then sent again as a possible duplicate."""
+    bench.drop()
+    bench.settle()
+    bench.service.script = [Outcome(code=code, committed=True)]
+    bench.send()
+    assert bench.job().state is State.UNCONFIRMED
+    bench.send(60)
+    bench.send()
+    job = bench.job()
+    assert (job.state, job.possible_duplicate, job.claims) == (State.UPLOADED, True, 2)
+
+
+@pytest.mark.parametrize("policy", [OnUnknown.HOLD, OnUnknown.SEARCH])
+def test_a_lost_answer_is_held(tmp_path: Path, policy: OnUnknown) -> None:
+    """Never twice: until the operator says what is so."""
+    with bench_on(tmp_path, on_unknown=policy) as bench:
+        bench.drop()
+        bench.settle()
+        bench.service.script = [LOST_ANSWER]
+        bench.send()
+        bench.send(30 * 86400)
+        job = bench.job()
+        assert (job.state, job.reason) == (State.UNCONFIRMED, Reason.OUTCOME_UNKNOWN)
+        bench.queue.apply(lifecycle.confirmed(job, "seen-in-the-ui", bench.clock.now()))
+        assert (bench.job().state, bench.job().talk_id) == (State.UPLOADED, "seen-in-the-ui")
+
+
+def test_many_lost_answers_in_a_row_make_the_next_a_probe(bench: Bench) -> None:
+    """As many as may be in flight, at least three."""
+    for number in range(8):
+        bench.drop(f"call{number}", seed=number)
+    bench.settle()
+    bench.service.script = [LOST_ANSWER] * 4
+    bench.send()
+    assert bench.paused() == {"service": "many_unknown"}
+    assert len(bench.service.calls) == 4
+    bench.send(61)
+    assert bench.service.calls[4][0] == "probe"
+
+
+def test_five_recordings_refused_in_a_row_are_a_fault_of_the_configuration(bench: Bench) -> None:
+    """They go back to ready, the connection pauses for the operator, and each probe takes another recording."""
+    bench.upload_rules = UploadRules(concurrency=1)
+    bench.configure()
+    for number in range(7):
+        bench.drop(f"call{number}", seed=number)
+    bench.settle()
+    bench.service.script = [Outcome(code=Code.INVALID_ARGUMENT, message="bad key", committed=True)] * 5
+    for _ in range(5):
+        bench.send()
+    assert bench.paused() == {"conn": "many_refused"}
+    assert {job.state for job in bench.jobs()} == {State.READY}
+    assert {job.attempts for job in bench.jobs()} == {0}
+    probed = []
+    for _ in range(2):
+        bench.service.script = [before(Code.INVALID_ARGUMENT, "bad key")]
+        bench.send(61)
+        probed.append(bench.started[-1][0].id)
+        assert {job.state for job in bench.jobs()} == {State.READY}
+    assert len(set(probed)) == 2
+    bench.service.script = []
+    bench.send(61)
+    for _ in range(3):
+        bench.send()
+    assert {job.state for job in bench.jobs()} == {State.UPLOADED}
+
+
+def test_a_recording_dropped_twice_is_a_duplicate(bench: Bench) -> None:
+    """Same audio, same metadata: skipped, naming the job it doubles."""
+    bench.drop("first")
+    bench.drop("second")
+    bench.settle()
+    bench.send()
+    jobs = bench.jobs()
+    done = next(job for job in jobs if job.state is State.UPLOADED)
+    skipped = next(job for job in jobs if job.state is State.SKIPPED)
+    assert (skipped.reason, skipped.duplicate_of) == (Reason.DUPLICATE, done.id)
+    assert len(bench.service.sent) == 1
+
+
+def test_a_duplicate_of_what_was_never_taken_is_sent(bench: Bench) -> None:
+    """The job it waited behind ended without a talk id."""
+    bench.drop("first")
+    bench.drop("second")
+    bench.settle()
+    bench.service.script = [Outcome(code=Code.INVALID_ARGUMENT, committed=True)]
+    bench.send()
+    assert {job.state for job in bench.jobs()} == {State.REFUSED, State.SKIPPED}
+    bench.look(60)
+    bench.settle()
+    bench.send()
+    assert {job.state for job in bench.jobs()} == {State.REFUSED, State.UPLOADED}
+
+
+def test_files_that_changed_while_they_waited_are_read_anew(bench: Bench) -> None:
+    """Nothing is sent of the old or the new until they were quiet again."""
+    bench.drop()
+    bench.settle()
+    new = pcm(seconds=0.7, seed=9)
+    bench.write("call.wav", new)
+    bench.send()
+    assert bench.job().state is State.WAITING
+    assert bench.service.calls == []
+    bench.settle()
+    bench.send()
+    assert [audio for _, audio in bench.service.sent] == [new]
+
+
+def test_files_that_vanished_while_they_waited_are_lost(bench: Bench) -> None:
+    """An alarm; not while the root itself is away."""
+    bench.drop("a")
+    bench.drop("b", seed=1)
+    bench.settle()
+    (bench.folder_path / "a.wav").unlink()
+    bench.send()
+    assert bench.job("a.wav").state is State.LOST
+    assert bench.job("b.wav").state is State.UPLOADED
+
+
+def test_a_root_that_went_away_loses_nothing(bench: Bench) -> None:
+    """The job stays ready, and is sent when the root is back."""
+    bench.drop()
+    bench.settle()
+    bench.folder_path.rename(bench.directory / "away")
+    bench.send()
+    assert bench.job().state is State.READY
+    (bench.directory / "away").rename(bench.folder_path)
+    bench.send(31)
+    assert bench.job().state is State.UPLOADED
+
+
+def test_a_file_that_changes_during_the_stream_is_not_committed(streaming: Bench) -> None:
+    """The last piece stays here; the claim counter is not forgotten."""
+    streaming.drop()
+    streaming.settle()
+    streaming.service.meanwhile = lambda _talk: streaming.write("call.wav", pcm(seconds=0.9, seed=4))
+    streaming.send()
+    assert streaming.job().state is State.WAITING
+    assert streaming.service.sent == []
+    streaming.service.meanwhile = lambda _talk: None
+    streaming.settle()
+    streaming.send()
+    assert streaming.job().state is State.UPLOADED
+    assert streaming.job().claims == 2
+
+
+def test_no_commit_mark_no_last_byte(streaming: Bench) -> None:
+    """Somebody else changed the row meanwhile: the recording is not sent whole."""
+    streaming.drop()
+    streaming.settle()
+
+    def interfere(_talk: object) -> None:
+        job = streaming.job()
+        streaming.queue.apply(lifecycle.read_anew(job, _problem(), streaming.clock.now()))
+
+    streaming.service.meanwhile = interfere
+    streaming.send()
+    assert streaming.service.sent == []
+
+
+def _problem() -> lifecycle.Problem:
+    return lifecycle.Problem(Reason.READ_AGAIN, "a test interferes")
+
+
+def test_a_start_settles_what_an_earlier_process_left_in_flight(bench: Bench) -> None:
+    """Uploading: given back, not charged. Committing: unconfirmed."""
+    for stem, seed in (("a", 1), ("b", 2)):
+        bench.drop(stem, seed=seed)
+    bench.settle()
+    bench.attempts.service = _Gone()
+    for stem in ("a.wav", "b.wav"):
+        with pytest.raises(_Killed):
+            bench.attempts.run(bench.job(stem), probe=stem == "a.wav")
+    assert [bench.job(stem).state for stem in ("a.wav", "b.wav")] == [State.UPLOADING, State.COMMITTING]
+    assert bench.uploader.recover() == 2
+    a, b = bench.job("a.wav"), bench.job("b.wav")
+    assert (a.state, a.attempts) == (State.READY, 0)
+    assert (b.state, b.reason) == (State.UNCONFIRMED, Reason.OUTCOME_UNKNOWN)
+
+
+class _Killed(BaseException):
+    pass
+
+
+class _Gone:
+    """A service in whose calls the process dies."""
+
+    def __getattr__(self, _name: str) -> object:
+        def die(*_arguments: object, **_options: object) -> object:
+            raise _Killed
+
+        return die
+
+
+def test_bandwidth_is_shared_by_all(tmp_path: Path) -> None:
+    """The rate holds over what was sent."""
+    with bench_on(tmp_path, UploadRules(concurrency=1)) as bench:
+        bench.attempts._throttle.bytes_per_s = 1000
+        sizes = [len(bench.drop(f"call{number}", seed=number)) for number in range(4)]
+        bench.settle()
+        begun = bench.clock.monotonic()
+        for _ in range(4):
+            bench.send()
+        # The last one's own bytes are on their way when it is let go.
+        assert bench.clock.monotonic() - begun == pytest.approx(sum(sizes[:3]) / 1000, rel=0.01)
+
+
+def test_a_lost_queue_does_not_send_again_what_the_journal_knows(tmp_path: Path) -> None:
+    """The talk id is adopted."""
+    with bench_on(tmp_path) as bench:
+        bench.drop()
+        bench.settle()
+        bench.send()
+    for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    with bench_on(tmp_path) as bench:
+        assert bench.queue.read_journal() == 1
+        bench.settle()
+        bench.send()
+        assert bench.service.calls == []
+        assert (bench.job().state, bench.job().talk_id) == (State.UPLOADED, "talk-1")
