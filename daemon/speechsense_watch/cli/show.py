@@ -43,9 +43,7 @@ EXIT_UNKNOWN = 1
 
 
 @click.command("show")
-@click.argument(
-    "recording", metavar="ID|PATH|TALK-ID", shell_complete=lambda *_: [click.shell_completion.CompletionItem("", type="file")]
-)
+@click.argument("recording", metavar="ID|PATH|TALK-ID", type=click.Path())  # the type completes paths in the shell
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 @config_option
 def show_command(*, recording: str, as_json: bool, config_path: Path | None) -> None:
@@ -262,7 +260,7 @@ def _start_from(spot: Spot, records: Records) -> datetime | None:
 
 def _nowhere(text: str, config: Config) -> str:
     if "/" not in text and not Path(text).exists():
-        return f"There is no recording {printable(text)!r}: neither a number, nor a talk id, nor a file in a watched folder."
+        return f'There is no recording "{printable(text)}": neither a number, nor a talk id, nor a file in a watched folder.'
     watched = ", ".join(printable(folder.path) for folder in config.folders)
     return f"{printable(text)} is not on record and lies in no watched folder. Watched are: {watched}."
 

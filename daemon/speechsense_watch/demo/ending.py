@@ -26,7 +26,7 @@ PROGRAM = "speechsense-watch"
 def opening(console: Console, recordings: int) -> None:
     console.print(Text("A telephone exchange, the daemon, and a stand-in for SpeechSense", "bold"))
     console.print(
-        Text(f"All on this machine: nothing leaves it, nothing is billed. {recordings} calls, some with a fault.", "dim"),
+        Text(f"{recordings} calls, some with a fault. Nothing leaves this machine, nothing is billed.", "dim"),
         soft_wrap=True,
     )
     console.print()
@@ -85,10 +85,10 @@ def where_next(console: Console, kept: Places | None, endpoint: str) -> None:
 
 def _not_kept() -> list[tuple[str, str]]:
     return [
-        (f"{_program()} demo --keep DIR", "the same, and keep its files to look around in"),
+        (f"{_program()} demo --keep DIR", "the same, keeping its files"),
         (f"{_program()} check --sample", "a configuration to start from"),
         (f"{_program()} --help", "all commands"),
-        ("README.md", "how to set it up for your exchange"),
+        ("README.md", "setting it up for real"),
     ]
 
 

@@ -80,7 +80,7 @@ class LivePicture:
 
 def drawing(rows: Sequence[Row], elapsed_s: float, *, wide: bool) -> RenderableType:
     """The table of calls, and below it how many of them are finished."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("Recording", no_wrap=True)
     table.add_column("What the PBX did", no_wrap=True, min_width=20)
     table.add_column("", no_wrap=True, min_width=_STEP_WIDTH)
@@ -104,7 +104,7 @@ def _foot(rows: Sequence[Row], elapsed_s: float) -> RenderableType:
     finished = sum(row.finished for row in rows)
     foot = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=len(rows), completed=finished, width=40, complete_style="green", finished_style="green")
-    foot.add_row(bar, Text(f"{finished} of {len(rows)} finished", "bold"), Text(f"after {elapsed_s:.0f} s", "dim"))
+    foot.add_row(bar, Text(f"{finished} of {len(rows)} finished", "bold"), Text(f"{elapsed_s:.0f} s", "dim"))
     return foot
 
 

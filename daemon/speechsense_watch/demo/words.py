@@ -74,9 +74,8 @@ def words_of(job: Job | None, *, written: bool) -> Words:
 
 
 def _waiting(reason: Reason | None) -> Words:
-    if reason in _WAITS_FOR:
-        return Words(f"waits for {_WAITS_FOR[reason]}", Mood.WAITING, 1)
-    return Words("looks at it", Mood.WAITING, 1)
+    what = _WAITS_FOR.get(reason) if reason else None
+    return Words(f"waits for {what}" if what else "looks at it", Mood.WAITING, 1)
 
 
 def _why(reason: Reason | None) -> str:

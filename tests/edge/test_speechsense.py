@@ -1,0 +1,269 @@
+"""The gRPC edge against a real server on loopback: what leaves when, and what every way of ending comes back as."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from speechsense_watch.core.verdict import Code, Halt, Kind, PauseReason, judge
+from speechsense_watch.edge.speechsense import Endpoint, GrpcService
+from speechsense_watch.ports import ChannelState, CredentialError, Halted, Talk
+from speechsense_watch.standin import Fault, Rules, StandIn
+from support.rig import FIELDS, free_port
+from support.waiting import wait_for
+from support.wavs import pcm
+
+TALK = Talk(
+    connection_id="conn",
+    fields={key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in FIELDS.items()},
+    request_id="7a6c2b8e-0000-4000-8000-000000000001",
+    uid="ab" * 32,
+)
+AUDIO = pcm(seconds=2)
+
+
+class Key:
+    """Keeps `ports.Credentials`."""
+
+    def __init__(self, key: str = "") -> None:
+        self.key = key
+        self.times_refused = 0
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        if self.key == "absent":
+            raise CredentialError("There is no key.")
+        return (("authorization", f"Api-Key {self.key}"),) if self.key else ()
+
+    def refused(self) -> None:
+        self.times_refused += 1
+
+
+def pieces(audio: bytes = AUDIO, size: int = 10_000) -> Iterator[bytes]:
+    return (audio[start : start + size] for start in range(0, len(audio), size))
+
+
+@pytest.fixture
+def standin(tmp_path: Path) -> Iterator[StandIn]:
+    with StandIn(tmp_path / "service") as service:
+        yield service
+
+
+Connect = Callable[..., GrpcService]
+
+
+@pytest.fixture
+def connect(standin: StandIn) -> Iterator[Connect]:
+    opened: list[GrpcService] = []
+
+    def make(key: str = "", **options: float) -> GrpcService:
+        endpoint = Endpoint(standin.target, plaintext=True)
+        opened.append(GrpcService(endpoint, Key(key), lambda: None, **options))
+        wait_for(lambda: opened[-1].channel().state is ChannelState.READY, 10)
+        return opened[-1]
+
+    yield make
+    for service in opened:
+        service.close()
+
+
+def commit_nothing() -> None:
+    return None
+
+
+def test_one_message_carries_it_all(connect: Connect, standin: StandIn) -> None:
+    """The answer's talk id and request id come back, our request id arrived."""
+    outcome = connect().send_whole(TALK, AUDIO)
+    (talk,) = standin.talks()
+    assert (outcome.code, outcome.talk_id, outcome.committed) == (Code.OK, talk.talk_id, True)
+    assert talk.request_id == TALK.request_id
+    assert outcome.server_request_id
+    assert outcome.bytes_sent == len(AUDIO)
+
+
+def test_a_stream_holds_its_last_piece_back_until_the_commit_mark(connect: Connect, standin: StandIn) -> None:
+    """When the mark is set nothing complete has left."""
+    stored: list[int] = []
+    outcome = connect().send_stream(TALK, pieces(), lambda: stored.append(len(standin.talks())), 0.0)
+    assert stored == [0]
+    assert outcome.code is Code.OK
+    assert [(talk.size_bytes, talk.how) for talk in standin.talks()] == [(len(AUDIO), "stream")]
+
+
+@pytest.mark.parametrize("halt", [Halt.NOT_RECORDED, Halt.CHANGED, Halt.READ_FAILED])
+def test_a_halt_at_the_commit_mark_leaves_no_talk(connect: Connect, standin: StandIn, halt: Halt) -> None:
+    """The call is broken off, never ended: an ended stream would look whole."""
+
+    def refuse() -> None:
+        raise Halted(halt, "no")
+
+    for _ in range(20):
+        outcome = connect().send_stream(TALK, pieces(), refuse, 0.0)
+        assert (outcome.halt, outcome.committed, outcome.message) == (halt, False, "no")
+    wait_for(lambda: len(standin.calls()) == 20, 10)
+    assert standin.talks() == []
+
+
+def test_a_halt_in_the_middle_leaves_no_talk(connect: Connect, standin: StandIn) -> None:
+    """The same for a file that changes under our hands."""
+
+    def broken() -> Iterator[bytes]:
+        yield AUDIO[:10_000]
+        raise Halted(Halt.CHANGED)
+
+    outcome = connect().send_stream(TALK, broken(), commit_nothing, 0.0)
+    assert judge(outcome).kind is Kind.CHANGED
+    assert standin.talks() == []
+
+
+@pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK])
+def test_every_status_comes_back_as_it_is(connect: Connect, standin: StandIn, code: Code) -> None:
+    """Before the commit point for a stream that is refused at once, after it for one message."""
+    standin.order(Fault(code.value, count=2, message="so it is"))
+    service = connect()
+    stream = service.send_stream(TALK, pieces(), commit_nothing, 5.0)
+    whole = service.send_whole(TALK, AUDIO)
+    assert (stream.code, stream.committed, stream.message, stream.halt) == (code, False, "so it is", None)
+    assert (whole.code, whole.committed, whole.message, whole.halt) == (code, True, "so it is", None)
+    assert standin.talks() == []
+
+
+def test_a_lost_answer_is_unknown(connect: Connect, standin: StandIn) -> None:
+    """The talk is stored, we cannot know; and one attempt makes one talk: gRPC's own retries are off."""
+    standin.order(Fault("lost_answer", count=2))
+    service = connect()
+    for outcome in (service.send_whole(TALK, AUDIO), service.send_stream(TALK, pieces(), commit_nothing, 0.0)):
+        assert judge(outcome).kind is Kind.UNKNOWN
+    assert len(standin.talks()) == 2
+
+
+def test_a_refused_key_is_read_again(connect: Connect, standin: StandIn, tmp_path: Path) -> None:
+    """The header is what the credentials say; UNAUTHENTICATED tells them."""
+    with StandIn(tmp_path / "strict", rules=Rules(keys=frozenset({"right"}))) as strict:
+        key = Key("wrong")
+        service = GrpcService(Endpoint(strict.target, plaintext=True), key, lambda: None)
+        wait_for(lambda: service.channel().state is ChannelState.READY, 10)
+        outcome = service.send_whole(TALK, AUDIO)
+        assert judge(outcome).pause is PauseReason.KEY_REFUSED
+        assert key.times_refused == 1
+        key.key = "right"
+        assert service.send_whole(TALK, AUDIO).code is Code.OK
+        service.close()
+
+
+def test_without_a_credential_there_is_no_channel(connect: Connect) -> None:
+    """The message says which is lacking."""
+    service = connect()
+    service._credentials = Key("absent")
+    channel = service.channel()
+    assert (channel.state, channel.reason, channel.message) == (
+        ChannelState.FAILED,
+        PauseReason.NO_CREDENTIALS,
+        "There is no key.",
+    )
+
+
+def test_a_service_that_takes_nothing_is_given_up(connect: Connect, standin: StandIn) -> None:
+    """Stalled: transient before the commit point, unknown after it."""
+    standin.order(Fault("hang", count=2))
+    service = connect(stall_after_s=0.3, reply_within_s=0.3)
+    big = pcm(seconds=600)
+    stream = service.send_stream(TALK, pieces(big, 1 << 20), commit_nothing, 0.0)
+    assert (stream.halt, stream.committed, judge(stream).kind) == (Halt.STALLED, False, Kind.TRANSIENT)
+    whole = service.send_whole(TALK, AUDIO)
+    assert (whole.halt, whole.committed, judge(whole).kind) == (Halt.STALLED, True, Kind.UNKNOWN)
+
+
+def test_stopping_ends_what_is_not_committed(connect: Connect, standin: StandIn) -> None:
+    """What is committed gets its answer; what comes later is not begun."""
+    standin.order(Fault("delay", when="after", seconds=0.5))
+    service = connect()
+    outcomes: dict[str, object] = {}
+    committed, release = threading.Event(), threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield AUDIO[:10_000]
+        release.wait(10)
+        yield AUDIO[10_000:]
+
+    threads = [
+        threading.Thread(target=lambda: outcomes.update(whole=service.send_stream(TALK, pieces(), committed.set, 0.0))),
+        threading.Thread(target=lambda: outcomes.update(slow=service.send_stream(TALK, slowly(), commit_nothing, 0.0))),
+    ]
+    threads[0].start()
+    assert committed.wait(10)
+    threads[1].start()
+    wait_for(lambda: len(service._calls) == 2, 10)
+    service.stop_uncommitted()
+    release.set()
+    for thread in threads:
+        thread.join(10)
+    whole, slow = outcomes["whole"], outcomes["slow"]
+    assert (whole.code, slow.halt, slow.committed) == (Code.OK, Halt.SHUTDOWN, False)  # type: ignore[attr-defined]
+    assert service.send_stream(TALK, pieces(), commit_nothing, 0.0).halt is Halt.SHUTDOWN
+    assert len(standin.talks()) == 1
+
+
+def test_a_channel_tells_when_it_is_ready_and_why_not(tmp_path: Path) -> None:
+    """Nothing listens; then something does, and whoever waits is woken."""
+    port, woken = free_port(), threading.Event()
+    service = GrpcService(Endpoint(f"127.0.0.1:{port}", plaintext=True), Key(), woken.set)
+    wait_for(lambda: service.channel().state is ChannelState.FAILED and "cannot be reached" in service.channel().message, 15)
+    with StandIn(tmp_path / "late", port):
+        wait_for(lambda: service.channel().state is ChannelState.READY, 25)
+        assert woken.is_set()
+        assert not service._listening
+    service.close()
+
+
+def test_a_name_that_does_not_resolve_is_named(tmp_path: Path) -> None:
+    """The message says which step fails."""
+    service = GrpcService(Endpoint("no-such-host.invalid:443"), Key(), lambda: None)
+    wait_for(lambda: "cannot be resolved" in service.channel().message, 20)
+    service.close()
+
+
+def test_tls_with_a_private_ca(tmp_path: Path) -> None:
+    """Trusted with its CA file; without it the certificate is named as the trouble, and nothing is sent."""
+    with StandIn(tmp_path / "tls", tls=True) as standin:
+        trusting = GrpcService(Endpoint(standin.target, ca_file=str(standin.ca_file)), Key(), lambda: None)
+        wait_for(lambda: trusting.channel().state is ChannelState.READY, 10)
+        assert trusting.send_whole(TALK, AUDIO).code is Code.OK
+        trusting.close()
+        wary = GrpcService(Endpoint(standin.target), Key(), lambda: None)
+        wait_for(lambda: "not trusted" in wary.channel().message, 20)
+        assert wary.channel().state is ChannelState.FAILED
+        wary.close()
+
+
+def test_a_server_without_tls_is_told_apart(tmp_path: Path) -> None:
+    """A wrong port or `plaintext` is a usual slip."""
+    with StandIn(tmp_path / "plain") as standin:
+        service = GrpcService(Endpoint(standin.target), Key(), lambda: None)
+        wait_for(lambda: "does not speak TLS" in service.channel().message, 20)
+        service.close()
+
+
+def test_a_broken_connection_before_the_commit_point_is_the_services_trouble(connect: Connect, standin: StandIn) -> None:
+    """The service dies in mid-stream: nothing complete was sent."""
+    service = connect()
+
+    def dying() -> Iterator[bytes]:
+        yield AUDIO[:10_000]
+        standin.stop()
+        yield AUDIO[10_000:20_000]
+        yield AUDIO[20_000:]
+
+    outcome = service.send_stream(TALK, dying(), commit_nothing, 3.0)
+    assert judge(outcome).kind in (Kind.SERVICE, Kind.TRANSIENT)
+    assert outcome.committed is False
+
+
+def test_free_ports_are_free() -> None:
+    """What the tests above rely on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", free_port()))
