@@ -52,6 +52,10 @@ def unreachable(channel: Channel) -> str:
     return f"{reason} Nothing was sent and nothing written down."
 
 
+def stopped() -> Ending:
+    return Ending(result=Result.LATER, message="Stopped before anything was sent.")
+
+
 def busy() -> Ending:
     return Ending(result=Result.LATER, message="Somebody else is at work on this recording.")
 

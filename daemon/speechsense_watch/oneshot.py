@@ -19,7 +19,7 @@ from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Recording,
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.core.verdict import Halt, Kind, Outcome, PauseReason, Verdict, judge
-from speechsense_watch.ending import Ending, Result, busy, ending_of, not_recorded, undecided, unfit, unreachable
+from speechsense_watch.ending import Ending, Result, busy, ending_of, not_recorded, stopped, undecided, unfit, unreachable
 from speechsense_watch.named import Source, examine
 from speechsense_watch.ports import (
     ChannelState,
@@ -63,6 +63,8 @@ class OneShot:
         self._alive = alive
         self._throttle = Throttle(clock)
         self._throttle.bytes_per_s = rules.bandwidth_bytes_per_s
+        # Set by whoever wants it to end: nothing is begun from then on.
+        self.stopping = False
 
     def run(self, source: Source) -> Ending:
         """The recording is accepted, or it is told why not and what is on record of it. Raises nothing for what a file,
@@ -145,7 +147,7 @@ class OneShot:
         until = self._clock.monotonic() + CONNECT_WITHIN_S
         failed_at: float | None = None
         channel = self._service.channel()
-        while channel.state is not ChannelState.READY:
+        while channel.state is not ChannelState.READY and not self.stopping:
             now = self._clock.monotonic()
             failed = channel.state is ChannelState.FAILED
             failed_at = (failed_at or now) if failed else None
@@ -155,7 +157,7 @@ class OneShot:
                 return Ending(result=Result.LATER, message=unreachable(channel))
             self._clock.sleep(_LOOK_EVERY_S)
             channel = self._service.channel()
-        return None
+        return stopped() if self.stopping else None
 
     def _claim(self, source: Source, recording: Recording, uid: str) -> tuple[Job, Talk] | Ending:
         for _ in range(_TRIES):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from speechsense_watch.core import pairing
 from speechsense_watch.core.model import Place
@@ -58,10 +59,12 @@ def by_itself(audio: str, metadata: str | None, connection_id: str, inside: Insi
     rules = Folder(path="/", connection_id=connection_id, start_from="all", name="")
     place, known_metadata = Place("", true_audio), true_metadata
     if inside is not None:
-        place = Place(inside.folder.name, inside.path)
-        own = pairing.metadata_path(inside.folder, inside.path)
-        at_own = os.path.realpath(os.path.join(inside.folder.path, own))
-        known_metadata = own if true_metadata == at_own else None
+        folder = inside.folder
+        place = Place(folder.name, inside.path)
+        own = pairing.metadata_path(folder, inside.path)
+        known_metadata = own if true_metadata == os.path.realpath(Path(folder.path, own)) else None
+        mark = folder.recording_id_field if folder.connection_id == connection_id else ""
+        rules = replace(rules, after_upload=folder.after_upload, recording_id_field=mark)
     return Source(
         place=place,
         files=FolderFiles("/", clock),

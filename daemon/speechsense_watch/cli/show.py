@@ -31,10 +31,12 @@ from speechsense_watch.cli.words import (
     size_in_words,
     state_in_words,
     typed,
+    verdict_in_words,
     when,
 )
 from speechsense_watch.config import Config
 from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.verdict import Kind
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.records import AttemptRow, EventRow, Records
@@ -129,7 +131,7 @@ def _facts(job: Job, others: Sequence[Job], roots: Mapping[str, str], now: datet
         "Connection": job.connection_id,
         "Recorded": _moment(job.recorded_at, now),
         "Found": _moment(job.created_at, now),
-        "Next try": _moment(job.next_attempt_at, now) if job.next_attempt_at else None,
+        "Next try": _moment(max(now, job.next_attempt_at), now) if job.next_attempt_at else None,
         "Tries": f"{job.attempts} charged to it" if job.attempts else None,
         "Duplicate of": str(job.duplicate_of) if job.duplicate_of else None,
         "Beware": "SpeechSense may have it twice" if job.possible_duplicate else None,
@@ -196,8 +198,8 @@ def _attempts(attempts: Sequence[AttemptRow]) -> RenderableType:
 def _end(attempt: AttemptRow) -> Text:
     """How it ended, and what Yandex's support asks for."""
     said = ": ".join(part for part in (attempt.code, attempt.message) if part)
-    words = (attempt.verdict or "").replace("_", " ")
-    end = Text(printable(f"{words}, {said}" if said and attempt.verdict != "accepted" else words))
+    words = verdict_in_words(attempt.verdict or "")
+    end = Text(printable(f"{words}: {said}" if said and attempt.verdict != Kind.ACCEPTED else words))
     sent = f"{size_in_words(attempt.bytes_sent or 0)} sent, " if attempt.bytes_sent else ""
     end.append(f"\n{sent}request {printable(attempt.request_id)}", style="dim")
     if attempt.server_request_id:

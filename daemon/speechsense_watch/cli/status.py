@@ -138,14 +138,15 @@ def _start(view: Overview) -> str:
 
 
 def _since(view: Overview, line: Attention) -> str:
-    return f" ({'since ' if line.count == 1 else 'the oldest '}{when(view.now, line.since)})" if line.since else ""
+    return f" ({'' if line.count == 1 else 'the oldest '}{when(view.now, line.since)})" if line.since else ""
 
 
 def _item(what: str, since: str, do: str) -> Iterator[RenderableType]:
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(width=3, justify="right")
     grid.add_column()
-    grid.add_row(Text("*", style="bold red"), Text.assemble(printable(what), (since, "dim")))
+    headline, stop, rest = printable(what).partition(". ")
+    grid.add_row(Text("*", style="bold red"), Text.assemble((headline + stop, "bold"), rest, (since, "dim")))
     grid.add_row(Text("->", style="dim"), command(printable(do)))
     yield grid
 
@@ -195,12 +196,12 @@ def _pauses(view: Overview) -> RenderableType:
 
 def _pause(view: Overview, pause: Standstill) -> list[RenderableType]:
     scope = "All uploads" if pause.scope == SERVICE else f"Connection {printable(pause.scope)}"
-    since = f" since {when(view.now, pause.since)}" if pause.since else ""
-    probe = ""
-    if pause.next_probe_at:
-        probe = f"; next try {when(view.now, pause.next_probe_at) if pause.next_probe_at > view.now else 'at once'}"
-    opening = Text.assemble((scope, "bold"), f" paused{since}{probe}. ", printable(pause.message), " ")
-    return [Padding(opening.append(pause_hint(pause.reason), style="dim"), (0, 0, 0, 2))]
+    since = f", begun {when(view.now, pause.since)}" if pause.since else ""
+    probe = f", next try {when(view.now, max(view.now, pause.next_probe_at))}" if pause.next_probe_at else ""
+    lines: list[RenderableType] = [Text.assemble((scope, "bold"), f" paused{since}{probe}")]
+    if not pause.needs_operator:  # else it stands on top already
+        lines += [Text(printable(pause.message)), Text(pause_hint(pause.reason), style="dim")]
+    return [Padding(line, (0, 0, 0, 2)) for line in lines]
 
 
 def _folders(view: Overview) -> RenderableType:
@@ -227,7 +228,7 @@ def _watched(folder: FolderView, view: Overview) -> str:
             (folder.left_alone, "older than start_from, left alone"),
             (folder.unmatched, "that look like audio, but match no rule"),
             (folder.found_by_scan, "found by scans alone"),
-            (folder.overflows, "times too many events at once"),
+            (folder.overflows, "floods of events, made up for by scans"),
         )
         if count
     ]

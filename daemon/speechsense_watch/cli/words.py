@@ -10,6 +10,7 @@ from speechsense_watch.core.fitness import in_words
 from speechsense_watch.core.lifecycle import Event
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.verdict import Kind
 
 MEANINGS = {
     State.WAITING: "something is missing still",
@@ -76,11 +77,11 @@ EVENTS = {
     Event.VANISHED: "vanished",
     Event.READ_ANEW: "to be read anew",
     Event.CLAIMED: "upload begun",
-    Event.COMMITTING: "last byte about to leave",
+    Event.COMMITTING: "last byte leaves",
     Event.ACCEPTED: "accepted",
     Event.REFUSED: "refused",
-    Event.FAILED: "failed, to be tried again",
-    Event.GIVEN_BACK: "given back to the queue",
+    Event.FAILED: "failed this time",
+    Event.GIVEN_BACK: "given back to queue",
     Event.OUTCOME_UNKNOWN: "no clear answer",
     Event.DUPLICATE: "a duplicate",
     Event.GAVE_UP: "given up",
@@ -90,11 +91,11 @@ EVENTS = {
     Event.FILING: "files to be moved",
     Event.FILING_FAILED: "files not put away",
     Event.FILED: "finished",
-    Event.CHANGED_AFTER_UPLOAD: "changed after the upload",
+    Event.CHANGED_AFTER_UPLOAD: "changed since upload",
     Event.SEEN_SAME: "touched, same content",
     Event.SEEN_GONE: "files removed",
-    Event.RETRIED: "another try asked for",
-    Event.SKIPPED: "skipped by the operator",
+    Event.RETRIED: "operator retried it",
+    Event.SKIPPED: "operator skipped it",
 }
 
 
@@ -106,6 +107,23 @@ def state_in_words(job: Job, now: datetime) -> str:
         return "done, but changed after the upload"
     words = _FOR_A_REASON.get((job.state, job.reason)) if job.reason else None
     return words or _OTHERWISE[job.state]
+
+
+_VERDICTS = {
+    Kind.ACCEPTED: "accepted",
+    Kind.REFUSED: "refused",
+    Kind.TRANSIENT: "failed",
+    Kind.UNKNOWN: "no clear answer",
+    Kind.CONNECTION: "the connection is at fault",
+    Kind.SERVICE: "the service is at fault",
+    Kind.CHANGED: "the files changed",
+    Kind.GIVEN_BACK: "broken off",
+}
+
+
+def verdict_in_words(verdict: str) -> str:
+    """How an attempt ended; a word that only another version knows stays as it is."""
+    return _VERDICTS[Kind(verdict)] if verdict in set(Kind) else verdict
 
 
 def event_in_words(event: str) -> str:
@@ -123,7 +141,7 @@ def when(now: datetime, at: datetime) -> str:
         return f"{at.astimezone():%Y-%m-%d}"
     words = _distance(distance)
     if not words:
-        return "just now" if at <= now else "at once"
+        return "just now" if at < now else "now"
     return f"{words} ago" if at < now else f"in {words}"
 
 

@@ -34,6 +34,22 @@ def existing_queue(path: Path) -> Iterator[SqliteQueue]:
         yield queue
 
 
+def make_queue(path: Path, *, configured: bool) -> None:
+    """A file is there, to become a queue if it was not one. Where root makes it, it belongs to whom its directory belongs.
+    Ends the program with a sentence when it cannot be made.
+    """
+    try:
+        if path.exists():
+            return
+        if configured and os.geteuid() == 0 and not path.parent.is_dir():
+            fail(f"There is no {path.parent} yet, where the queue lies: start the daemon once, it makes it.", EXIT_CANNOT_OPEN)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        give_to_owner_of(path.parent, path)
+    except OSError as error:
+        fail(_may_not(path, error.strerror), EXIT_CANNOT_OPEN)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[SqliteQueue]:
     """A queue that is there. What root makes beside it belongs to the queue's owner."""

@@ -6,7 +6,7 @@ makes the commented sample and `docs/configuration.md`.
 
 from speechsense_watch.config.document import reference, sample
 from speechsense_watch.config.kinds import bytes_of, seconds_of
-from speechsense_watch.config.loading import DEFAULT_PATH, find, load, loads
+from speechsense_watch.config.loading import DEFAULT_PATH, find, load, loads, without_file
 from speechsense_watch.config.settings import (
     Auth,
     Config,
@@ -37,4 +37,5 @@ __all__ = [
     "reference",
     "sample",
     "seconds_of",
+    "without_file",
 ]

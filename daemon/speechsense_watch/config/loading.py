@@ -65,6 +65,25 @@ def loads(text: str, path: Path, environ: Mapping[str, str]) -> Config:
     )
 
 
+def without_file(environ: Mapping[str, str], queue_path: Path) -> Config:
+    """What holds on a machine without the file: defaults, the environment's overrides, a queue there unless these name
+    another, no folders. Raises ConfigError.
+    """
+    document: dict[str, Any] = {}
+    findings = Findings(Lines(""))
+    override(document, environ, findings)
+    document["queue"] = {"path": str(queue_path)} | document.get("queue", {})
+    speechsense = SpeechSense(**read_section(document, "speechsense", findings))
+    queue = QueueSettings(**read_section(document, "queue", findings))
+    upload = UploadRules(**read_section(document, "upload", findings))
+    log = LogSettings(**read_section(document, "log", findings))
+    check_speechsense(speechsense, findings)
+    check_upload(upload, findings)
+    findings.raise_if_any()
+    nowhere = Path("the environment")
+    return Config(path=nowhere, speechsense=speechsense, queue=queue, upload=upload, log=log, folders=())
+
+
 def _folders(document: Mapping[str, Any], findings: Findings) -> tuple[Folder, ...]:
     tables = document.get("folders", [])
     if isinstance(tables, dict):
