@@ -28,6 +28,7 @@ from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.notify import Notifier
+from speechsense_watch.edge.process import owner_alive
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.schema import NewerSchema
 from speechsense_watch.edge.speechsense import Endpoint, GrpcService
@@ -39,7 +40,7 @@ from speechsense_watch.loop import Loop
 from speechsense_watch.places import Places, Roots
 from speechsense_watch.ports import Clock, QueueTrouble
 from speechsense_watch.scan import Scan
-from speechsense_watch.uploader import Uploader
+from speechsense_watch.uploader import Surroundings, Uploader
 
 EXIT_OK, EXIT_FATAL, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 1, 73, 78
 _LOOK_EVERY_S = 2.0
@@ -122,9 +123,8 @@ class Daemon:
         self._intake = Intake(wake=self._wake_intake)
         service = service_of(self._config, self._environ, self._clock, self._wake_uploader)
         self._attempts = Attempts(queue, service, self._clock, self._throttle)
-        self._uploader = Uploader(
-            queue, service, self._start_attempt, self._clock, random.random, self._log, self._wake_uploader, self._intake.look
-        )
+        surroundings = Surroundings(self._wake_uploader, self._intake.look, owner_alive)
+        self._uploader = Uploader(queue, service, self._start_attempt, self._clock, random.random, self._log, surroundings)
         self._filer = Filer(queue, FileFiling(), self._clock, self._log)
         self._loops = {
             name: Loop(name, step, self._clock, self._log, self._failed, rest_s)

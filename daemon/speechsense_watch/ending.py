@@ -36,7 +36,7 @@ class Ending:
 
 def unfit(finding: Unfit) -> Ending:
     later = finding.fate is Fate.WAIT and finding.problem.reason in _LATER
-    message = f"{finding.problem.message} {finding.problem.hint}"
+    message = _joined(finding.problem.message, finding.problem.hint)
     return Ending(result=Result.LATER if later else Result.REFUSED, message=message)
 
 
@@ -49,7 +49,7 @@ def undecided(job: Job) -> str:
 
 def unreachable(channel: Channel) -> str:
     reason = channel.message or "No connection to SpeechSense came about."
-    return f"{reason} Nothing was sent and nothing written down."
+    return _joined(reason, "Nothing was sent.")
 
 
 def stopped() -> Ending:
@@ -61,9 +61,11 @@ def busy() -> Ending:
 
 
 def not_recorded(job: Job, outcome: Outcome, verdict: Verdict, trouble: QueueTrouble) -> Ending:
-    said = f" SpeechSense took the recording as {outcome.talk_id}." if verdict.kind is Kind.ACCEPTED else ""
+    said = f"SpeechSense took the recording as {outcome.talk_id}." if verdict.kind is Kind.ACCEPTED else ""
     do = f"resolve {job.id} --uploaded {outcome.talk_id}" if said else f"show {job.id}"
-    message = f"{trouble}{said} That could not be written down: mend the queue's disk, then `speechsense-watch {do}`."
+    message = _joined(
+        str(trouble), said, f"That could not be written down: mend the queue's disk, then `speechsense-watch {do}`."
+    )
     return Ending(result=Result.UNKNOWN, message=message)
 
 
@@ -76,10 +78,15 @@ def ending_of(job: Job, source: Source, outcome: Outcome, verdict: Verdict) -> E
             return Ending(result=Result.ACCEPTED, talk_id=outcome.talk_id, message=note)
         case Kind.REFUSED:
             hint = verdict.problem.hint if verdict.problem else ""
-            return Ending(result=Result.REFUSED, message=f"{said} {hint}")
+            return Ending(result=Result.REFUSED, message=_joined(said, hint))
         case Kind.UNKNOWN:
-            return Ending(result=Result.UNKNOWN, message=f"{said} {undecided(job)}")
+            return Ending(result=Result.UNKNOWN, message=_joined(said, undecided(job)))
         case _:
             do = PAUSE_HINTS[verdict.pause] if verdict.pause else ""
             again = "run this command again" if source.place.folder == "" else "the daemon sends it, or run this command again"
-            return Ending(result=Result.LATER, message=" ".join(filter(None, (said, do, f"Job {job.id} is ready: {again}."))))
+            return Ending(result=Result.LATER, message=_joined(said, do, f"Job {job.id} is {job.state}: {again}."))
+
+
+def _joined(*parts: str) -> str:
+    """Sentences one after the other; what the service says often lacks its full stop."""
+    return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part)

@@ -7,6 +7,7 @@ through a queue in memory and are judged and recorded here, one after the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 
@@ -27,6 +28,16 @@ AT_LEAST_REST_S = 0.5
 Start = Callable[[Job, bool, Callable[[Ended], None]], None]
 ROOT_AWAY_REST_S = 30.0
 BROKE_OFF_REST_S = 60.0
+OWNERS_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the uploader asks of those around it: to be woken, that a place be looked at, whether a process still lives."""
+
+    wake: Callable[[], None]
+    look: Callable[[Place], None]
+    owner_alive: Callable[[str], bool]
 
 
 class Uploader:
@@ -40,8 +51,7 @@ class Uploader:
         clock: Clock,
         chance: Chance,
         log: Log,
-        wake: Callable[[], None],
-        look: Callable[[Place], None],
+        surroundings: Surroundings,
     ) -> None:
         self._queue = queue
         self.service = service
@@ -49,8 +59,10 @@ class Uploader:
         self._clock = clock
         self._chance = chance
         self._log = log
-        self._wake = wake
-        self._look = look
+        self._wake = surroundings.wake
+        self._look = surroundings.look
+        self._owner_alive = surroundings.owner_alive
+        self._next_owners_at = 0.0
         # Folders whose root is away, until when they are left alone (monotonic seconds).
         self._away: dict[str, float] = {}
         self._resting: dict[int, float] = {}
@@ -82,6 +94,7 @@ class Uploader:
         self._take_ends()
         if self.stopping:
             return 0.2 if self._in_work else LONGEST_REST_S
+        self._settle_abandoned()
         self._settle_unconfirmed()
         if not self._reachable():
             self._publish()
@@ -170,6 +183,15 @@ class Uploader:
         for job in self._queue.in_states((State.UNCONFIRMED,)):
             if job.owner is None and self._policy(job) is OnUnknown.RESEND and job.next_attempt_at and job.next_attempt_at <= now:
                 self._apply(lifecycle.resent(job, now))
+
+    def _settle_abandoned(self) -> None:
+        """Rows of `upload` commands whose process has ended without finishing them."""
+        if self._clock.monotonic() < self._next_owners_at:
+            return
+        self._next_owners_at = self._clock.monotonic() + OWNERS_EVERY_S
+        for job in self._queue.in_states((State.COMMITTING,)):
+            if job.owner is not None and not self._owner_alive(job.owner):
+                self._apply(lifecycle.recovered(job, self._clock.now()))
 
     def _policy(self, job: Job) -> OnUnknown:
         folder = self._folders.get(job.place.folder)

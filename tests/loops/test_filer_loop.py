@@ -14,6 +14,7 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import AfterUpload
 from speechsense_watch.ports import Hint
 from support.bench import Bench, bench_on
+from support.rig import FIELDS
 from support.wavs import pcm
 
 
@@ -106,9 +107,7 @@ def test_a_restart_between_the_halves_finishes_the_move(archiving: Bench, tmp_pa
     job = archiving.job()
     archive = tmp_path / "archive"
     archive.mkdir()
-    archiving.queue.apply(
-        lifecycle.filing(job, str(archive / "call.wav"), str(archive / "call.json"), archiving.clock.now())
-    )
+    archiving.queue.apply(lifecycle.filing(job, str(archive / "call.wav"), str(archive / "call.json"), archiving.clock.now()))
     (archiving.folder_path / "call.wav").rename(archive / "call.wav")
     archiving.file()
     assert archiving.job().state is State.DONE
@@ -152,17 +151,11 @@ def test_both_halves_replaced_in_place_are_a_new_recording(tmp_path: Path) -> No
     with bench_on(tmp_path) as bench:
         upload(bench)
         bench.file()
-        bench.drop("call", seed=8, fields={**_fields(), "client_id": "another"})
+        bench.drop("call", seed=8, fields={**FIELDS, "client_id": "another"})
         bench.intake.hint(Hint("in", "call.wav"))
         bench.settle()
         bench.send()
         assert len(bench.service.sent) == 2
-
-
-def _fields() -> dict[str, object]:
-    from support.rig import FIELDS
-
-    return dict(FIELDS)
 
 
 def test_the_same_bytes_copied_anew_are_no_change(tmp_path: Path) -> None:

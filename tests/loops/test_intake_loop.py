@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import pytest
 
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
-from speechsense_watch.ports import Hint
+from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.ports import Entry, FileTrouble, FileTroubleKind, Hint
 from support.bench import Bench, bench_on
 from support.rig import FIELDS
 from support.wavs import asterisk_open, header_only, pcm, truncated
@@ -251,10 +252,7 @@ def test_any_name_works(bench: Bench, name: str) -> None:
 
 def test_an_unreadable_recording_waits_and_is_taken_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change of rights after the close is usual with some recorders."""
-    from speechsense_watch.ports import FileTrouble, FileTroubleKind
-
     bench.drop()
-    real = bench.files.open
     monkeypatch.setattr(
         type(bench.files),
         "open",
@@ -263,7 +261,6 @@ def test_an_unreadable_recording_waits_and_is_taken_later(bench: Bench, monkeypa
     bench.settle()
     assert (bench.job().state, bench.job().reason) == (State.WAITING, Reason.UNREADABLE)
     monkeypatch.undo()
-    assert real
     bench.look(60)
     assert bench.job().state is State.READY
 
@@ -275,10 +272,13 @@ def test_a_rescan_of_an_unchanged_tree_lists_nothing(bench: Bench, monkeypatch: 
     bench.clock._now += timedelta(days=365 * 3)
     bench.look(60)
     listed: list[str] = []
-    real = type(bench.files).entries
-    monkeypatch.setattr(
-        type(bench.files), "entries", lambda self, path, batch=1000: (listed.append(path), real(self, path, batch))[1]
-    )
+    real = FolderFiles.entries
+
+    def listing(files: FolderFiles, path: str, batch: int = 1000) -> Iterator[Sequence[Entry]]:
+        listed.append(path)
+        return real(files, path, batch)
+
+    monkeypatch.setattr(FolderFiles, "entries", listing)
     bench.look(60)
     assert listed == []
     bench.drop("2026/01/second", seed=5)

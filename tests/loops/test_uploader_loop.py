@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.model import State, uid_of
+from speechsense_watch.core.lifecycle import Claim
+from speechsense_watch.core.model import Problem, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import OnUnknown, Order, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
@@ -408,8 +409,8 @@ def test_no_commit_mark_no_last_byte(streaming: Bench) -> None:
     assert streaming.service.sent == []
 
 
-def _problem() -> lifecycle.Problem:
-    return lifecycle.Problem(Reason.READ_AGAIN, "a test interferes")
+def _problem() -> Problem:
+    return Problem(Reason.READ_AGAIN, "a test interferes")
 
 
 def test_a_start_settles_what_an_earlier_process_left_in_flight(bench: Bench) -> None:
@@ -417,7 +418,7 @@ def test_a_start_settles_what_an_earlier_process_left_in_flight(bench: Bench) ->
     for stem, seed in (("a", 1), ("b", 2)):
         bench.drop(stem, seed=seed)
     bench.settle()
-    bench.attempts.service = _Gone()
+    bench.attempts.service = _Gone()  # type: ignore[assignment]
     for stem in ("a.wav", "b.wav"):
         with pytest.raises(_Killed):
             bench.attempts.run(bench.job(stem), probe=stem == "a.wav")
@@ -469,3 +470,25 @@ def test_a_lost_queue_does_not_send_again_what_the_journal_knows(tmp_path: Path)
         bench.send()
         assert bench.service.calls == []
         assert (bench.job().state, bench.job().talk_id) == (State.UPLOADED, "talk-1")
+
+
+def test_a_row_of_an_upload_command_is_left_to_it_while_it_lives(bench: Bench) -> None:
+    """Afterwards nobody knows: unconfirmed, and held for the operator whatever the folder's policy is."""
+    bench.drop()
+    bench.settle()
+    job = bench.job()
+    assert job.audio is not None
+    assert job.metadata is not None
+    assert job.format is not None
+    recording = Recording(audio=job.audio, metadata=job.metadata, format=job.format, fields=job.fields)
+    claim = Claim(n=1, uid="ab" * 32, recording=recording, request_id="r", at=bench.clock.now(), whole=True, owner="123:456")
+    bench.queue.apply(lifecycle.claimed(job, claim))
+    bench.living.add("123:456")
+    bench.send(61)
+    assert bench.uploader.recover() == 0
+    assert bench.job().state is State.COMMITTING
+    bench.living.clear()
+    bench.send(61)
+    bench.send(3600)
+    assert bench.job().state is State.UNCONFIRMED
+    assert bench.service.calls == []

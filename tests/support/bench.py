@@ -22,7 +22,7 @@ from speechsense_watch.log import logger
 from speechsense_watch.places import Places, Roots
 from speechsense_watch.ports import Channel, ChannelState, Halted, Talk, WatchHealth, WatchState
 from speechsense_watch.scan import Scan
-from speechsense_watch.uploader import Uploader
+from speechsense_watch.uploader import Surroundings, Uploader
 from support.manual_clock import ManualClock
 from support.rig import FIELDS
 from support.wavs import pcm
@@ -105,7 +105,8 @@ class Bench:
         self.upload_rules = upload
         self.attempts = Attempts(queue, self.service, self.clock, Throttle(self.clock))
         self.intake = Intake(wake=lambda: None)
-        self.looked_at: list[Place] = []
+        # The owners of `upload` commands that still run.
+        self.living: set[str] = set()
         self.uploader = Uploader(
             queue,
             self.service,
@@ -113,8 +114,7 @@ class Bench:
             self.clock,
             lambda: self.jitter,
             logger(),
-            lambda: None,
-            self.intake.look,
+            Surroundings(lambda: None, self.intake.look, lambda owner: owner in self.living),
         )
         self.filer = Filer(queue, FileFiling(), self.clock, logger())
         self.configure(**rules)

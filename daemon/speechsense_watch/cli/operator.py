@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from speechsense_watch.cli.common import config_option, fail, load_or_exit
+from speechsense_watch.cli.common import config_option, fail
 from speechsense_watch.cli.reading import complete_folder
 from speechsense_watch.cli.words import printable
-from speechsense_watch.cli.writing import EXIT_FAILED, daemon_runs, existing_queue
+from speechsense_watch.cli.writing import EXIT_FAILED, config_with_queue, daemon_runs, existing_queue
 from speechsense_watch.config import Config
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.lifecycle import EDGES, Change, Event, IllegalEdge
@@ -60,7 +60,7 @@ def retry_command(
         raise click.UsageError("Give either the numbers of jobs or --state.")
     if (folder is not None or yes) and not states:
         raise click.UsageError("--folder and --yes go with --state.")
-    config = load_or_exit(config_path)
+    config = config_with_queue(config_path)
     with existing_queue(Path(config.queue.path)) as queue:
         chosen = ids or _chosen(queue, states, folder, config, ask=not yes)
         _say(queue, chosen, _Word(lifecycle.retried, _retried, _not_retried), config)
@@ -77,7 +77,7 @@ def skip_command(config_path: Path | None, ids: tuple[int, ...]) -> None:
     \b
     Exit codes: 0 all of them, 1 not all, 73 the queue cannot be written, 78 the configuration is wrong.
     """
-    config = load_or_exit(config_path)
+    config = config_with_queue(config_path)
     with existing_queue(Path(config.queue.path)) as queue:
         _say(queue, ids, _Word(lifecycle.skipped, _skipped, _not_skipped), config)
 
@@ -101,7 +101,7 @@ def resolve_command(config_path: Path | None, job_id: int, talk_id: str | None, 
     if talk_id is not None:
         talk = _talk_id(talk_id)
         word = _Word(lambda job, at: lifecycle.confirmed(job, talk, at), _confirmed, _not_resolved)
-    config = load_or_exit(config_path)
+    config = config_with_queue(config_path)
     with existing_queue(Path(config.queue.path)) as queue:
         _say(queue, (job_id,), word, config)
 

@@ -223,12 +223,12 @@ def _watched(folder: FolderView, view: Overview) -> str:
     if folder.last_seen_at:
         parts.append(f"last new recording {when(view.now, folder.last_seen_at)}")
     parts += [
-        f"{count:,} {what}"
-        for count, what in (
-            (folder.left_alone, "older than start_from, left alone"),
-            (folder.unmatched, "that look like audio, but match no rule"),
-            (folder.found_by_scan, "found by scans alone"),
-            (folder.overflows, "floods of events, made up for by scans"),
+        f"{what}: {count:,}"
+        for what, count in (
+            ("older than start_from, left alone", folder.left_alone),
+            ("recordings by the look of them, but matched by no rule", folder.unmatched),
+            ("found by scans alone", folder.found_by_scan),
+            ("event overflows", folder.overflows),
         )
         if count
     ]

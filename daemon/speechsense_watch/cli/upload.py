@@ -19,8 +19,8 @@ from speechsense_watch.cli.common import EXIT_CONFIG, config_option, fail, load_
 from speechsense_watch.cli.placing import by_its_folder, by_itself, placed
 from speechsense_watch.cli.preview import preview
 from speechsense_watch.cli.words import printable
-from speechsense_watch.cli.writing import make_queue, opened
-from speechsense_watch.config import Auth, Config, ConfigError, LogFormat, LogLevel, find, without_file
+from speechsense_watch.cli.writing import config_or_own_queue, make_queue, opened
+from speechsense_watch.config import Auth, Config, LogFormat, LogLevel
 from speechsense_watch.core.model import uid_of
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.process import owner_alive, this_process
@@ -79,7 +79,7 @@ def upload_command(
         raise click.UsageError("--meta-path goes with --connection-id.")
     if connection_id is not None and not connection_id.strip():
         raise click.BadParameter("expected the id of a connection.", param_hint="--connection-id")
-    config = _configuration(config_path, needed=connection_id is None)
+    config = load_or_exit(config_path) if connection_id is None else config_or_own_queue(config_path)
     source = _source(audio, meta_path, connection_id, config)
     if key is not None:
         click.echo(f"Others on this machine can read the key on a command line: a file or ${_KEY_VARIABLE} keeps it.", err=True)
@@ -88,21 +88,6 @@ def upload_command(
         return
     ending = _send(source, config, os.environ if key is None else {_KEY_VARIABLE: key}, from_file=key is None)
     _end(ending)
-
-
-def _configuration(config_path: Path | None, *, needed: bool) -> Config:
-    path = find(config_path, os.environ)
-    if needed or config_path is not None or path.exists():
-        return load_or_exit(config_path)
-    state = os.environ.get("XDG_STATE_HOME", "")
-    # The XDG Base Directory Specification: a relative path is to be passed over.
-    home = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
-    try:
-        return without_file(os.environ, home / "speechsense-watch" / "queue.db")
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"speechsense-watch: {problem}", err=True)
-        sys.exit(EXIT_CONFIG)
 
 
 def _source(audio: str, metadata: str | None, connection_id: str | None, config: Config) -> Source:
@@ -171,7 +156,7 @@ def _send(source: Source, config: Config, environ: Mapping[str, str], *, from_fi
         fail(f"ca_file cannot be read: {error}", EXIT_CONFIG)
     path = Path(config.queue.path)
     with closing(service):
-        make_queue(path, configured=bool(config.folders))
+        make_queue(path)
         with opened(path) as queue:
             upload = OneShot(queue, service, clock, config.upload, this_process(), owner_alive)
             with _signals(upload, service):

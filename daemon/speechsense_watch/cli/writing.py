@@ -4,19 +4,49 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speechsense_watch.cli.common import fail
+import click
+
+from speechsense_watch.cli.common import EXIT_CONFIG, fail, load_or_exit
 from speechsense_watch.cli.words import printable
+from speechsense_watch.config import Config, ConfigError, find, without_file
 from speechsense_watch.edge.lock import LockTrouble, is_held
-from speechsense_watch.edge.ownership import give_to_owner_of
+from speechsense_watch.edge.ownership import SERVICE_USER, give_to_owner_of, give_to_user
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.schema import NewerSchema
 from speechsense_watch.ports import QueueTrouble
 
 EXIT_FAILED, EXIT_CANNOT_OPEN = 1, 73
+
+
+def config_or_own_queue(config_path: Path | None) -> Config:
+    """The configuration; where there is no file and none was named, one without folders, with this user's own queue.
+
+    Ends the program with exit code 78 and every error on stderr when it is not right.
+    """
+    if config_path is not None or find(None, os.environ).exists():
+        return load_or_exit(config_path)
+    state = os.environ.get("XDG_STATE_HOME", "")
+    # The XDG Base Directory Specification: a relative path is to be passed over.
+    home = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    try:
+        return without_file(os.environ, home / "speechsense-watch" / "queue.db")
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"speechsense-watch: {problem}", err=True)
+        sys.exit(EXIT_CONFIG)
+
+
+def config_with_queue(config_path: Path | None) -> Config:
+    """As `config_or_own_queue`, but without a file only where this user has made a queue of his own with `upload`."""
+    config = config_or_own_queue(config_path)
+    if not config.folders and not Path(config.queue.path).exists():
+        return load_or_exit(config_path)  # which says that there is no configuration
+    return config
 
 
 @contextmanager
@@ -34,16 +64,16 @@ def existing_queue(path: Path) -> Iterator[SqliteQueue]:
         yield queue
 
 
-def make_queue(path: Path, *, configured: bool) -> None:
-    """A file is there, to become a queue if it was not one. Where root makes it, it belongs to whom its directory belongs.
-    Ends the program with a sentence when it cannot be made.
+def make_queue(path: Path) -> None:
+    """A file is there, to become a queue if it was not one. Made by root it belongs to whom its directory belongs, and that,
+    if it had to be made, to the service's user. Ends the program with a sentence when it cannot be made.
     """
     try:
         if path.exists():
             return
-        if configured and os.geteuid() == 0 and not path.parent.is_dir():
-            fail(f"There is no {path.parent} yet, where the queue lies: start the daemon once, it makes it.", EXIT_CANNOT_OPEN)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            give_to_user(SERVICE_USER, path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         give_to_owner_of(path.parent, path)
     except OSError as error:

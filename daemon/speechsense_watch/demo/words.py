@@ -65,7 +65,9 @@ def words_of(job: Job | None, *, written: bool) -> Words:
             return Words(f"sends it{_try(job)}", Mood.MOVING, 3)
         case State.UNCONFIRMED:
             return Words("got no clear answer", Mood.TROUBLE, 3)
-        case State.UPLOADED | State.DONE:
+        case State.UPLOADED:
+            return Words(f"got its talk id{_try(job)}", Mood.GOOD, 3)
+        case State.DONE:
             return Words(f"in SpeechSense{_try(job)}", Mood.GOOD, FINISHED)
         case State.SKIPPED:
             return Words(f"left out: {_why(job.reason)}", Mood.LEFT_OUT, FINISHED)

@@ -8,8 +8,11 @@ the journal and a new database are ours to give.
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
+# The account that systemd/speechsense-watch.sysusers makes.
+SERVICE_USER = "speechsense-watch"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -28,3 +31,14 @@ def give_to_owner_of(model: Path, path: Path) -> None:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
     finally:
         os.close(descriptor)
+
+
+def give_to_user(name: str, directory: Path) -> None:
+    """Run as root, the directory belongs to this user, where this machine has one. Raises OSError."""
+    if os.geteuid() != 0:
+        return
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        return
+    os.chown(directory, user.pw_uid, user.pw_gid, follow_symlinks=False)

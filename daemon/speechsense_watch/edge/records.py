@@ -32,7 +32,7 @@ WHERE state <> 'done' AND state IN ('unusable', 'refused', 'lost', 'unconfirmed'
 GROUP BY state, folder, reason, 8
 UNION ALL
 SELECT state, folder, 'changed_after_upload', count(*), min(updated_at), id, message, 0
-FROM jobs WHERE changed_after_upload = 1 GROUP BY folder
+FROM jobs WHERE changed_after_upload = 1 GROUP BY +folder
 """
 
 
