@@ -1,3 +1,18 @@
-"""speechsense-watch."""
+"""speechsense-watch: from a recording in a folder to a talk id on record.
+
+The way of the data, and where to read about it:
+
+    event (hint) or scan (truth)       edge/supervisor.py, scan.py
+      -> what lies at a place          places.py    looks, waits for quiet, reads, decides
+      -> the pair, read                recording.py with core/pairing.py, core/wav.py, core/metadata.py, core/fitness.py
+      -> a job in the queue            core/model.py, core/lifecycle.py (every edge), edge/queue.py, edge/schema.py
+      -> an attempt                    uploader.py (what is due, what answers mean), attempt.py (read, freeze, intend, send)
+      -> SpeechSense                   edge/speechsense.py (gRPC), core/verdict.py, core/traffic.py (pauses and probes)
+      -> the talk id, then the files   filer.py, edge/filing.py
+
+`intake.py`, `uploader.py` and `filer.py` are the three loops: one `step()` each, run by `loop.py`, put together by `app.py`.
+`core/` decides and touches nothing; each foreign thing is wrapped once in `edge/`; the loops see `ports.py` only. `config/` reads
+the TOML file, `log.py` has the closed list of log events, `cli/` the commands, `standin/` the service for rehearsals and tests.
+"""
 
 __version__ = "0.1.0"

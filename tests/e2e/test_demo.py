@@ -448,6 +448,7 @@ def test_lines_only_for_news() -> None:
         "  1.0 s  in-201.wav  PBX: on the phone",
         "  1.0 s  in-201.wav  daemon: lets it settle for 1 s",
         "  3.0 s  in-201.wav  daemon: in SpeechSense, talk id talk-1",
+        "",
     ]
 
 

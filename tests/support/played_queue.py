@@ -106,7 +106,9 @@ class PlayedQueue:
         return self.apply(lifecycle.filed(self.uploaded(stem), self.clock.now()))
 
     def changed(self, stem: str) -> Job:
-        return self.apply(lifecycle.changed_after_upload(self.done(stem), self.clock.now(), "The audio changed after the upload."))
+        return self.apply(
+            lifecycle.changed_after_upload(self.done(stem), self.clock.now(), "The audio changed after the upload.")
+        )
 
     def filing_failed(self, stem: str) -> Job:
         now = self.clock.now()
@@ -140,4 +142,6 @@ def sha256(content: str) -> str:
 
 def recording(stem: str) -> Recording:
     audio_format = AudioFormat(channels=2, sample_rate_hz=8000, data_offset=44, data_bytes=32000, duration_s=1.0)
-    return Recording(audio=half(stem), metadata=replace(half(f"{stem}.json"), stamp=Stamp(8, 120, 1)), format=audio_format, fields=FIELDS)
+    return Recording(
+        audio=half(stem), metadata=replace(half(f"{stem}.json"), stamp=Stamp(8, 120, 1)), format=audio_format, fields=FIELDS
+    )

@@ -27,8 +27,10 @@ def records_of(config: Config) -> Iterator[Records]:
     try:
         with opened(Path(config.queue.path)) as records:
             yield records
-    except (NotReadable, LockTrouble) as error:
+    except NotReadable as error:
         fail(f"{printable(str(error))}. Try again with `sudo speechsense-watch ...`.", EXIT_CANNOT_READ)
+    except LockTrouble as error:
+        fail(printable(f"{error}."), EXIT_CANNOT_READ)
     except (QueueTrouble, NewerSchema) as error:
         fail(printable(f"{config.queue.path}: {error}"), EXIT_CANNOT_READ)
 

@@ -132,4 +132,4 @@ class Lines:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        return
+        self._console.print()

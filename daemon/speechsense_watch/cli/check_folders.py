@@ -1,0 +1,163 @@
+"""`check`, the folders: can they be read, what lies in them, how will they be watched."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from speechsense_watch.cli.report import Report
+from speechsense_watch.cli.writing import user_name
+from speechsense_watch.core import pairing
+from speechsense_watch.core.model import Problem
+from speechsense_watch.core.reasons import HINTS, Reason
+from speechsense_watch.core.rules import AfterUpload, Folder
+from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.supervisor import choose
+from speechsense_watch.ports import Clock, FileTrouble, Root, WatchState
+from speechsense_watch.recording import Unfit, examine
+
+_MOST_NAMES = 20_000
+_MOST_EXAMINED = 20
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a look through a folder found; `cut` when it has more names than were looked at."""
+
+    names: set[str] = field(default_factory=set)
+    audio: list[str] = field(default_factory=list)
+    unmatched: int = 0
+    closed: list[str] = field(default_factory=list)
+    cut: bool = False
+
+
+def check_folder(folder: Folder, clock: Clock, report: Report) -> None:
+    """Everything that can be said of a folder without sending anything."""
+    files = FolderFiles(folder.path, clock)
+    root = files.root()
+    where = f"folder {folder.name}"
+    if root.identity is None:
+        report.wrong(f"{where}: {folder.path}: {root.trouble}.", f"Checked as user {user_name()}.")
+        return
+    report.good(f"{where}: {folder.path} can be read ({_watched(folder, root)}).")
+    seen = _look_through(files, folder)
+    for path in seen.closed[:3]:
+        report.wrong(f"{where}: {Path(folder.path, path)} may not be listed by user {user_name()}.", HINTS[Reason.UNREADABLE])
+    _tell_names(where, folder, seen, report)
+    _tell_recordings(where, folder, files, seen, report)
+    _check_filing(where, folder, report)
+
+
+def _watched(folder: Folder, root: Root) -> str:
+    state, why = choose(folder.detection, root)
+    if state is WatchState.POLLING:
+        return f"scanned every {folder.rescan_interval_s:g} s: {why}"
+    return f"watched by events: {why}"
+
+
+def _look_through(files: FolderFiles, folder: Folder) -> _Seen:
+    seen = _Seen()
+    for path in _walk(files, folder, seen):
+        seen.names.add(path)
+        if not pairing.chosen(folder, path):
+            continue
+        if pairing.is_audio(folder, path):
+            seen.audio.append(path)
+        elif pairing.looks_like_audio(path):
+            seen.unmatched += 1
+    return seen
+
+
+def _walk(files: FolderFiles, folder: Folder, seen: _Seen) -> Iterator[str]:
+    """Files below the root, the shallow ones first."""
+    directories = [""]
+    for directory in directories:
+        try:
+            for batch in files.entries(directory):
+                for entry in batch:
+                    path = f"{directory}/{entry.name}" if directory else entry.name
+                    if not entry.is_directory:
+                        yield path
+                    elif folder.recursive and not pairing.excluded(folder, path):
+                        directories.append(path)
+                if len(seen.names) >= _MOST_NAMES:
+                    seen.cut = True
+                    return
+        except FileTrouble:
+            seen.closed.append(directory)
+
+
+def _paired(folder: Folder, seen: _Seen) -> list[str]:
+    return [path for path in seen.audio if pairing.metadata_path(folder, path) in seen.names]
+
+
+def _tell_names(where: str, folder: Folder, seen: _Seen, report: Report) -> None:
+    least = "at least " if seen.cut else ""
+    paired = len(_paired(folder, seen))
+    patterns = ", ".join(folder.audio)
+    if not seen.names:
+        report.note(f"{where}: it is empty, so nothing more can be said of the rules.")
+    elif not seen.audio:
+        what = f" {seen.unmatched:,} other files look like recordings." if seen.unmatched else ""
+        report.note(
+            f"{where}: {least}{len(seen.names):,} files, none of them matches `audio` ({patterns}).{what}",
+            "Correct `audio`, `include` or `exclude`.",
+        )
+    else:
+        text = (
+            f"{where}: {least}{len(seen.audio):,} audio files ({patterns}), {paired:,} of them with metadata ({folder.metadata})."
+        )
+        if paired:
+            report.good(text)
+        else:
+            report.note(text, HINTS[Reason.METADATA_MISSING])
+
+
+def _tell_recordings(where: str, folder: Folder, files: FolderFiles, seen: _Seen, report: Report) -> None:
+    """What would become of some of them."""
+    some = _paired(folder, seen)[:_MOST_EXAMINED]
+    problems: Counter[Reason] = Counter()
+    samples: dict[Reason, tuple[str, Problem]] = {}
+    for path in some:
+        finding = examine(files, folder, path, pairing.metadata_path(folder, path))
+        if isinstance(finding, Unfit):
+            problems[finding.problem.reason] += 1
+            samples.setdefault(finding.problem.reason, (path, finding.problem))
+    fit = len(some) - problems.total()
+    if fit:
+        report.good(f"{where}: {fit} of {len(some)} recordings that were looked into can be sent as they are.")
+    for reason, count in problems.most_common():
+        path, problem = samples[reason]
+        tell = report.wrong if reason is Reason.UNREADABLE else report.note
+        tell(f"{where}: {count} of {len(some)} cannot be sent as they are, {path} for one: {problem.message}", problem.hint)
+
+
+def _check_filing(where: str, folder: Folder, report: Report) -> None:
+    if folder.after_upload is AfterUpload.KEEP:
+        return
+    if not os.access(folder.path, os.W_OK | os.X_OK):
+        report.wrong(
+            f'{where}: user {user_name()} may not take files out of it, which after_upload = "{folder.after_upload}" needs.',
+            "Give the user's group the right to write there; under systemd ReadWritePaths= is needed as well.",
+        )
+    if folder.after_upload is AfterUpload.ARCHIVE:
+        _check_archive(where, Path(folder.archive_to), report)
+
+
+def _check_archive(where: str, archive: Path, report: Report) -> None:
+    if may_make(archive):
+        report.good(f"{where}: `archive_to` {archive} can be written.")
+        return
+    report.wrong(
+        f"{where}: `archive_to` {archive} cannot be written by user {user_name()}.",
+        "Make the directory, and give the user the right to write there; under systemd ReadWritePaths= is needed as well.",
+    )
+
+
+def may_make(directory: Path) -> bool:
+    """Whether this user can write there, or make it where it is not yet."""
+    existing = next((each for each in (directory, *directory.parents) if os.path.lexists(each)), Path("/"))
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

@@ -1,0 +1,239 @@
+"""`check`, the rest: the queue, the key, the endpoint, one recording."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+from speechsense_watch.cli.check_folders import may_make
+from speechsense_watch.cli.placing import Inside, by_its_folder
+from speechsense_watch.cli.preview import preview
+from speechsense_watch.cli.report import Report
+from speechsense_watch.cli.words import MEANINGS
+from speechsense_watch.cli.writing import daemon_runs, user_name
+from speechsense_watch.config import Auth, Config
+from speechsense_watch.core import pairing
+from speechsense_watch.core.model import Job, Place
+from speechsense_watch.core.rules import Folder
+from speechsense_watch.core.verdict import PAUSE_HINTS, Code, PauseReason
+from speechsense_watch.edge import records
+from speechsense_watch.edge.auth import Credentials
+from speechsense_watch.edge.clock import SystemClock
+from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.reach import explain
+from speechsense_watch.edge.schema import NewerSchema
+from speechsense_watch.edge.syscalls import file_system_of, open_root, opened
+from speechsense_watch.named import Source
+from speechsense_watch.ports import CredentialError, FileTrouble, QueueTrouble
+from speechsense_watch.recording import Fit, Unfit, examine
+
+# What systemd/speechsense-watch.service makes by StateDirectory=.
+_STATE_DIRECTORY = Path("/var/lib/speechsense-watch")
+_CREDENTIALS = {Auth.API_KEY: "api-key", Auth.IAM_TOKEN: "iam-token"}
+
+
+# --- the queue -------------------------------------------------------------------------------
+
+
+def check_queue(path: Path, report: Report) -> None:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        _check_new_queue(path, report)
+        return
+    except OSError as error:
+        report.wrong(f"queue: {path} cannot be looked at by user {user_name()}: {error.strerror}.", "Try again with `sudo`.")
+        return
+    if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
+        report.wrong(
+            f"queue: user {user_name()} may not write {path} or the directory it lies in.",
+            "Give both to the service's user; if you are not that user, try again with `sudo`.",
+        )
+        return
+    try:
+        with closing(SqliteQueue(path, read_only=True)):
+            use = "in use by the daemon" if daemon_runs(path) else "no daemon runs"
+            report.good(f"queue: {path} is in order ({use}).")
+    except (QueueTrouble, NewerSchema) as error:
+        report.wrong(f"queue: {path}: {error}")
+    _check_local(path.parent, report)
+
+
+def _check_new_queue(path: Path, report: Report) -> None:
+    directory = path.parent
+    if directory == _STATE_DIRECTORY and not directory.exists():
+        report.note(
+            f"queue: {directory} does not exist yet: systemd makes it at the first start (StateDirectory=).",
+            f"Without systemd: `sudo install -d -m 0700 -o {user_name()} {directory}`.",
+        )
+    elif may_make(directory):
+        report.good(f"queue: {path} will be made at the first start.")
+    else:
+        report.wrong(
+            f"queue: user {user_name()} cannot make {path}.",
+            "Make the directory and give it to the service's user, or correct `path` under [queue].",
+        )
+
+
+def _check_local(directory: Path, report: Report) -> None:
+    try:
+        with opened(open_root(str(directory))) as descriptor:
+            file_system, remote = file_system_of(descriptor)
+    except OSError:
+        return
+    if remote:
+        report.wrong(f"queue: it lies on {file_system}; its safety needs a local disk.", "Correct `path` under [queue].")
+
+
+# --- the key ---------------------------------------------------------------------------------
+
+
+def check_credentials(config: Config, environ: Mapping[str, str], handed_over: Mapping[str, str], report: Report) -> bool:
+    """Whether there is a key that can be shown to the service from here. It is never printed. `handed_over` are the files
+    that systemd gives to the service alone, by the credential's name.
+    """
+    settings = config.speechsense
+    if settings.auth is Auth.NONE:
+        report.note('key: auth = "none", so none is shown.')
+        return True
+    name = _CREDENTIALS.get(settings.auth, "")
+    if name in handed_over:
+        report.good(f"key: systemd hands the service {handed_over[name]} (LoadCredential=); it was not read for this check.")
+        return False
+    credentials = Credentials(settings, environ, SystemClock().monotonic)
+    try:
+        credentials.headers()
+    except CredentialError as error:
+        report.wrong(f"key: {error}")
+        return False
+    report.good(f"key: found in {credentials.source}.")
+    if credentials.source.startswith("$"):
+        report.note("key: that is this shell's environment; the service has one of its own.")
+    for warning in credentials.warnings:
+        report.note(f"key: {warning}")
+    return True
+
+
+# --- the endpoint ----------------------------------------------------------------------------
+
+_REFUSALS = {
+    Code.UNAUTHENTICATED: PauseReason.KEY_REFUSED,
+    Code.UNIMPLEMENTED: PauseReason.UNIMPLEMENTED,
+    Code.NOT_FOUND: PauseReason.CONNECTION_NOT_FOUND,
+}
+_ONLY_AN_UPLOAD = "Only an upload proves that it may send to the connection: `speechsense-watch upload F`."
+
+
+def check_endpoint(config: Config, report: Report) -> bool:
+    """Whether a connection can be had: name, port, TLS."""
+    settings = config.speechsense
+    trouble = explain(settings.endpoint, plaintext=settings.plaintext, ca_file=settings.ca_file)
+    if trouble:
+        report.wrong(f"endpoint: {trouble}")
+        return False
+    how = "without encryption" if settings.plaintext else "its certificate is trusted"
+    report.good(f"endpoint: {settings.endpoint} can be reached ({how}).")
+    return True
+
+
+def check_service(config: Config, environ: Mapping[str, str], report: Report) -> bool:
+    """What the service says of the key, by a question that stores nothing. False when it is no SpeechSense that answers."""
+    # Bring grpc along.
+    from speechsense_watch.edge.lookup import ask  # noqa: PLC0415
+    from speechsense_watch.edge.speechsense import Endpoint  # noqa: PLC0415
+
+    settings = config.speechsense
+    endpoint = Endpoint(settings.endpoint, settings.plaintext, settings.ca_file)
+    credentials = Credentials(settings, environ, SystemClock().monotonic)
+    for connection_id, names in _connections(config).items():
+        answer = ask(endpoint, credentials, connection_id)
+        what = f"service, connection {connection_id} ({names})"
+        match answer.code:
+            case None:
+                report.wrong("service: no gRPC connection came about.", "Is it SpeechSense that listens there? Check `endpoint`.")
+                return False
+            case Code.UNIMPLEMENTED | Code.UNAVAILABLE | Code.DEADLINE_EXCEEDED:
+                reason = _REFUSALS.get(answer.code, PauseReason.UNAVAILABLE)
+                report.wrong(f"service: it answered {answer.code}: {answer.message}", PAUSE_HINTS[reason])
+                return False
+            case Code.UNAUTHENTICATED:
+                report.wrong(f"service: the key was refused: {answer.message}", PAUSE_HINTS[PauseReason.KEY_REFUSED])
+                return True
+            case Code.NOT_FOUND:
+                report.wrong(f"{what}: {answer.message}", PAUSE_HINTS[PauseReason.CONNECTION_NOT_FOUND])
+            case Code.OK:
+                report.good(f"{what}: it answers and takes the key for reading.")
+            case code:
+                report.note(f"{what}: it answers; asked for reading it says {code}, which a key for uploads alone may get.")
+    report.detail(_ONLY_AN_UPLOAD)
+    return True
+
+
+def _connections(config: Config) -> dict[str, str]:
+    """The folders' names by connection."""
+    found: dict[str, list[str]] = {}
+    for folder in config.folders:
+        found.setdefault(folder.connection_id, []).append(folder.name)
+    return {connection_id: ", ".join(names) for connection_id, names in found.items()}
+
+
+# --- one recording ---------------------------------------------------------------------------
+
+
+def check_recording(inside: Inside, queue_path: Path, report: Report) -> None:
+    """What would be sent of it, or why it would not be."""
+    clock = SystemClock()
+    source = by_its_folder(inside, clock)
+    folder = inside.folder
+    report.good(f"It lies in folder {folder.name}: {folder.path}")
+    report.detail(f"audio: {source.audio_file}")
+    report.detail(f"metadata: {source.metadata_file or f'none at {pairing.metadata_path(folder, source.audio_file)}'}")
+    job, since = _on_record(queue_path, source.place, folder)
+    if job is not None:
+        report.note(f"On record as job {job.id}: {job.state}, {MEANINGS[job.state]}.", f"`speechsense-watch show {job.id}`")
+    for rule in _left_alone(source, folder, since):
+        report.note(rule, "`speechsense-watch upload` sends it all the same.")
+    finding = examine(source.files, folder, source.audio_file, source.metadata_file)
+    match finding:
+        case Fit(recording, actions):
+            report.good("It can be sent; this is what would be:")
+            for line in preview(recording, folder.connection_id, actions):
+                report.detail(line)
+        case Unfit(fate, problem):
+            report.wrong(f"It would not be sent as it is ({fate.value.replace('_', ' ')}): {problem.message}", problem.hint)
+
+
+def _left_alone(source: Source, folder: Folder, since: datetime | None) -> list[str]:
+    """The rules by which the daemon would not look at it at all."""
+    path, rules = source.audio_file, []
+    if pairing.ignored(path):
+        rules.append("Its name is one that programs give to files they have not finished, so the daemon waits for another.")
+    elif not pairing.is_audio(folder, path):
+        rules.append(f"Its name matches no pattern of `audio` ({', '.join(folder.audio)}).")
+    if not pairing.chosen(folder, path):
+        rules.append("`include` and `exclude` leave it out.")
+    if not folder.recursive and "/" in path:
+        rules.append("It lies in a subfolder, and `recursive` is false.")
+    try:
+        mtime_ns = source.files.look(path).mtime_ns
+    except FileTrouble:
+        return rules
+    if since is not None and mtime_ns < since.timestamp() * 1e9:
+        rules.append(f"It is older than `start_from` ({since.astimezone():%Y-%m-%d %H:%M}).")
+    return rules
+
+
+def _on_record(path: Path, place: Place, folder: Folder) -> tuple[Job | None, datetime | None]:
+    """The job of the place, and since when recordings of the folder are taken; None for what the queue does not tell."""
+    since = folder.start_from if isinstance(folder.start_from, datetime) else None
+    try:
+        with records.opened(path) as queue:
+            if folder.start_from == "now":
+                since = queue.first_watched(folder.name, folder.path)
+            jobs = queue.at_path(place.folder, place.path)
+            return max(jobs, key=lambda job: job.id, default=None), since
+    except (QueueTrouble, NewerSchema, records.NotReadable):
+        return None, since
