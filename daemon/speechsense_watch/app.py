@@ -45,7 +45,9 @@ from speechsense_watch.uploader import Surroundings, Uploader
 EXIT_OK, EXIT_FATAL, EXIT_CANNOT_CREATE, EXIT_CONFIG = 0, 1, 73, 78
 _LOOK_EVERY_S = 2.0
 _HEARTBEAT_EVERY_S = 60.0
-_STALLED_AFTER_S = 30.0
+# How long one step may take before the loop counts as stuck: the intake may have to hash a long file on a slow share, the
+# filer to copy one to another file system.
+_STALLED_AFTER_S = {"intake": 300.0, "uploader": 60.0, "filer": 1800.0}
 _MOST_WORKERS = 64
 
 
@@ -126,13 +128,9 @@ class Daemon:
         surroundings = Surroundings(self._wake_uploader, self._intake.look, owner_alive)
         self._uploader = Uploader(queue, service, self._start_attempt, self._clock, random.random, self._log, surroundings)
         self._filer = Filer(queue, FileFiling(), self._clock, self._log)
+        steps = {"intake": self._intake.step, "uploader": self._upload_step, "filer": self._filer.step}
         self._loops = {
-            name: Loop(name, step, self._clock, self._log, self._failed, rest_s)
-            for name, step, rest_s in (
-                ("intake", self._intake.step, 60.0),
-                ("uploader", self._upload_step, 60.0),
-                ("filer", self._filer.step, 60.0),
-            )
+            name: Loop(name, step, self._clock, self._log, self._failed, _STALLED_AFTER_S[name]) for name, step in steps.items()
         }
         self._folders: dict[str, FolderIntake] = {}
         self._configure(self._config)
@@ -259,7 +257,7 @@ class Daemon:
             self._intake.revisit()
             for loop in self._loops.values():
                 loop.wake()
-        stalled = [loop.name for loop in self._loops.values() if loop.stalled(_STALLED_AFTER_S)]
+        stalled = [loop.name for loop in self._loops.values() if loop.stalled]
         if stalled:
             self._log.error(Event.LOOP_STALLED, loops=stalled)
             return  # the watchdog is not fed: systemd ends and restarts us
@@ -320,7 +318,7 @@ class Daemon:
         """No new claims; attempts before their commit point are given back, committing ones get the grace period."""
         self._log.info(Event.DAEMON_STOPPING, in_flight=self._uploader.busy)
         self._notifier.stopping()
-        self._uploader.stopping = self._filer.stopping = self._attempts.stopping = True
+        self._uploader.stopping = self._filer.stopping = self._attempts.stopping = self._throttle.stopped = True
         self._loops["intake"].stop()
         service = self._attempts.service
         service.stop_uncommitted()

@@ -17,7 +17,7 @@ from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.model import Half, Job, Problem, Recording, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, UploadRules
-from speechsense_watch.core.verdict import Halt, Outcome
+from speechsense_watch.core.verdict import Code, Halt, Outcome
 from speechsense_watch.ports import (
     Clock,
     Files,
@@ -36,6 +36,7 @@ from speechsense_watch.recording import Fate, Finding, Fit, examine_open, hash_o
 
 # The service gets this long to refuse a probe before its last piece leaves.
 PROBE_HOLD_S = 1.0
+_SLEEP_AT_MOST_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,20 @@ class Throttle:
         self._lock = threading.Lock()
         self._free_at = 0.0
         self.bytes_per_s: int | None = None
+        self.stopped = False
 
     def take(self, count: int) -> None:
-        """Returns when `count` bytes may go."""
+        """Returns when `count` bytes may go. Raises Halted when we are stopping."""
         if not self.bytes_per_s:
             return
         with self._lock:
             now = self._clock.monotonic()
             start = max(now, self._free_at)
             self._free_at = start + count / self.bytes_per_s
-        if start > now:
-            self._clock.sleep(start - now)
+        while (left_s := start - self._clock.monotonic()) > 0:
+            if self.stopped:
+                raise Halted(Halt.SHUTDOWN)
+            self._clock.sleep(min(left_s, _SLEEP_AT_MOST_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,21 @@ class Attempts:
         except FileTrouble as trouble:
             return self._not_there(job, tree, trouble)
         except Halted as halted:
-            return self._unfit(job, Problem(Reason.READ_AGAIN, halted.message or "The files changed."))
+            return self._halted(job, halted)
         except Stale:
             return Ended(job, look_again=True)
         except QueueTrouble as trouble:
             return Ended(job, trouble=trouble)
+
+    def _halted(self, job: Job, halted: Halted) -> Ended:
+        """Before the claim: nothing was sent and nothing is on record."""
+        match halted.halt:
+            case Halt.SHUTDOWN:
+                return Ended(job)
+            case Halt.READ_FAILED:
+                return Ended(job, Outcome(code=Code.CANCELLED, message=halted.message, halt=halted.halt))
+            case _:
+                return self._unfit(job, Problem(Reason.READ_AGAIN, halted.message or "The files changed."))
 
     def _not_there(self, job: Job, tree: Tree, trouble: FileTrouble) -> Ended:
         if trouble.kind is not FileTroubleKind.GONE:

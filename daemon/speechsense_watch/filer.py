@@ -6,6 +6,7 @@ By default nothing: they stay where they are. Whatever it does, it does only to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from speechsense_watch.core import lifecycle
@@ -14,6 +15,7 @@ from speechsense_watch.core.model import Half, Job, Problem
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import AfterUpload, Folder
 from speechsense_watch.log import Event, Log
+from speechsense_watch.loop import isolated
 from speechsense_watch.ports import Clock, Filed, FilesChanged, Filing, FilingResult, FilingTrouble, Queue, Stale
 
 AGAIN_AFTER = timedelta(minutes=1)
@@ -51,10 +53,7 @@ class Filer:
         now = self._clock.now()
         jobs = self._queue.uploaded_due(now, BATCH)
         for job in jobs:
-            try:
-                self._file(job)
-            except Stale:
-                continue  # a command was first
+            isolated(lambda job=job: self._file(job), self._log, loop="filer", job=job.id)  # type: ignore[misc]
         self._keep_house()
         if len(jobs) == BATCH:
             return 0.0
@@ -62,6 +61,10 @@ class Filer:
         return min(LONGEST_REST_S, max(0.2, (due - now) / timedelta(seconds=1))) if due else LONGEST_REST_S
 
     def _file(self, job: Job) -> None:
+        with suppress(Stale):  # a command was first
+            self._file_now(job)
+
+    def _file_now(self, job: Job) -> None:
         now = self._clock.now()
         folder = self._folders.get(job.place.folder)
         action = folder.after_upload if folder else AfterUpload.KEEP

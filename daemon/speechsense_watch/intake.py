@@ -17,6 +17,7 @@ from speechsense_watch.core.model import Job, Place, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.log import Event, Log
+from speechsense_watch.loop import isolated
 from speechsense_watch.places import Places, Seen
 from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, Queue, Root, Watch
 from speechsense_watch.scan import Directory, Listing, Scan
@@ -26,6 +27,7 @@ SLICE = 500
 ROOT_AWAY_LOOK_S = 5.0
 RECENT = timedelta(hours=1)
 SUPERVISE_EVERY_S = 2.0
+AFTER_A_FAULT_S = 60.0
 # Reasons that only a change of the file itself can end, so it is looked at singly at every rescan.
 _LOOKED_AT_SINGLY = frozenset(
     {Reason.STILL_CHANGING, Reason.HEADER_UNFINISHED, Reason.SHORTER_THAN_HEADER, Reason.UNREADABLE, Reason.READ_AGAIN}
@@ -115,7 +117,24 @@ class FolderIntake:
     # --- one slice of work ---------------------------------------------------------------------
 
     def step(self) -> float:
-        """A slice of what is due is done; returns the seconds until more is."""
+        """A slice of what is due is done; returns the seconds until more is. Whatever raises: nothing is forgotten, since
+        the next step looks at everything anew.
+        """
+        whole = False
+        try:
+            rest_s = self._step()
+            whole = True
+        finally:
+            if not whole:
+                self._start_over()
+        return rest_s
+
+    def _start_over(self) -> None:
+        self.scan.directories.clear()
+        self._walk, self._slices, self._slice_directory = None, [], None
+        self._next_scan_at = self.clock.monotonic()
+
+    def _step(self) -> float:
         now = self.clock.monotonic()
         if now >= self._next_supervision_at:
             self.watch.supervise()
@@ -139,10 +158,15 @@ class FolderIntake:
         return done == SLICE
 
     def _examine(self, place: str, *, by_scan: bool) -> None:
-        seen = self.places.examine(place)
+        seen = self._seen(place)
         self._count(seen, by_scan=by_scan)
         if seen.again_in_s is not None:
             self.look_at(place, self.clock.monotonic() + seen.again_in_s)
+
+    def _seen(self, place: str) -> Seen:
+        """What one recording brings up does not stop the others."""
+        seen = isolated(lambda: self.places.examine(place), self.log, loop="intake", folder=self.rules.name)
+        return Seen(again_in_s=AFTER_A_FAULT_S) if seen is None else seen
 
     def _count(self, seen: Seen, *, by_scan: bool) -> None:
         if seen.new:
@@ -215,11 +239,11 @@ class FolderIntake:
         known = self.queue.at_places(self.rules.name, audio)
         for path in audio:
             if self._needs_a_look(known.get(path)):
-                seen = self.places.examine(path)
+                seen = self._seen(path)
                 listing.directory.left_alone += seen.left_alone
                 self._after_scan_look(path, seen)
         for path in orphans:
-            self._after_scan_look(path, self.places.examine(path))
+            self._after_scan_look(path, self._seen(path))
 
     def _after_scan_look(self, path: str, seen: Seen) -> None:
         self._count(seen, by_scan=True)

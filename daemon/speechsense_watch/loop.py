@@ -8,25 +8,49 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from speechsense_watch.log import Event, Log
 from speechsense_watch.ports import Clock, QueueTrouble
 
 AFTER_TROUBLE_S = 5.0
+LONGEST_REST_S = 60.0
+
+
+_Result = TypeVar("_Result")
+
+
+def isolated(do: Callable[[], _Result], log: Log, **what: object) -> _Result | None:
+    """What `do` returned; None when it met a fault of ours, which is told whole. What one recording brings up must not stop
+    the others; a queue that cannot be used stops them all, so QueueTrouble passes.
+    """
+    try:
+        return do()
+    except QueueTrouble:
+        raise
+    except Exception:
+        log.exception(Event.LOOP_FAILED, **what)
+        return None
 
 
 class Loop:
     """A named thread around a `step`. `on_fatal` is called, once, when what the step met cannot be lived with."""
 
     def __init__(
-        self, name: str, step: Callable[[], float], clock: Clock, log: Log, on_fatal: Callable[[str], None], longest_rest_s: float
+        self,
+        name: str,
+        step: Callable[[], float],
+        clock: Clock,
+        log: Log,
+        on_fatal: Callable[[str], None],
+        stalled_after_s: float,
     ) -> None:
         self.name = name
         self._step = step
         self._clock = clock
         self._log = log
         self._on_fatal = on_fatal
-        self._longest_rest_s = longest_rest_s
+        self._stalled_after_s = stalled_after_s
         self._news = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name)
@@ -50,14 +74,15 @@ class Loop:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def stalled(self, for_s: float) -> bool:
-        """No step has ended for that long, though one was due."""
-        return self._clock.monotonic() - max(self._alive_at, self._rests_until) > for_s
+    @property
+    def stalled(self) -> bool:
+        """No step has ended for too long, though one was due."""
+        return self._clock.monotonic() - max(self._alive_at, self._rests_until) > self._stalled_after_s
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._news.clear()
-            rest_s = min(self._guarded(), self._longest_rest_s)
+            rest_s = min(self._guarded(), LONGEST_REST_S)
             if rest_s > 0 and not self._stop.is_set():
                 self._news.wait(rest_s)
 
@@ -78,5 +103,5 @@ class Loop:
 
     def _progress(self, rest_s: float) -> float:
         self._alive_at = self._clock.monotonic()
-        self._rests_until = self._alive_at + min(rest_s, self._longest_rest_s)
+        self._rests_until = self._alive_at + min(rest_s, LONGEST_REST_S)
         return rest_s

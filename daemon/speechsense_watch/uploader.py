@@ -23,6 +23,7 @@ from speechsense_watch.ports import Chance, ChannelState, Clock, Queue, Selectio
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
+NOT_REACHABLE_REST_S = 5.0
 
 # Starts an attempt on a worker; `probe` asks for a stream with its last piece held back.
 Start = Callable[[Job, bool, Callable[[Ended], None]], None]
@@ -67,6 +68,7 @@ class Uploader:
         self._away: dict[str, float] = {}
         self._resting: dict[int, float] = {}
         self._ended: SimpleQueue[Ended] = SimpleQueue()
+        self._in_hand: Ended | None = None
         self._in_work: dict[int, Job] = {}
         self._rules = UploadRules()
         self._folders: Mapping[str, Folder] = {}
@@ -98,7 +100,8 @@ class Uploader:
         self._settle_unconfirmed()
         if not self._reachable():
             self._publish()
-            return self._rest()
+            # A connection that comes wakes the loop; a credential that is put in place does not.
+            return NOT_REACHABLE_REST_S if self._has_work() else self._rest()
         self._begin_probes()
         self._begin_due()
         self._publish()
@@ -116,13 +119,16 @@ class Uploader:
     # --- ends --------------------------------------------------------------------------------
 
     def _take_ends(self) -> None:
+        """An answer that could not be recorded stays in hand, first in line, until it is."""
         while True:
-            try:
-                ended = self._ended.get_nowait()
-            except Empty:
-                return
-            self._take(ended)
-            self._in_work.pop(ended.job.id, None)
+            if self._in_hand is None:
+                try:
+                    self._in_hand = self._ended.get_nowait()
+                except Empty:
+                    return
+            self._take(self._in_hand)
+            self._in_work.pop(self._in_hand.job.id, None)
+            self._in_hand = None
 
     def _take(self, ended: Ended) -> None:
         if ended.outcome is None:

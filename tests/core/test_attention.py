@@ -108,7 +108,7 @@ def test_a_folder_set_up_wrongly_is_told_as_that(unusable: int, others: Mapping[
         (None, False, True),
     ],
 )
-def test_an_unknown_outcome_counts_when_nobody_else_will_decide(policy: OnUnknown | None, overdue: bool, counts: bool) -> None:
+def test_an_unknown_outcome_counts_when_nobody_else_will_decide(*, policy: OnUnknown | None, overdue: bool, counts: bool) -> None:
     """Held ones, those of no folder, and those undecided for a day."""
     policies = {"calls": policy} if policy else {}
     lines = attention(Snapshot(groups=(group(State.UNCONFIRMED, Reason.OUTCOME_UNKNOWN, overdue=overdue),), policies=policies))
@@ -116,14 +116,14 @@ def test_an_unknown_outcome_counts_when_nobody_else_will_decide(policy: OnUnknow
 
 
 @pytest.mark.parametrize(("overdue", "codes"), [(False, []), (True, ["filing_failed"])])
-def test_filing_counts_once_it_has_failed_for_an_hour(overdue: bool, codes: list[str]) -> None:
+def test_filing_counts_once_it_has_failed_for_an_hour(*, overdue: bool, codes: list[str]) -> None:
     """A directory that is away for a minute is nobody's business."""
     lines = attention(Snapshot(groups=(group(State.UPLOADED, Reason.FILING_FAILED, overdue=overdue),)))
     assert [line.code for line in lines] == codes
 
 
 @pytest.mark.parametrize("needs_operator", [True, False])
-def test_only_a_pause_that_waiting_will_not_end_counts(needs_operator: bool) -> None:
+def test_only_a_pause_that_waiting_will_not_end_counts(*, needs_operator: bool) -> None:
     """An outage ends by itself, a refused key does not."""
     lines = attention(Snapshot(pauses=(pause(PauseReason.KEY_REFUSED, needs_operator=needs_operator),)))
     assert [(line.code, line.do) for line in lines] == (
@@ -164,7 +164,7 @@ def test_a_folder_that_is_away_and_directories_that_cannot_be_read() -> None:
         (200 * GB, 8000 * GB, False),
     ],
 )
-def test_a_disk_is_nearly_full_by_its_share_or_by_its_bytes(free: int, total: int, full: bool) -> None:
+def test_a_disk_is_nearly_full_by_its_share_or_by_its_bytes(*, free: int, total: int, full: bool) -> None:
     """Under 100 MB, or under a twentieth where that is little: a twentieth of a big disk is plenty for a queue."""
     lines = attention(Snapshot(disk=Disk("/var/lib/my queue", free, total)))
     assert [line.do for line in lines] == (["df -h '/var/lib/my queue'"] if full else [])

@@ -363,7 +363,7 @@ def test_an_overflow_of_the_kernels_queue_is_counted_and_scanned_for(root: Path,
         for number in range(capacity // 2 + 2000):  # one read of the reader may be under way
             os.close(os.open(root / f"{number % 2}.wav", os.O_CREAT | os.O_WRONLY))
             os.close(os.open(root / f"{number % 2}.json", os.O_CREAT | os.O_WRONLY))
-    wait_for(lambda: watched.watch.health().overflows == 1, what="the overflow was counted")
+    wait_for(lambda: watched.watch.health().overflows == 1, 30, "the overflow was counted")
     wait_for(lambda: SCAN in watched.hints)
     (root / "unseen/call.wav").write_bytes(b"x")
     watched.wait("unseen/call.wav")

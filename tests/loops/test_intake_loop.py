@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from speechsense_watch.core.model import State
+from speechsense_watch.core.lifecycle import Change
+from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.edge.folder import FolderFiles
-from speechsense_watch.ports import Entry, FileTrouble, FileTroubleKind, Hint
+from speechsense_watch.places import Places, Seen
+from speechsense_watch.ports import Entry, FileTrouble, FileTroubleKind, Hint, QueueTrouble
 from support.bench import Bench, bench_on
 from support.rig import FIELDS
 from support.wavs import asterisk_open, header_only, pcm, truncated
@@ -293,3 +295,44 @@ def test_a_hint_about_a_directory_looks_into_it(bench: Bench) -> None:
     bench.intake.hint(Hint("in", "moved"))
     bench.settle()
     assert bench.job("moved/in/call.wav").state is State.READY
+
+
+def test_a_queue_that_fails_in_between_makes_nothing_forgotten(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was being looked at is looked at again when the queue works."""
+    for number in range(3):
+        bench.drop(f"call{number}", seed=number)
+    bench.look()
+    bench.clock.advance(10.1)
+    real, calls = bench.queue.apply, []
+
+    def failing(change: Change) -> Job:
+        calls.append(change)
+        if len(calls) == 2:
+            raise QueueTrouble("The queue: database or disk is full.")
+        return real(change)
+
+    monkeypatch.setattr(bench.queue, "apply", failing)
+    with pytest.raises(QueueTrouble):
+        bench.look()
+    bench.settle()
+    assert [job.state for job in bench.jobs()] == [State.READY] * 3
+
+
+def test_a_fault_of_ours_with_one_recording_does_not_stop_the_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and that recording is looked at again later."""
+    bench.drop("bad")
+    bench.drop("good", seed=1)
+    real = bench.places.examine
+
+    def examine(_places: Places, place: str) -> Seen:
+        if place == "bad.wav":
+            raise ZeroDivisionError
+        return real(place)
+
+    monkeypatch.setattr(Places, "examine", examine)
+    bench.settle()
+    assert [job.place.path for job in bench.jobs()] == ["good.wav"]
+    monkeypatch.undo()
+    bench.look(60)
+    bench.settle()
+    assert bench.job("bad.wav").state is State.READY

@@ -10,11 +10,12 @@ import pytest
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.lifecycle import Claim
-from speechsense_watch.core.model import Problem, Recording, State, uid_of
+from speechsense_watch.core.model import Job, Problem, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import OnUnknown, Order, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
-from speechsense_watch.ports import Channel, ChannelState
+from speechsense_watch.edge import folder
+from speechsense_watch.ports import Channel, ChannelState, FileTrouble, FileTroubleKind, QueueTrouble
 from support.bench import Bench, bench_on
 from support.wavs import pcm
 
@@ -492,3 +493,78 @@ def test_a_row_of_an_upload_command_is_left_to_it_while_it_lives(bench: Bench) -
     bench.send(3600)
     assert bench.job().state is State.UNCONFIRMED
     assert bench.service.calls == []
+
+
+def test_an_answer_that_cannot_be_recorded_is_kept_until_it_can(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full just then: the talk id is not lost."""
+    bench.drop()
+    bench.settle()
+    real = bench.queue.apply
+
+    def full(change: lifecycle.Change) -> Job:
+        if change.event is lifecycle.Event.ACCEPTED:
+            raise QueueTrouble("The queue: database or disk is full.")
+        return real(change)
+
+    monkeypatch.setattr(bench.queue, "apply", full)
+    for _ in range(3):
+        with pytest.raises(QueueTrouble):
+            bench.send()
+    monkeypatch.undo()
+    bench.send()
+    assert (bench.job().state, bench.job().talk_id) == (State.UPLOADED, "talk-1")
+    assert len(bench.service.calls) == 1
+
+
+def test_without_a_recorded_intent_nothing_is_sent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service pauses for as long as the queue cannot be written, and goes on by itself."""
+    bench.drop()
+    bench.settle()
+
+    def full(_change: lifecycle.Change) -> Job:
+        raise QueueTrouble("The queue: database or disk is full.")
+
+    monkeypatch.setattr(bench.queue, "apply", full)
+    bench.send()
+    assert bench.service.calls == []
+    assert bench.paused() == {"service": "queue_not_writable"}
+    monkeypatch.undo()
+    bench.send(61)
+    assert bench.job().state is State.UPLOADED
+    assert bench.paused() == {}
+
+
+def test_a_file_that_cannot_be_read_is_charged_and_backs_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of its disk is its own failure; nothing else waits for it."""
+    audio = bench.drop("bad", seconds=2)
+    bench.drop("good", seed=3)
+    bench.settle()
+    real = folder._OpenFile.read_at
+
+    def failing(file: folder._OpenFile, offset: int, count: int) -> bytes:
+        if file.stamp.size == len(audio) and count > 1000:
+            raise FileTrouble(FileTroubleKind.IO, "input/output error")
+        return real(file, offset, count)
+
+    monkeypatch.setattr(folder._OpenFile, "read_at", failing)
+    bench.send()
+    bad = bench.job("bad.wav")
+    assert (bad.state, bad.attempts, bad.claims) == (State.READY, 1, 0)
+    assert "input/output error" in bad.message
+    assert bench.job("good.wav").state is State.UPLOADED
+    monkeypatch.undo()
+    bench.send(5)
+    assert bench.job("bad.wav").state is State.UPLOADED
+
+
+def test_stopping_ends_the_wait_for_bandwidth(tmp_path: Path) -> None:
+    """Before the claim: the job stays as it was."""
+    with bench_on(tmp_path) as bench:
+        bench.attempts._throttle.bytes_per_s = 1
+        bench.drop()
+        bench.drop("second", seed=1)
+        bench.settle()
+        bench.attempts._throttle.take(1_000_000)
+        bench.attempts._throttle.stopped = True
+        bench.send()
+        assert {(job.state, job.claims) for job in bench.jobs()} == {(State.READY, 0)}

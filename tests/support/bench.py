@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
+from speechsense_watch.config import LogFormat, LogLevel
 from speechsense_watch.core.model import Job, Place, State
 from speechsense_watch.core.rules import Folder, UploadRules
 from speechsense_watch.core.verdict import Code, Outcome
@@ -18,7 +20,7 @@ from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.filer import Filer
 from speechsense_watch.intake import FolderIntake, Intake
-from speechsense_watch.log import logger
+from speechsense_watch.log import configure, logger
 from speechsense_watch.places import Places, Roots
 from speechsense_watch.ports import Channel, ChannelState, Halted, Talk, WatchHealth, WatchState
 from speechsense_watch.scan import Scan
@@ -99,6 +101,8 @@ class Bench:
         self.folder_path.mkdir(exist_ok=True)
         self.queue = queue
         self.clock = ManualClock()
+        self.log = StringIO()
+        configure(LogFormat.JSON, LogLevel.DEBUG, self.log, isatty=False)
         self.service = ScriptedService()
         self.started: list[tuple[Job, bool]] = []
         self.jitter = 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from speechsense_watch.cli.writing import user_name
 from speechsense_watch.config import Config, ConfigError
 from speechsense_watch.edge import service_user
 from speechsense_watch.edge.clock import SystemClock
+from speechsense_watch.edge.ownership import SERVICE_USER
 
 EXIT_ENDPOINT = 69
 
@@ -61,6 +63,9 @@ def check_command(
         click.echo(configuration.sample(), nl=False)
         return
     report = Report()
+    if online:
+        # While we still may read every file of the program.
+        importlib.import_module("speechsense_watch.edge.lookup")
     handed_over = _take_rights(user, report)
     config = _load(config_path, report)
     if file is not None:
@@ -80,7 +85,7 @@ def _take_rights(name: str | None, report: Report) -> Mapping[str, str]:
     if os.geteuid() != 0:
         if name is not None and name != user_name():
             fail("only root can check another user's rights: try again with `sudo`.", EXIT_CONFIG)
-        if user_name() != service_user.SERVICE_USER and name is None:
+        if user_name() != SERVICE_USER and name is None:
             report.note(f"Checked with the rights of user {user_name()}; with `sudo` those of the service's user are checked.")
         return {}
     user = service_user.find(name)
@@ -88,13 +93,20 @@ def _take_rights(name: str | None, report: Report) -> Mapping[str, str]:
         if name is not None:
             fail(f"this machine has no user {printable(name)}.", EXIT_CONFIG)
         report.note(
-            f"Checked with the rights of root, who may read anything: there is no user {service_user.SERVICE_USER} here.",
+            f"Checked with the rights of root, who may read anything: there is no user {SERVICE_USER} here.",
             "If the daemon runs as another user: `check --user NAME`.",
         )
         return {}
     if user.uid != 0:
         service_user.become(user)
     report.good(f"Checked with the rights of user {user.name}.")
+    for program in (sys.executable, __file__):
+        if not os.access(program, os.R_OK):
+            report.wrong(
+                f"program: user {user.name} may not read {program}, so the service cannot start and nothing else was checked.",
+                "Install it where everybody may read, for instance below /opt.",
+            )
+            sys.exit(EXIT_CONFIG)
     return user.credentials
 
 

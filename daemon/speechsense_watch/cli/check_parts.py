@@ -119,11 +119,6 @@ def check_credentials(config: Config, environ: Mapping[str, str], handed_over: M
 
 # --- the endpoint ----------------------------------------------------------------------------
 
-_REFUSALS = {
-    Code.UNAUTHENTICATED: PauseReason.KEY_REFUSED,
-    Code.UNIMPLEMENTED: PauseReason.UNIMPLEMENTED,
-    Code.NOT_FOUND: PauseReason.CONNECTION_NOT_FOUND,
-}
 _ONLY_AN_UPLOAD = "Only an upload proves that it may send to the connection: `speechsense-watch upload F`."
 
 
@@ -156,7 +151,8 @@ def check_service(config: Config, environ: Mapping[str, str], report: Report) ->
                 report.wrong("service: no gRPC connection came about.", "Is it SpeechSense that listens there? Check `endpoint`.")
                 return False
             case Code.UNIMPLEMENTED | Code.UNAVAILABLE | Code.DEADLINE_EXCEEDED:
-                reason = _REFUSALS.get(answer.code, PauseReason.UNAVAILABLE)
+                unknown = answer.code is Code.UNIMPLEMENTED
+                reason = PauseReason.UNIMPLEMENTED if unknown else PauseReason.UNAVAILABLE
                 report.wrong(f"service: it answered {answer.code}: {answer.message}", PAUSE_HINTS[reason])
                 return False
             case Code.UNAUTHENTICATED:
@@ -233,7 +229,6 @@ def _on_record(path: Path, place: Place, folder: Folder) -> tuple[Job | None, da
         with records.opened(path) as queue:
             if folder.start_from == "now":
                 since = queue.first_watched(folder.name, folder.path)
-            jobs = queue.at_path(place.folder, place.path)
-            return max(jobs, key=lambda job: job.id, default=None), since
+            return next(iter(queue.at_path(place.folder, place.path)), None), since
     except (QueueTrouble, NewerSchema, records.NotReadable):
         return None, since

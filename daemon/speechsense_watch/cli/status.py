@@ -29,7 +29,7 @@ from speechsense_watch.cli.overview import (
 )
 from speechsense_watch.cli.reading import records_of
 from speechsense_watch.cli.screen import command, console, emit
-from speechsense_watch.cli.words import COLORS, MEANINGS, printable, typed, when
+from speechsense_watch.cli.words import COLORS, MEANINGS, due, printable, typed, when
 from speechsense_watch.config import Config
 from speechsense_watch.core.attention import Attention, Standstill, pause_hint
 from speechsense_watch.core.model import State
@@ -197,7 +197,7 @@ def _pauses(view: Overview) -> RenderableType:
 def _pause(view: Overview, pause: Standstill) -> list[RenderableType]:
     scope = "All uploads" if pause.scope == SERVICE else f"Connection {printable(pause.scope)}"
     since = f", begun {when(view.now, pause.since)}" if pause.since else ""
-    probe = f", next try {when(view.now, max(view.now, pause.next_probe_at))}" if pause.next_probe_at else ""
+    probe = f", next try {due(view.now, pause.next_probe_at)}" if pause.next_probe_at else ""
     lines: list[RenderableType] = [Text.assemble((scope, "bold"), f" paused{since}{probe}")]
     if not pause.needs_operator:  # else it stands on top already
         lines += [Text(printable(pause.message)), Text(pause_hint(pause.reason), style="dim")]

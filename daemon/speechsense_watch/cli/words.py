@@ -141,8 +141,13 @@ def when(now: datetime, at: datetime) -> str:
         return f"{at.astimezone():%Y-%m-%d}"
     words = _distance(distance)
     if not words:
-        return "just now" if at < now else "now"
+        return "just now" if at <= now else "in a moment"
     return f"{words} ago" if at < now else f"in {words}"
+
+
+def due(now: datetime, at: datetime) -> str:
+    """When something comes that may be late."""
+    return when(now, at) if at > now else "now"
 
 
 def _distance(distance: timedelta) -> str:

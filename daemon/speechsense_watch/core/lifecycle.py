@@ -74,7 +74,8 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
     Event.ACCEPTED: {_S.COMMITTING: _S.UPLOADED},
     Event.ADOPTED: {_S.READY: _S.UPLOADED},
     Event.REFUSED: {_S.UPLOADING: _S.REFUSED, _S.COMMITTING: _S.REFUSED},
-    Event.FAILED: {_S.UPLOADING: _S.READY},
+    # From `ready` when the file could not be read before there was a claim.
+    Event.FAILED: {_S.UPLOADING: _S.READY, _S.READY: _S.READY},
     Event.GIVEN_BACK: {_S.UPLOADING: _S.READY, _S.COMMITTING: _S.READY},
     Event.OUTCOME_UNKNOWN: {_S.COMMITTING: _S.UNCONFIRMED},
     Event.DUPLICATE: {_S.READY: _S.SKIPPED},
@@ -318,6 +319,8 @@ class Backoff:
 def finished(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: datetime, jitter: float) -> Change:
     """The change an attempt's end makes. `jitter` is in [0, 1)."""
     change = _finish(job, outcome, verdict, backoff, at, jitter)
+    if job.state not in IN_FLIGHT:
+        return change
     ended = AttemptEnded(
         n=job.claims,
         ended_at=at,

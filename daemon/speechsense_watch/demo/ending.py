@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich import box
@@ -72,15 +72,17 @@ def verdict(console: Console, rows: Sequence[Row], differences: Sequence[str], t
             console.print(Text.assemble((f"  {moods[mood]} ", STYLES[mood]), what))
 
 
-def where_next(console: Console, kept: Places | None, endpoint: str) -> None:
+def where_next(console: Console, kept: Places | None, endpoint: str, jobs: Iterable[Job]) -> None:
     """Commands to type."""
     console.print()
     console.print(Text("Where to look next", "bold"))
-    lines = _kept(kept, endpoint) if kept else _not_kept()
+    lines = _kept(kept, endpoint, jobs) if kept else _not_kept()
     width = max(len(command) for command, what in lines if what)
     for command, what in lines:
         # On one line whatever the width, so that it can be copied.
-        console.print(Text.assemble("  ", (command.ljust(width), "cyan"), f"   {what}"), soft_wrap=True)
+        line = Text.assemble("  ", (command.ljust(width), "cyan"), f"   {what}")
+        line.rstrip()
+        console.print(line, soft_wrap=True)
 
 
 def _not_kept() -> list[tuple[str, str]]:
@@ -92,12 +94,14 @@ def _not_kept() -> list[tuple[str, str]]:
     ]
 
 
-def _kept(places: Places, endpoint: str) -> list[tuple[str, str]]:
+def _kept(places: Places, endpoint: str, jobs: Iterable[Job]) -> list[tuple[str, str]]:
     program, config, port = _program(), _quoted(places.config), endpoint.rpartition(":")[2]
+    # The one with the most to tell: every try of it is on record.
+    tried_most = max(jobs, key=lambda job: job.claims, default=None)
     return [
         (f"{program} status --config {config}", "what needs you"),
         (f"{program} list --config {config}", "all recordings"),
-        (f"{program} show 1 --config {config}", "the story of one"),
+        (f"{program} show {tried_most.id if tried_most else 1} --config {config}", "the story of one"),
         (f"ls -R {_quoted(places.directory)}", "recordings, talks, queue, log"),
         (f"less {_quoted(places.config)}", "the configuration"),
         (f"{program} check --sample", "one for your exchange"),

@@ -91,7 +91,7 @@ class _Play:
         self._close(rows, jobs, wrong)
         if wrong and not keep:
             self._console.print(f"The end of the daemon's log:\n{daemon.last_words()}", markup=False, soft_wrap=True)
-        ending.where_next(self._console, self._places if keep else None, standin.target)
+        ending.where_next(self._console, self._places if keep else None, standin.target, jobs.values())
         return EXIT_DIFFERS if wrong else EXIT_OK
 
     def _wait_for(self, daemon: DaemonProcess) -> None:

@@ -38,7 +38,8 @@ def ask(endpoint: Endpoint, credentials: Credentials, connection_id: str) -> Ans
         try:
             talk_service_pb2_grpc.TalkServiceStub(channel).Get(request, metadata=headers, timeout=ANSWER_WITHIN_S)
         except grpc.RpcError as error:
-            code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
-            details = error.details() if isinstance(error, grpc.Call) else ""
+            # What the library raises is a Call as well; its type stubs do not say so.
+            code = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
+            details = error.details() if hasattr(error, "details") else ""
             return Answer(Code(code.name), details or "")
     return Answer(Code.OK)

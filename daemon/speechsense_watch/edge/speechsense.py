@@ -24,6 +24,8 @@ from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_servic
 
 STALL_AFTER_S = 120.0
 REPLY_WITHIN_S = 600.0
+# Finding out why there is no connection costs a connection; gRPC tries by itself meanwhile.
+EXPLAIN_EVERY_S = 30.0
 
 _OPTIONS = (
     ("grpc.enable_retries", 0),
@@ -121,6 +123,7 @@ class GrpcService:
         self._listening = False
         self._trouble = ""
         self._explaining = False
+        self._explain_again_at = 0.0
 
     def close(self) -> None:
         self._stop_listening()
@@ -170,9 +173,10 @@ class GrpcService:
 
     def _explain(self) -> None:
         with self._lock:
-            if self._explaining:
+            if self._explaining or monotonic() < self._explain_again_at:
                 return
             self._explaining = True
+            self._explain_again_at = monotonic() + EXPLAIN_EVERY_S
         threading.Thread(target=self._find_out, name="explain", daemon=True).start()
 
     def _find_out(self) -> None:
