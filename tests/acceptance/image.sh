@@ -59,6 +59,8 @@ step "start"
 start
 ok "alive, as $("${engine[@]}" exec "$container" id -u), without network"
 "${engine[@]}" exec --detach "$container" speechsense-watch standin --port "$port" --dir /tmp/standin >/dev/null
+within 20 cli check --online || { cli check --online || :; fail "check --online finds something wrong"; }
+ok "check --online finds nothing wrong"
 drop call-1 3
 # The service was absent at the start: the daemon asks for it again on its own, at the latest after a minute.
 delivered call-1 120

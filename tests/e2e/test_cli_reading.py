@@ -18,6 +18,7 @@ from speechsense_watch import cli
 from speechsense_watch.cli import status
 from speechsense_watch.cli.words import printable, when
 from speechsense_watch.config import load
+from speechsense_watch.core import lifecycle
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.edge import lock
@@ -51,7 +52,7 @@ class Desk:
         self.config_path = directory / "config.toml"
         self.config_path.write_text(
             f'[speechsense]\nendpoint = "127.0.0.1:1"\nauth = "none"\nplaintext = true\n[queue]\npath = "{self.queue_path}"\n'
-            f'[[folders]]\npath = "{self.calls}"\nconnection_id = "conn-1"\nstart_from = "now"\nexclude = ["*/private/*"]\n'
+            f'[[folders]]\npath = "{self.calls}"\nconnection_id = "conn-1"\nstart_from = "now"\nexclude = ["*/private/*", "secret"]\n'
             f'[[folders]]\npath = "{self.more}"\nconnection_id = "conn-2"\nstart_from = "all"\n'
             'on_unknown = "hold"\nrecursive = false\n'
         )
@@ -231,6 +232,15 @@ def test_the_root_of_a_folder_is_away(desk: Desk, played: PlayedQueue, daemon: o
     )
     codes = [line["code"] for line in desk.json("status", code=1)["attention"]]
     assert codes == ["folder_away", "directories_unreadable"]
+
+
+def test_what_the_daemon_told_of_another_directory_is_not_told_of_this_one(
+    desk: Desk, played: PlayedQueue, daemon: object
+) -> None:
+    """The folder's path was changed and the daemon has not read the configuration anew."""
+    played.queue.set_runtime("folder:more", {"path": "/elsewhere", "detection": "watching", "away": "it is gone"})
+    told = desk.json("status")
+    assert (told["folders"][1]["detection"], told["attention"]) == (None, [])
 
 
 @pytest.mark.parametrize("told", ["nonsense", [], {"paused": 1}, {"heartbeat_at": 7}, {"heartbeat_at": "soon"}])
@@ -448,6 +458,20 @@ def test_a_path_through_a_link_leads_to_its_recording(desk: Desk, played: Played
     assert desk.json("show", f"{link}/a.wav")["id"] == job.id
 
 
+def test_a_recording_is_found_where_it_was_filed(desk: Desk, played: PlayedQueue) -> None:
+    """Its place in the archive leads to it as well."""
+    job = played.apply(lifecycle.filing(played.uploaded("a"), "/archive/a.wav", "/archive/a.json", desk.clock.now()))
+    assert desk.json("show", "/archive/a.json")["id"] == job.id
+
+
+def test_a_recording_outside_every_folder_is_found_by_its_path(desk: Desk, played: PlayedQueue) -> None:
+    """As `upload` leaves it: a place of no folder, with an absolute path, which is told as it is."""
+    played.folder = ""
+    played.done("/elsewhere/a")
+    told = desk.json("show", "/elsewhere/a.wav")
+    assert (told["folder"], told["audio_path"]) == ("", "/elsewhere/a.wav")
+
+
 def test_show_as_json_adds_every_event_and_try(desk: Desk, played: PlayedQueue) -> None:
     """With all keys of the contract."""
     told = desk.json("show", str(played.done("a").id))
@@ -581,6 +605,7 @@ def test_a_recording_older_than_start_from_is_left_alone(desk: Desk, played: Pla
     [
         ("calls/a.wav.part", "unfinished", "not finished"),
         ("calls/2025/private/a.wav", "left_out", "`exclude`"),
+        ("calls/secret/a.wav", "left_out", "`exclude`"),
         ("calls/.hidden/a.wav", "left_out", "hidden"),
         ("more/sub/a.wav", "left_out", "recursive = false"),
         ("calls/a.mp3", "other", "neither that of audio nor of metadata"),
@@ -604,6 +629,15 @@ def test_a_file_that_is_not_there_and_one_that_is_no_file(desk: Desk, played: Pl
     assert (told["exists"], told["missing"][0]) == (False, "The audio, none.wav, is not there.")
     (desk.calls / "link.wav").symlink_to("/etc/passwd")
     assert "is a symbolic link" in unrecorded(desk, desk.calls / "link.wav")["missing"][0]
+
+
+def test_of_two_folders_one_in_the_other_the_inner_one_is_named(desk: Desk) -> None:
+    """Its rules are the more special ones."""
+    inner = desk.calls / "inner"
+    inner.mkdir()
+    with desk.config_path.open("a") as file:
+        file.write(f'[[folders]]\npath = "{inner}"\nconnection_id = "conn-3"\nstart_from = "all"\n')
+    assert unrecorded(desk, inner / "a.wav")["folder"] == "inner"
 
 
 def test_a_root_that_is_away(desk: Desk) -> None:

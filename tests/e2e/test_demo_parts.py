@@ -78,7 +78,7 @@ def test_calls_are_what_they_should_be(recorded: Pbx) -> None:
     for call in CAST:
         assert isinstance(look_at(recorded.audio_path(call)), expected.get(call.way, wav.Finished))
         assert recorded.metadata_path(call).exists() == (call.way is not Way.UNANSWERED)
-    assert len({taped.audio_sha256 for taped in recorded.taped.values()}) == len(CAST)
+    assert len({recorded.audio_path(call).read_bytes()[44:1044] for call in CAST}) == len(CAST)
 
 
 # --- the review -------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from speechsense_watch.core import lifecycle
 from speechsense_watch.core.attention import Group
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.edge.disk import disk_of
 from speechsense_watch.edge.records import Choice, NotReadable, Records, opened
 from support.manual_clock import ManualClock
@@ -180,9 +181,11 @@ def test_the_last_upload_is_when_the_last_talk_id_came(played: PlayedQueue, reco
 def test_the_oldest_job_is_the_one_found_first(played: PlayedQueue, records: Records, clock: ManualClock) -> None:
     """By when it was found, however often it failed since."""
     begun = clock.now()
-    played.failed("old")
+    old = played.ready("old")
     clock.advance(60)
     played.ready("new")
+    clock.advance(60)
+    played.end(played.claim(old), Outcome(code=Code.INTERNAL))
     assert (records.oldest(State.READY), records.oldest(State.WAITING)) == (begun, None)
 
 

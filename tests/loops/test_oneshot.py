@@ -23,7 +23,7 @@ from speechsense_watch.ending import Ending, Result
 from speechsense_watch.named import Source
 from speechsense_watch.oneshot import CONNECT_WITHIN_S, FAILED_FOR_S, OneShot
 from speechsense_watch.ports import Channel, ChannelState, QueueTrouble
-from support.bench import ACCEPT, ScriptedService
+from support.bench import ScriptedService
 from support.manual_clock import ManualClock
 from support.rig import FIELDS
 from support.wavs import asterisk_open, header_only, pcm
@@ -84,14 +84,15 @@ class Desk:
     def apply(self, change: Change) -> Job:
         return self.queue.apply(change)
 
-    def waiting(self) -> Job:
+    def waiting(self, place: Place | None = None) -> Job:
+        """For its metadata; at the place of metadata, for the audio."""
         now = self.clock.now()
         born = Job(
             id=0,
             state=State.WAITING,
-            place=Place("in", "call.wav"),
-            audio_path="call.wav",
-            metadata_path=None,
+            place=place or Place("in", "call.wav"),
+            audio_path=None if place else "call.wav",
+            metadata_path=place.path if place else None,
             connection_id="conn",
             created_at=now,
             updated_at=now,
@@ -354,14 +355,10 @@ def test_a_job_that_is_not_under_way_is_taken_over(desk: Desk, state: State) -> 
 
 def test_metadata_that_waited_for_their_audio_are_taken_over(desk: Desk) -> None:
     """Their row becomes the recording's."""
-    born = replace(desk.waiting(), place=Place("in", "call.json"), audio_path=None, metadata_path="call.json")
-    desk.queue.apply(lifecycle.skipped(desk.job(), desk.clock.now()))
-    desk.queue.apply(lifecycle.found(replace(born, id=0), desk.clock.now()))
-    skipped, waiting = desk.jobs()
-    assert (skipped.place.path, waiting.place.path) == ("call.wav", "call.json")
-    (desk.root / "call.wav").rename(desk.root / "call.WAV")
-    assert desk.upload(desk.source(place=Place("in", "call.WAV"), audio_file="call.WAV")).result is Result.ACCEPTED
-    assert [job.place.path for job in desk.jobs()] == ["call.wav", "call.WAV"]
+    waiting = desk.waiting(Place("in", "call.json"))
+    assert desk.upload().result is Result.ACCEPTED
+    [job] = desk.jobs()
+    assert (job.id, job.place.path, job.audio_path, job.metadata_path) == (waiting.id, "call.wav", "call.wav", "call.json")
 
 
 @pytest.mark.parametrize(("whole", "owner"), [(False, None), (True, None), (True, SOMEBODY)])
@@ -469,9 +466,3 @@ def _broken(_change: Change) -> Job:
 
 def _ignore(_job: Job) -> None:
     return None
-
-
-def test_accept_is_an_answer(desk: Desk) -> None:
-    """The script's own word for an accepted upload stays what these tests take it for."""
-    desk.service.script = [ACCEPT]
-    assert desk.upload().result is Result.ACCEPTED

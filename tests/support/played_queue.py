@@ -84,7 +84,9 @@ class PlayedQueue:
 
     def ended(self, stem: str, outcome: Outcome) -> Job:
         """Sent as one message, with this end."""
-        job = self.uploading(stem, whole=outcome.committed)
+        return self.end(self.uploading(stem, whole=outcome.committed), outcome)
+
+    def end(self, job: Job, outcome: Outcome) -> Job:
         return self.apply(lifecycle.finished(job, outcome, judge(outcome), BACKOFF, self.clock.now(), 0.5))
 
     def refused(self, stem: str, message: str = "date is lacking") -> Job:

@@ -42,7 +42,7 @@ class _Lazily(click.Group):
 @click.group(cls=_Lazily, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="speechsense-watch")
 def group() -> None:
-    r"""Brings the recordings of a telephone exchange to Yandex SpeechSense, each exactly once, and keeps the talk id of
+    """Brings the recordings of a telephone exchange to Yandex SpeechSense, each exactly once, and keeps the talk id of
     every one on record.
 
     \b

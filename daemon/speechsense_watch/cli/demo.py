@@ -26,7 +26,7 @@ EXIT_CANNOT = 1
     help="Work in DIR, new or empty, and leave everything there to look at: configuration, queue, recordings, talks, log.",
 )
 def demo_command(keep: Path | None) -> None:
-    r"""See it work, without account or configuration: takes a quarter of a minute.
+    """See it work, without account or configuration: takes a quarter of a minute.
 
     A telephone exchange is played that records nine calls, some of them with a fault; the real daemon brings them to a
     stand-in for SpeechSense. Everything happens on this machine, and nothing of it is left unless you say --keep.

@@ -16,7 +16,7 @@ from speechsense_watch.log import configure, logger
 @click.command("run")
 @config_option
 def run_command(config_path: Path | None) -> None:
-    r"""Watch the folders and upload, until SIGTERM or Ctrl-C.
+    """Watch the folders and upload, until SIGTERM or Ctrl-C.
 
     SIGHUP reads the configuration anew. At the end no new upload begins; those under way are finished within
     `shutdown_grace` or given back, and nothing is lost.

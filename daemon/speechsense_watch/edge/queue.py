@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
@@ -28,7 +29,12 @@ from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes,
 from speechsense_watch.ports import QueueTrouble, Selection, Stale, UidTaken
 
 _BUSY_TIMEOUT_MS = 10_000
+_WAL_TRIES = 5
 _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
+# Millions of jobs are done and a few are not. SQLite keeps no statistics here and takes a partial index only where its
+# condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
+# finished jobs out: were it of no use, the statement would fail and not just be slow (sqlite.org/lang_indexedby.html).
+_UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
 # Primary result codes after which the file itself must be doubted (sqlite.org/rescode.html).
 _FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -55,13 +61,15 @@ class SqliteQueue:
         self._known_runtime: dict[str, str] = {}
         self._journal_only: dict[str, str] = {}
         self._journal = Journal(path.with_name(path.name + ".journal"))
-        with translated():
+        with translated(), ExitStack() as undo:
             self._db = _connect(path, read_only=read_only)
+            undo.callback(self._db.conn.close)
             if read_only:
                 schema.refuse_newer(self._db)
             else:
                 _set_up(self._db, path)
             self._data_version = self._pragma("data_version")
+            undo.pop_all()
 
     def close(self) -> None:
         with self._lock, translated():
@@ -74,11 +82,11 @@ class SqliteQueue:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def _jobs(self, where: str, parameters: Sequence[object] = ()) -> list[Job]:
-        return [job_of(row) for row in self.rows(f"SELECT * FROM jobs WHERE {where}", parameters)]
+    def _jobs(self, which: str, parameters: Sequence[object] = ()) -> list[Job]:
+        return [job_of(row) for row in self.rows(f"SELECT jobs.* FROM jobs {which}", parameters)]
 
     def _one(self, where: str, parameters: Sequence[object]) -> Job | None:
-        found = self._jobs(where + " LIMIT 1", parameters)
+        found = self._jobs(f"WHERE {where} LIMIT 1", parameters)
         return found[0] if found else None
 
     @contextmanager
@@ -115,9 +123,7 @@ class SqliteQueue:
             if change.before is None:
                 names = ", ".join(columns)
                 values = placeholders(tuple(columns))
-                return int(
-                    conn.execute(f"INSERT INTO jobs ({names}) VALUES ({values})", tuple(columns.values())).lastrowid or 0
-                )
+                return int(conn.execute(f"INSERT INTO jobs ({names}) VALUES ({values})", tuple(columns.values())).lastrowid or 0)
             before = change.before
             assignments = ", ".join(f"{name} = ?" for name in columns)
             done = conn.execute(
@@ -151,17 +157,15 @@ class SqliteQueue:
         for start in range(0, len(paths), 500):
             part = paths[start : start + 500]
             # By directory as well, since the index over all rows begins with it.
-            directories = {path.rpartition("/")[0] for path in part}
-            where = f"folder = ? AND directory IN ({placeholders(tuple(directories))}) AND place IN ({placeholders(part)})"
+            directories = {posixpath.dirname(path) for path in part}
+            where = f"WHERE folder = ? AND directory IN ({placeholders(tuple(directories))}) AND place IN ({placeholders(part)})"
             order = " ORDER BY state <> 'done', id"  # the last one read wins: the open one, else the newest
             keys = (folder, *map(path_bytes, directories), *map(path_bytes, part))
             found |= {job.place.path: job for job in self._jobs(where + order, keys)}
         return found
 
     def open_in(self, folder: str, directory: str) -> Sequence[Job]:
-        where = (
-            "folder = ? AND directory = ? AND (state NOT IN ('done', 'skipped', 'lost') OR (state = 'done' AND gone_at IS NULL))"
-        )
+        where = "WHERE folder = ? AND directory = ? AND (state NOT IN ('done', 'skipped', 'lost') OR (state = 'done' AND gone_at IS NULL))"
         return self._jobs(where, (folder, path_bytes(directory)))
 
     def directories(self, folder: str) -> Sequence[str]:
@@ -169,39 +173,43 @@ class SqliteQueue:
         return [os.fsdecode(row["directory"]) for row in self.rows(sql, (folder,))]
 
     def unfinished(self, folder: str, since: datetime) -> Sequence[Job]:
-        waiting = self._jobs("state IN ('waiting', 'unusable') AND folder = ?", (folder,))
-        recent = self._jobs("state = 'done' AND updated_at >= ? AND folder = ?", (to_us(since), folder))
+        waiting = self._jobs(f"{_UNFINISHED} state IN ('waiting', 'unusable') AND folder = ?", (folder,))
+        recent = self._jobs("INDEXED BY by_age WHERE state = 'done' AND updated_at >= ? AND folder = ?", (to_us(since), folder))
         return [*waiting, *recent]
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
         direction = "DESC" if order is Order.NEWEST else "ASC"
         chosen, keys = _chosen(choice)
-        where = f"state = 'ready' AND next_attempt_at <= ? AND {chosen} ORDER BY recorded_at {direction} LIMIT ?"
-        return self._jobs(where, (to_us(now), *keys, limit))
+        which = f"INDEXED BY due WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
+        return self._jobs(f"{which} ORDER BY recorded_at {direction} LIMIT ?", (to_us(now), *keys, limit))
 
     def next_due(self, choice: Selection) -> datetime | None:
         chosen, keys = _chosen(choice)
-        sql = f"SELECT min(next_attempt_at) AS at FROM jobs WHERE state IN ('ready', 'unconfirmed') AND {chosen}"
-        at = self.rows(sql, keys)[0]["at"]
+        return self._earliest(f"state IN ('ready', 'unconfirmed') AND {chosen}", keys)
+
+    def _earliest(self, where: str, keys: Sequence[object] = ()) -> datetime | None:
+        at = self.rows(f"SELECT min(next_attempt_at) AS at FROM jobs {_UNFINISHED} {where}", keys)[0]["at"]
         return from_us(at) if at is not None else None
 
     def reconnect(self, folder: str, connection_id: str) -> None:
         with self._transaction() as conn:
             conn.execute(
-                "UPDATE jobs SET connection_id = ? WHERE folder = ? AND connection_id <> ? AND state IN ('waiting', 'ready')",
+                f"UPDATE jobs INDEXED BY unfinished SET connection_id = ? WHERE state <> 'done' AND state IN ('waiting', 'ready')"
+                " AND folder = ? AND connection_id <> ?",
                 (connection_id, folder, connection_id),
             )
 
     def uploaded_due(self, now: datetime, limit: int) -> Sequence[Job]:
-        return self._jobs("state = 'uploaded' AND next_attempt_at <= ? ORDER BY updated_at LIMIT ?", (to_us(now), limit))
+        which = f"{_UNFINISHED} state = 'uploaded' AND next_attempt_at <= ?"
+        return self._jobs(f"{which} ORDER BY updated_at LIMIT ?", (to_us(now), limit))
 
     def next_filing(self) -> datetime | None:
-        at = self.rows("SELECT min(next_attempt_at) AS at FROM jobs WHERE state = 'uploaded'")[0]["at"]
-        return from_us(at) if at is not None else None
+        return self._earliest("state = 'uploaded'")
 
     def in_states(self, states: Iterable[State], limit: int = 1000) -> Sequence[Job]:
         names = [state.value for state in states]
-        return self._jobs(f"state IN ({placeholders(names)}) ORDER BY updated_at LIMIT ?", (*names, limit))
+        begin = "WHERE" if State.DONE in names else _UNFINISHED
+        return self._jobs(f"{begin} state IN ({placeholders(names)}) ORDER BY updated_at LIMIT ?", (*names, limit))
 
     def in_flight(self) -> Sequence[Job]:
         return self.in_states(IN_FLIGHT, limit=1_000_000)
@@ -214,8 +222,9 @@ class SqliteQueue:
 
     def released_duplicates(self) -> Sequence[Job]:
         return self._jobs(
-            "state = 'skipped' AND reason = 'duplicate' AND duplicate_of IN"
-            f" (SELECT id FROM jobs WHERE state NOT IN ({_HOLDS_UID}, 'ready'))"
+            "INDEXED BY by_duplicate CROSS JOIN jobs AS holder ON holder.id = jobs.duplicate_of"
+            " WHERE jobs.duplicate_of IS NOT NULL AND jobs.state = 'skipped' AND jobs.reason = 'duplicate'"
+            f" AND holder.state NOT IN ({_HOLDS_UID}, 'ready')"
         )
 
     def counts(self, folder: str | None = None) -> Mapping[State, int]:
@@ -249,7 +258,11 @@ class SqliteQueue:
         if self._known_runtime.get(key) == text:
             return
         with self._transaction() as conn:
-            conn.execute("INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, text))
+            conn.execute(
+                "INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+                " WHERE value <> excluded.value",
+                (key, text),
+            )
         self._known_runtime[key] = text
 
     def runtime(self) -> Mapping[str, object]:
@@ -339,10 +352,21 @@ def _set_up(db: Database, path: Path) -> None:
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)  # it holds names and numbers of callers
     schema.refuse_newer(db)
-    db.conn.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(db.conn)
     db.conn.execute("PRAGMA synchronous = FULL")
     db.conn.execute("PRAGMA journal_size_limit = 67108864")
     schema.migrate(db, path)
+
+
+def _switch_to_wal(conn: sqlite3.Connection) -> None:
+    """As every statement, this waits while others write; the pragma itself fails at once when others are about the same."""
+    for _ in range(_WAL_TRIES):
+        with suppress(sqlite3.OperationalError):
+            conn.execute("PRAGMA journal_mode = WAL")
+            return
+        conn.execute("BEGIN IMMEDIATE")
+        conn.execute("ROLLBACK")
+    conn.execute("PRAGMA journal_mode = WAL")
 
 
 def _write_event(conn: sqlite3.Connection, job_id: int, change: Change) -> None:

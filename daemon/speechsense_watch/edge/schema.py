@@ -6,7 +6,9 @@ Migrations are sqlite-utils' own: each in one transaction with its record. They 
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -145,7 +147,8 @@ class NewerSchema(Exception):  # noqa: N818
 
 def refuse_newer(db: Database) -> None:
     """Raises NewerSchema when the file holds a migration that this program does not know."""
-    known = {migration.name for migration in migrations.pending(Database(memory=True))}
+    with closing(Database(memory=True)) as empty:
+        known = {migration.name for migration in migrations.pending(empty)}
     unknown = sorted({migration.name for migration in migrations.applied(db)} - known)
     if unknown:
         raise NewerSchema(
@@ -155,16 +158,33 @@ def refuse_newer(db: Database) -> None:
 
 
 def migrate(db: Database, path: Path) -> Path | None:
-    """All migrations applied. Where the file held tables before, a copy of it is kept beside it; its path is returned."""
+    """All migrations applied, all or none. Where the file held tables before, a copy of it is kept beside it; its path is
+    returned. Several processes may do so at once: one does it, the others wait.
+    """
     refuse_newer(db)
     pending = migrations.pending(db)
     if not pending:
         return None
-    copy = None
-    if migrations.applied(db):
-        copy = path.with_name(f"{path.name}.before-{pending[0].name}")
-        copy.unlink(missing_ok=True)
+    copy = _copy(db, path.with_name(f"{path.name}.before-{pending[0].name}")) if migrations.applied(db) else None
+    # Held from before the look at what is pending, since apply() begins with that look.
+    db.conn.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(db)
+        db.conn.execute("COMMIT")
+    finally:
+        if db.conn.in_transaction:
+            db.conn.execute("ROLLBACK")
+    return copy
+
+
+def _copy(db: Database, copy: Path) -> Path:
+    """A whole copy of the queue, readable for its owner alone and on disk."""
+    copy.unlink(missing_ok=True)
+    # VACUUM INTO takes a file that is there if it is empty, and syncs nothing (sqlite.org/lang_vacuum.html).
+    descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
         db.conn.execute("VACUUM INTO ?", [str(copy)])
-        copy.chmod(0o600)
-    migrations.apply(db)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     return copy
