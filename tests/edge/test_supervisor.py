@@ -333,11 +333,12 @@ def test_a_watch_that_raises_or_hangs_on_stopping_is_left_behind(watching: Watch
     observer.stop()  # type: ignore[attr-defined]
 
 
-def test_a_hint_that_cannot_be_given_kills_nothing_and_becomes_a_scan(root: Path, watching: Watching) -> None:
+def test_a_hint_that_cannot_be_given_kills_nothing_and_becomes_a_scan(root: Path, watching: Watching, tmp_path: Path) -> None:
     """When the receiver raises, the threads live and the loss is made good by a scan."""
+    (tmp_path / "elsewhere.wav").touch()
     watched = watching()
     watched.fail_with = RuntimeError("the queue of hints is full")
-    (root / "lost.wav").touch()
+    (root / "lost.wav").hardlink_to(tmp_path / "elsewhere.wav")  # one event and no more
     handler = watched.watch._observation.handler  # type: ignore[union-attr]
     wait_for(handler.failed.is_set)
     watched.fail_with = None

@@ -101,7 +101,7 @@ def _tell_names(where: str, folder: Folder, seen: _Seen, report: Report) -> None
     if not seen.names:
         report.note(f"{where}: it is empty, so nothing more can be said of the rules.")
     elif not seen.audio:
-        what = f" {seen.unmatched:,} other files look like recordings." if seen.unmatched else ""
+        what = f" Names that look like recordings: {seen.unmatched:,}." if seen.unmatched else ""
         report.note(
             f"{where}: {least}{len(seen.names):,} files, none of them matches `audio` ({patterns}).{what}",
             "Correct `audio`, `include` or `exclude`.",

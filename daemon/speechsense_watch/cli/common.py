@@ -23,7 +23,8 @@ def config_option(function: _Function) -> _Function:
         "--config",
         "config_path",
         metavar="PATH",
-        type=click.Path(path_type=Path, dir_okay=False),
+        # Whether it can be read is for `load` to say, which also says what to do.
+        type=click.Path(path_type=Path, dir_okay=False, readable=False),
         help="The configuration file.  [default: $SPEECHSENSE_WATCH_CONFIG, then /etc/speechsense-watch/config.toml]",
     )(function)
 

@@ -165,8 +165,8 @@ class SqliteQueue:
         return found
 
     def open_in(self, folder: str, directory: str) -> Sequence[Job]:
-        where = "WHERE folder = ? AND directory = ? AND (state NOT IN ('done', 'skipped', 'lost') OR (state = 'done' AND gone_at IS NULL))"
-        return self._jobs(where, (folder, path_bytes(directory)))
+        there = "(state NOT IN ('done', 'skipped', 'lost') OR (state = 'done' AND gone_at IS NULL))"
+        return self._jobs(f"WHERE folder = ? AND directory = ? AND {there}", (folder, path_bytes(directory)))
 
     def directories(self, folder: str) -> Sequence[str]:
         sql = "SELECT DISTINCT directory FROM jobs WHERE folder = ? AND (state <> 'done' OR gone_at IS NULL)"
@@ -178,12 +178,16 @@ class SqliteQueue:
         return [*waiting, *recent]
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
+        if not choice.folders:
+            return []
         direction = "DESC" if order is Order.NEWEST else "ASC"
         chosen, keys = _chosen(choice)
         which = f"INDEXED BY due WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
         return self._jobs(f"{which} ORDER BY recorded_at {direction} LIMIT ?", (to_us(now), *keys, limit))
 
     def next_due(self, choice: Selection) -> datetime | None:
+        if not choice.folders:
+            return None
         chosen, keys = _chosen(choice)
         return self._earliest(f"state IN ('ready', 'unconfirmed') AND {chosen}", keys)
 
@@ -194,7 +198,7 @@ class SqliteQueue:
     def reconnect(self, folder: str, connection_id: str) -> None:
         with self._transaction() as conn:
             conn.execute(
-                f"UPDATE jobs INDEXED BY unfinished SET connection_id = ? WHERE state <> 'done' AND state IN ('waiting', 'ready')"
+                "UPDATE jobs INDEXED BY unfinished SET connection_id = ? WHERE state <> 'done' AND state IN ('waiting', 'ready')"
                 " AND folder = ? AND connection_id <> ?",
                 (connection_id, folder, connection_id),
             )
