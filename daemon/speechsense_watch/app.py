@@ -253,7 +253,7 @@ class Daemon:
         if self._signals.reload:
             self._signals.reload = False
             self._reload()
-        if self._queue.changed_elsewhere():
+        if self._changed_elsewhere():
             self._intake.revisit()
             for loop in self._loops.values():
                 loop.wake()
@@ -264,7 +264,17 @@ class Daemon:
         self._notifier.watchdog()
         self._filer.present = [name for name, intake in self._folders.items() if not intake.away]
         if self._clock.monotonic() >= self._next_heartbeat_at:
-            self._heartbeat()
+            try:
+                self._heartbeat()
+            except QueueTrouble as trouble:
+                # The loops meet the same trouble and say what follows from it.
+                self._log.warning(Event.LOOP_FAILED, loop="main", message=str(trouble))
+
+    def _changed_elsewhere(self) -> bool:
+        try:
+            return self._queue.changed_elsewhere()
+        except QueueTrouble:
+            return False
 
     def _heartbeat(self) -> None:
         self._next_heartbeat_at = self._clock.monotonic() + _HEARTBEAT_EVERY_S

@@ -49,6 +49,7 @@ class FolderIntake:
     found_by_scan: int = 0
     last_seen_at: datetime | None = None
     away: str = ""
+    away_since: datetime | None = None
     _walk: Iterator[Listing | None] | None = None
     _slices: list[Sequence[str]] = field(default_factory=list)
     _slice_directory: Listing | None = None
@@ -181,7 +182,7 @@ class FolderIntake:
         away = self.places.roots.look(root)
         if away != self.away:
             self._tell_root(away, root)
-            self.away = away
+            self.away, self.away_since = away, self.clock.now() if away else None
         if away:
             self._next_scan_at = self.clock.monotonic() + ROOT_AWAY_LOOK_S
             self.publish()
@@ -320,6 +321,7 @@ class FolderIntake:
                 "unmatched": self.scan.unmatched,
                 "left_alone": self.scan.left_alone,
                 "away": self.away,
+                "away_since": self.away_since.isoformat() if self.away_since else None,
                 "unreadable_directories": len(self.scan.troubles),
             },
         )

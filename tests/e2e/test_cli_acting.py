@@ -532,6 +532,19 @@ def test_ctrl_c_takes_back_what_has_not_left(desk: Desk, standin: StandIn, signa
     assert (child.returncode, [job.state for job in desk.jobs()]) == (code, [state]), errors
 
 
+def test_a_second_ctrl_c_does_not_wait_for_the_answer(desk: Desk, standin: StandIn) -> None:
+    """One message has left at once: without an answer nobody knows whether it arrived."""
+    path = desk.drop()
+    standin.order(Fault("hang"))
+    desk.configure()
+    with program("upload", "--config", desk.config_path, path) as child:
+        wait_for(lambda: [call for call in standin.calls() if not call.ended_at], 20, "the call hangs")
+        child.send_signal(signal.SIGTERM)
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=30)
+    assert (child.returncode, [job.state for job in desk.jobs()]) == (76, [State.UNCONFIRMED]), errors
+
+
 def test_killed_in_mid_upload_the_next_one_says_so(desk: Desk, standin: StandIn) -> None:
     """Nobody knows whether it arrived: the row is unconfirmed, and nothing is sent again by itself."""
     path = desk.drop()

@@ -52,7 +52,8 @@ class Desk:
         self.config_path = directory / "config.toml"
         self.config_path.write_text(
             f'[speechsense]\nendpoint = "127.0.0.1:1"\nauth = "none"\nplaintext = true\n[queue]\npath = "{self.queue_path}"\n'
-            f'[[folders]]\npath = "{self.calls}"\nconnection_id = "conn-1"\nstart_from = "now"\nexclude = ["*/private/*", "secret"]\n'
+            f'[[folders]]\npath = "{self.calls}"\nconnection_id = "conn-1"\nstart_from = "now"\n'
+            'exclude = ["*/private/*", "secret"]\n'
             f'[[folders]]\npath = "{self.more}"\nconnection_id = "conn-2"\nstart_from = "all"\n'
             'on_unknown = "hold"\nrecursive = false\n'
         )

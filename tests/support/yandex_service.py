@@ -18,6 +18,7 @@ def main(sdk: str, directory: Path) -> None:
     # Ours is a namespace package and may be on the path as well; theirs is a regular one and wins when it comes first.
     sys.path.insert(0, sdk)
     import grpc  # noqa: PLC0415 - only now is the SDK on the path
+
     from yandex.cloud.speechsense.v1 import talk_service_pb2, talk_service_pb2_grpc  # noqa: PLC0415
 
     assert sdk in talk_service_pb2.__file__

@@ -107,9 +107,8 @@ def _tell_names(where: str, folder: Folder, seen: _Seen, report: Report) -> None
             "Correct `audio`, `include` or `exclude`.",
         )
     else:
-        text = (
-            f"{where}: {least}{len(seen.audio):,} audio files ({patterns}), {paired:,} of them with metadata ({folder.metadata})."
-        )
+        files = "1 audio file" if len(seen.audio) == 1 else f"{len(seen.audio):,} audio files"
+        text = f"{where}: {least}{files} ({patterns}), {paired:,} of them with metadata ({folder.metadata})."
         if paired:
             report.good(text)
         else:

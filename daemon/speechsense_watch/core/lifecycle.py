@@ -237,7 +237,9 @@ def seen_gone(job: Job, at: datetime) -> Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """Everything an attempt freezes before its first byte. `n` is the claim counter's new value."""
+    """Everything an attempt freezes before its first byte. `n` is the claim counter's new value, above every earlier one.
+    Only a row that is `committing` can have an `owner`, so a claim with one must be `whole`.
+    """
 
     n: int
     uid: str
@@ -249,8 +251,10 @@ class Claim:
 
 
 def claimed(job: Job, claim: Claim) -> Change:
-    """The intent, on disk before the first byte."""
+    """The intent, on disk before the first byte. Raises IllegalEdge for a job that is in flight already."""
     event = Event.COMMITTING if claim.whole else Event.CLAIMED
+    if job.state in IN_FLIGHT or (claim.owner is not None and not claim.whole):
+        raise IllegalEdge(job, event)
     change = _change(
         job,
         event,

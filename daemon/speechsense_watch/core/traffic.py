@@ -59,11 +59,13 @@ class Traffic:
     _refused: dict[str, list[int]] = field(default_factory=dict)
     _unknown_in_a_row: int = 0
 
-    def pause(self, scope: str, reason: PauseReason, message: str, at: Moment, probe_after_s: float | None = None) -> None:
-        """The scope is paused; a pause that goes on keeps its beginning."""
+    def pause(self, scope: str, reason: PauseReason, message: str, at: Moment, at_least_s: float | None = None) -> None:
+        """The scope is paused; a pause that goes on keeps its beginning. `at_least_s` is how long the service asked us to
+        wait (google.rpc.RetryInfo: "clients should wait at least this long"); it can only make the wait longer.
+        """
         old = self.pauses.get(scope)
-        wait_s = probe_after_s if probe_after_s is not None else _PROBE_MIN_S + _PROBE_SPREAD_S * at.jitter
         since = old.since if old and old.reason is reason else at.wall
+        wait_s = max(_PROBE_MIN_S + _PROBE_SPREAD_S * at.jitter, at_least_s or 0.0)
         wait_s = min(wait_s, self.retry_max_s)
         expected = at.wall + timedelta(seconds=wait_s)
         self.pauses[scope] = Pause(scope, reason, message, since, at.monotonic + wait_s, expected)
@@ -110,7 +112,16 @@ class Traffic:
         """Takes the end of an attempt into account. Returns the jobs whose refusal is to be taken back, since it is the
         configuration that is refused, not they.
         """
+        probed = [scope for scope, probe in self.probes.items() if probe == job_id]
         self.forget_probe(job_id)
+        taken_back = self._judged(job_id, connection_id, verdict, at, retry_after_s)
+        for scope in probed:
+            # A probe that neither lifted nor renewed its pause: the next one waits its time all the same.
+            if (pause := self.pauses.get(scope)) and pause.probe_at <= at.monotonic:
+                self.pause(scope, pause.reason, pause.message, at)
+        return taken_back
+
+    def _judged(self, job_id: int, connection_id: str, verdict: Verdict, at: Moment, retry_after_s: float | None) -> list[int]:
         match verdict.kind:
             case Kind.SERVICE:
                 self.pause(SERVICE, verdict.pause or PauseReason.UNAVAILABLE, _message(verdict), at, retry_after_s)

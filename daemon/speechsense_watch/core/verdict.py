@@ -101,7 +101,8 @@ PAUSE_HINTS = {
     PauseReason.CONNECTION_NOT_FOUND: "Check `connection_id` of the folder against the connection's page in SpeechSense.",
     PauseReason.MANY_REFUSED: "SpeechSense refused several recordings in a row: the connection and the folder's rules do "
     "not fit each other. `list --state ready` shows what it said.",
-    PauseReason.MANY_UNKNOWN: "Answers get lost between here and SpeechSense; one recording at a time is tried until one is accepted.",
+    PauseReason.MANY_UNKNOWN: "Answers get lost between here and SpeechSense; one recording at a time is tried until one is "
+    "accepted.",
     PauseReason.QUEUE_NOT_WRITABLE: "The queue could not be written, so nothing is sent: check the disk that holds it.",
 }
 

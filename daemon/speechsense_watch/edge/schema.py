@@ -64,8 +64,8 @@ CREATE TABLE jobs (
   CHECK (state NOT IN ('uploading', 'committing', 'unconfirmed', 'uploaded', 'done')
          OR (uid IS NOT NULL AND claims > 0)),
   CHECK (state <> 'waiting' OR (uid IS NULL AND reason IS NOT NULL)),
-  CHECK (state <> 'ready' OR (audio_inode IS NOT NULL AND metadata_inode IS NOT NULL AND duration_s IS NOT NULL
-                              AND next_attempt_at IS NOT NULL)),
+  CHECK (state <> 'ready' OR (audio_inode IS NOT NULL AND metadata_inode IS NOT NULL AND duration_s IS NOT NULL)),
+  CHECK (state NOT IN ('ready', 'unconfirmed', 'uploaded') OR next_attempt_at IS NOT NULL),
   CHECK (state NOT IN ('refused', 'unusable', 'skipped', 'lost', 'unconfirmed') OR reason IS NOT NULL),
   CHECK (changed_after_upload = 0 OR state = 'done'),
   CHECK (owner IS NULL OR state IN ('committing', 'unconfirmed'))
