@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,8 +20,10 @@ from click.testing import CliRunner, Result
 
 from speechsense_watch import config as configuration
 from speechsense_watch.cli import group
+from speechsense_watch.cli.check_parts import check_credentials
+from speechsense_watch.cli.report import Report
 from speechsense_watch.core.model import Job, State
-from speechsense_watch.edge import lock
+from speechsense_watch.edge import lock, lookup
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.standin import Connection, Fault, Rules, StandIn
@@ -409,6 +413,34 @@ def test_a_file_in_no_folder_needs_a_connection(idle: Desk) -> None:
     assert (done.exit_code, "--connection-id" in done.stderr) == (1, True)
 
 
+def test_a_file_of_a_folder_keeps_its_place_whatever_the_connection(desk: Desk, standin: StandIn) -> None:
+    """So the daemon does not send it as well; the path may lead there by a link."""
+    desk.drop()
+    link = desk.directory / "link"
+    link.symlink_to(desk.folder)
+    line = ("--audio-path", link / "call.wav", "--meta-path", link / "call.json", "--connection-id", "conn-9")
+    assert desk.call("upload", *line).exit_code == 0
+    [job], [talk] = desk.jobs(), standin.talks()
+    assert (job.place.folder, job.place.path, job.metadata_path) == ("calls", "call.wav", "call.json")
+    assert (job.connection_id, talk.connection_id) == ("conn-9", "conn-9")
+
+
+def test_of_two_folders_the_inner_one_counts(desk: Desk, standin: StandIn) -> None:
+    """Its rules are the nearer ones."""
+    inner = desk.folder / "vip"
+    inner.mkdir()
+    desk.drop("vip/call")
+    desk.configure()
+    desk.config_path.write_text(
+        desk.config_path.read_text()
+        + "[[folders]]\n"
+        + toml({"path": str(inner), "name": "vip", "connection_id": "conn-vip", "start_from": "all"})
+    )
+    line = ["upload", "--config", str(desk.config_path), str(inner / "call.wav")]
+    assert CliRunner().invoke(group, line, prog_name="speechsense-watch").exit_code == 0
+    assert [talk.connection_id for talk in standin.talks()] == ["conn-vip"]
+
+
 def test_a_dry_run_shows_and_does_nothing(desk: Desk, standin: StandIn) -> None:
     """Fields, rules that acted, and whether it is on record."""
     desk.rules["metadata_defaults"] = {"language": "ru-RU"}
@@ -684,6 +716,42 @@ def test_the_queue_is_looked_at(idle: Desk) -> None:
     assert idle.call("check").exit_code == 78
 
 
+def test_a_queue_of_a_later_version_is_refused(idle: Desk) -> None:
+    """It is neither touched nor called damaged."""
+    jobs = idle.played()
+    with closing(sqlite3.connect(idle.queue_path, isolation_level=None)) as raw:
+        raw.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('speechsense-watch', 'm999', '2030-01-01')"
+        )
+    for command, code in ((("check",), 78), (("skip", jobs[State.LOST].id), 73)):
+        done = idle.call(*command)
+        assert (done.exit_code, "newer speechsense-watch" in done.output) == (code, True), done.output
+
+
+def test_a_queue_that_the_service_may_not_write(idle: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There or not yet there."""
+    idle.drop()
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_: not mode & os.W_OK)
+    new = idle.call("check")
+    monkeypatch.undo()
+    idle.played()
+    monkeypatch.setattr(os, "access", lambda _path, mode, **_: not mode & os.W_OK)
+    there = idle.call("check")
+    assert (new.exit_code, "cannot make" in new.output) == (78, True)
+    assert (there.exit_code, "may not write" in there.output) == (78, True)
+
+
+def test_a_key_that_systemd_hands_over_is_not_looked_for(idle: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """With LoadCredential= only the service can read it."""
+    idle.speechsense = {"auth": "api-key", "api_key_file": "/nonexistent/key"}
+    idle.configure()
+    report = Report()
+    config = configuration.load(idle.config_path, {})
+    assert not check_credentials(config, {}, {"api-key": "/etc/speechsense-watch/api-key"}, report)
+    assert report.bad == 0
+    assert "LoadCredential=" in capsys.readouterr().out
+
+
 def test_the_key_is_found_and_never_printed(idle: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it was found is told, and who else may read it."""
     key = idle.directory / "key"
@@ -744,6 +812,14 @@ def test_online_without_anybody_there(idle: Desk) -> None:
     """Exit code 69 and the step that fails."""
     done = idle.call("check", "--online")
     assert (done.exit_code, "cannot be reached" in done.output) == (69, True)
+
+
+def test_online_with_something_else_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and speaks no gRPC."""
+    monkeypatch.setattr(lookup, "CONNECT_WITHIN_S", 0.3)
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        done = Desk(tmp_path, server.getsockname()[1]).call("check", "--online")
+    assert (done.exit_code, "no gRPC connection" in done.output) == (69, True)
 
 
 def test_online_without_a_key(desk: Desk) -> None:
@@ -822,15 +898,14 @@ def test_nobody_but_root_checks_for_others(idle: Desk, monkeypatch: pytest.Monke
 
 @as_root
 def test_root_checks_with_the_services_rights(idle: Desk) -> None:
-    """What the service may not read is wrong, whatever root may."""
+    """What the service may not read is wrong, whatever root may: be it the program or the configuration."""
     idle.drop()
     idle.configure()
-    idle.directory.chmod(0o755)
+    idle.config_path.chmod(0o600)
     with program("check", "--config", idle.config_path, "--user", "nobody") as child:
         output, errors = child.communicate(timeout=30)
     assert "Checked with the rights of user nobody." in output, errors
-    # Where this very program lies in a directory of root's, that is what is found.
-    assert child.returncode == 78
+    assert (child.returncode, "may not read" in output) == (78, True)
 
 
 @as_root

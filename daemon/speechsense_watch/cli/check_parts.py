@@ -32,6 +32,7 @@ from speechsense_watch.recording import Fit, Unfit, examine
 
 # What systemd/speechsense-watch.service makes by StateDirectory=.
 _STATE_DIRECTORY = Path("/var/lib/speechsense-watch")
+_NOT_YOURS = "Give it and its directory to the service's user; if you are not that user, try again with `sudo`."
 _CREDENTIALS = {Auth.API_KEY: "api-key", Auth.IAM_TOKEN: "iam-token"}
 
 
@@ -45,12 +46,12 @@ def check_queue(path: Path, report: Report) -> None:
         _check_new_queue(path, report)
         return
     except OSError as error:
-        report.wrong(f"queue: {path} cannot be looked at by user {user_name()}: {error.strerror}.", "Try again with `sudo`.")
+        report.wrong(f"queue: {path} cannot be looked at by user {user_name()}: {error.strerror}.", _NOT_YOURS)
         return
     if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
         report.wrong(
             f"queue: user {user_name()} may not write {path} or the directory it lies in.",
-            "Give both to the service's user; if you are not that user, try again with `sudo`.",
+            _NOT_YOURS,
         )
         return
     try:

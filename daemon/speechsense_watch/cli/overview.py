@@ -48,6 +48,7 @@ class FolderView:
     unmatched: int
     left_alone: int
     away: str
+    away_since: datetime | None
     unreadable_directories: int
 
 
@@ -158,13 +159,18 @@ def _folder(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -
         unmatched=_number(told.get("unmatched")),
         left_alone=_number(told.get("left_alone")),
         away=str(told.get("away", "")) if daemon.running else "",
+        away_since=_time(told.get("away_since")),
         unreadable_directories=_number(told.get("unreadable_directories")) if daemon.running else 0,
     )
 
 
 def _trouble(folder: FolderView) -> FolderTrouble:
     return FolderTrouble(
-        name=folder.name, path=folder.path, away=folder.away, unreadable_directories=folder.unreadable_directories
+        name=folder.name,
+        path=folder.path,
+        away=folder.away,
+        away_since=folder.away_since,
+        unreadable_directories=folder.unreadable_directories,
     )
 
 

@@ -52,7 +52,6 @@ _FOR_A_REASON = {
     (State.SKIPPED, Reason.TOO_SHORT): "left out: too short",
     (State.SKIPPED, Reason.DUPLICATE): "left out: a duplicate",
     (State.SKIPPED, Reason.VANISHED): "left out: vanished before it was complete",
-    (State.SKIPPED, Reason.BY_RULE): "left out by the folder's rules",
     (State.SKIPPED, Reason.BY_OPERATOR): "left out by the operator",
 }
 _OTHERWISE = {

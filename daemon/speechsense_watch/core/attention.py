@@ -72,6 +72,7 @@ class FolderTrouble:
     name: str
     path: str
     away: str = ""
+    away_since: datetime | None = None
     unreadable_directories: int = 0
 
 
@@ -131,7 +132,7 @@ def _folders(snapshot: Snapshot) -> Iterator[Attention]:
         do = "speechsense-watch check"
         if folder.away:
             what = _sentences(f"The folder {folder.name} ({folder.path}) is away:", folder.away)
-            yield Attention(code="folder_away", count=1, since=None, what=what, do=do)
+            yield Attention(code="folder_away", count=1, since=folder.away_since, what=what, do=do)
         if n := folder.unreadable_directories:
             what = _sentences(
                 f"{_number(n, 'directory', 'directories')} below {folder.path} cannot be read, so recordings in "

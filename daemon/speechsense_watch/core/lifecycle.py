@@ -372,6 +372,8 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
                 **because,
             )
         case Kind.CHANGED:
+            if job.state not in IN_FLIGHT:
+                raise IllegalEdge(job, Event.READ_ANEW)
             problem = verdict.problem or Problem(Reason.READ_AGAIN, "The files changed.")
             return read_anew(job, problem, at)
         case Kind.SERVICE | Kind.CONNECTION | Kind.GIVEN_BACK:

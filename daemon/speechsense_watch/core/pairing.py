@@ -21,6 +21,7 @@ _AUDIO_ENDINGS = (
     ".wav", ".wave", ".wav16", ".wav48", ".wav49", ".mp3", ".ogg", ".opus", ".webm", ".gsm", ".alaw", ".ulaw", ".g722",
     ".sln", ".sln16", ".raw", ".flac", ".m4a", ".amr",
 )  # fmt: skip
+_PLACEHOLDER = re.compile(r"(\{stem\}|\{name\})")
 # On a local file system a file this old at first sight is not being written any more.
 OLD_AT_FIRST_SIGHT_S = 3600.0
 
@@ -60,18 +61,19 @@ def metadata_path(folder: Folder, audio_path: str) -> str:
     """Where the metadata of this audio is looked for."""
     directory, name = posixpath.split(audio_path)
     stem = posixpath.splitext(name)[0]
-    return posixpath.normpath(posixpath.join(directory, folder.metadata.replace("{stem}", stem).replace("{name}", name)))
+    # In one pass: a file may be called "{name}.wav".
+    filled = _PLACEHOLDER.sub(lambda found: stem if found[0] == "{stem}" else name, folder.metadata)
+    return posixpath.normpath(posixpath.join(directory, filled))
 
 
 @lru_cache(maxsize=256)
 def _metadata_pattern(template: str) -> re.Pattern[str]:
-    pieces = re.split(r"(\{stem\}|\{name\})", template)
-    first = True
+    pieces = _PLACEHOLDER.split(template)
     pattern = ""
-    for piece in pieces:
-        if piece in ("{stem}", "{name}"):
-            pattern += f"(?P<{piece[1:-1]}>[^/]+)" if first else f"(?P={piece[1:-1]})"
-            first = False
+    for number, piece in enumerate(pieces):
+        if _PLACEHOLDER.fullmatch(piece):
+            group = piece[1:-1]
+            pattern += f"(?P={group})" if piece in pieces[:number] else f"(?P<{group}>[^/]+)"
         else:
             pattern += re.escape(piece)
     return re.compile(rf"(?:(?P<directory>.*)/)?{pattern}", re.DOTALL)
@@ -87,7 +89,7 @@ def audio_paths(folder: Folder, path: str) -> tuple[str, ...]:
     parts = found.groupdict()
     directory = parts.get("directory") or ""
     if name := parts.get("name"):
-        names: list[str] = [name]
+        names: list[str] = [name] if parts.get("stem") in (None, posixpath.splitext(name)[0]) else []
     else:
         endings = [p[1:] for p in folder.audio if p.startswith("*.") and not set("*?[") & set(p[1:])]
         stem = parts.get("stem") or ""

@@ -46,7 +46,6 @@ class Reason(StrEnum):
     TOO_SHORT = "too_short"
     DUPLICATE = "duplicate"
     VANISHED = "vanished"
-    BY_RULE = "by_rule"
     BY_OPERATOR = "by_operator"
     # lost
     VANISHED_BEFORE_UPLOAD = "vanished_before_upload"
@@ -108,7 +107,6 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.TOO_SHORT: "`min_duration` in the folder's rules decides; `retry` sends it all the same.",
         Reason.DUPLICATE: "Nothing to do: the same call is already on record.",
         Reason.VANISHED: "Nothing to do, if the recorder removes such files itself.",
-        Reason.BY_RULE: "The folder's rules leave it out; `retry` sends it all the same.",
         Reason.BY_OPERATOR: "`retry` takes the skip back.",
         Reason.VANISHED_BEFORE_UPLOAD: "Something removed the recording before it was sent: bring it back, "
         "and find out what removes files from this folder so soon. `skip` clears this line.",
