@@ -24,6 +24,7 @@ from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.rules import Folder, OnUnknown
 from speechsense_watch.edge import lock
 from speechsense_watch.edge.auth import Credentials
+from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
@@ -31,14 +32,16 @@ from speechsense_watch.edge.notify import Notifier
 from speechsense_watch.edge.process import owner_alive
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.schema import NewerSchema
-from speechsense_watch.edge.speechsense import Endpoint, GrpcService
+from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.edge.supervisor import FolderWatch
 from speechsense_watch.filer import Filer
-from speechsense_watch.intake import FolderIntake, Intake
+from speechsense_watch.folder_intake import FolderIntake
+from speechsense_watch.intake import Intake
 from speechsense_watch.log import Event, Log
 from speechsense_watch.loop import Loop
-from speechsense_watch.places import Places, Roots
+from speechsense_watch.places import Places
 from speechsense_watch.ports import Clock, QueueTrouble
+from speechsense_watch.roots import Roots
 from speechsense_watch.scan import Scan
 from speechsense_watch.uploader import Surroundings, Uploader
 

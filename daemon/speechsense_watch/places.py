@@ -17,8 +17,10 @@ from speechsense_watch.core.pairing import Track
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.log import Event, Log
-from speechsense_watch.ports import Clock, Files, FileTrouble, FileTroubleKind, Halted, Queue, Root, Stale
-from speechsense_watch.recording import Fate, Finding, Fit, Unfit, examine, hash_of
+from speechsense_watch.past import Look, Past
+from speechsense_watch.ports import Clock, Files, FileTrouble, FileTroubleKind, Queue, Stale
+from speechsense_watch.recording import Fate, Finding, Fit, Unfit, examine
+from speechsense_watch.roots import Roots
 
 _STOPPED = frozenset({State.REFUSED, State.UNUSABLE, State.SKIPPED, State.LOST})
 _UNFINISHED = {Reason.HEADER_UNFINISHED: Reason.NEVER_FINISHED, Reason.SHORTER_THAN_HEADER: Reason.TRUNCATED}
@@ -42,57 +44,6 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Roots:
-    """Whether the folder's root is the one its files were last seen in: only then is a missing file gone."""
-
-    files: Files
-    queue: Queue
-    name: str
-    _last: tuple[int, int] | None = None
-    _known: bool = False
-
-    def look(self, root: Root) -> str:
-        """Why the root counts as away, empty when it does not; then its identity is remembered."""
-        if root.identity is None:
-            return root.trouble or "The folder cannot be entered."
-        last = self._remembered()
-        if last is not None and last != root.identity and self._empty():
-            return "The folder is empty and another directory than before: is a file system not mounted?"
-        if last != root.identity:
-            self._last = root.identity
-            self.queue.set_runtime(f"root:{self.name}", list(root.identity))
-        return ""
-
-    def gone_counts(self) -> bool:
-        return self.look(self.files.root()) == ""
-
-    def _remembered(self) -> tuple[int, int] | None:
-        if not self._known:
-            stored = self.queue.runtime().get(f"root:{self.name}")
-            if isinstance(stored, list) and len(stored) == 2:
-                self._last = (int(stored[0]), int(stored[1]))
-            self._known = True
-        return self._last
-
-    def _empty(self) -> bool:
-        try:
-            return not any(True for batch in self.files.entries("") for _ in batch)
-        except FileTrouble:
-            return True
-
-
-@dataclass(slots=True)
-class _Look:
-    """Both halves of a place at one moment."""
-
-    place: str
-    metadata_path: str
-    audio: Sighting | None
-    metadata: Sighting | None
-    trouble: FileTrouble | None = None
-
-
-@dataclass(slots=True)
 class Places:
     """Examines places of one folder. Called on the intake's thread only."""
 
@@ -107,6 +58,10 @@ class Places:
     local: bool
     ready: Callable[[], None]
     _tracks: dict[str, Track] = field(default_factory=dict)
+    _past: Past = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._past = Past(self.files, self.clock, self._apply)
 
     def examine(self, place: str) -> Seen:
         """The job of this place is as far as what lies there allows."""
@@ -117,21 +72,21 @@ class Places:
         except Stale:
             return Seen(again_in_s=1.0)  # a command changed the row just now
 
-    def _orphan(self, look: _Look) -> Job | None:
+    def _orphan(self, look: Look) -> Job | None:
         """The row of a metadata file that waits for this audio."""
         job = self.queue.at_place(Place(self.rules.name, look.metadata_path))
         return job if job is not None and job.audio_path is None and job.state is not State.DONE else None
 
     # --- looking -----------------------------------------------------------------------------
 
-    def _look(self, place: str) -> _Look:
+    def _look(self, place: str) -> Look:
         metadata_path = pairing.metadata_path(self.rules, place)
-        look = _Look(place, metadata_path, None, None)
+        look = Look(place, metadata_path)
         look.audio = self._sighting(place, look)
         look.metadata = self._sighting(metadata_path, look)
         return look
 
-    def _sighting(self, path: str, look: _Look) -> Sighting | None:
+    def _sighting(self, path: str, look: Look) -> Sighting | None:
         try:
             return self.files.look(path)
         except FileTrouble as trouble:
@@ -145,24 +100,24 @@ class Places:
         self._tracks[path] = track
         return track
 
-    def _settled(self, look: _Look) -> None:
+    def _settled(self, look: Look) -> None:
         self._tracks.pop(look.place, None)
         self._tracks.pop(look.metadata_path, None)
 
     # --- deciding ----------------------------------------------------------------------------
 
-    def _examine(self, look: _Look, job: Job | None) -> Seen:
+    def _examine(self, look: Look, job: Job | None) -> Seen:
         if look.trouble is not None:
             problem = Problem(Reason.UNREADABLE, f"The directory cannot be searched ({look.trouble.message}).")
             return self._wait(look, job, problem, UNREADABLE_AGAIN_S) if job else Seen(UNREADABLE_AGAIN_S)
         if look.audio is None:
             return self._no_audio(look, job)
         if job is not None and job.state is State.DONE:
-            job = self._finished_place(look, look.audio, job)
+            job = self._past.finished(look, look.audio, job)
             if job is not None:
                 return Seen()
         if job is not None and job.state in _STOPPED:
-            job = self._stopped_place(look, job)
+            job = self._past.stopped(look, job)
         if job is not None and job.state is not State.WAITING:
             return Seen()
         if job is None and self._older_than_start(look.audio):
@@ -173,7 +128,7 @@ class Places:
     def _older_than_start(self, sighting: Sighting) -> bool:
         return self.start_from is not None and sighting.mtime_ns < self.start_from.timestamp() * 1e9
 
-    def _candidate(self, look: _Look, audio: Sighting, job: Job | None) -> Seen:
+    def _candidate(self, look: Look, audio: Sighting, job: Job | None) -> Seen:
         new = job is None and look.place not in self._tracks
         tracks = [self._track(look.place, audio)]
         if look.metadata is not None:
@@ -189,13 +144,13 @@ class Places:
         seen = self._act(look, job, finding, tracks)
         return Seen(seen.again_in_s, seen.left_alone, new)
 
-    def _changing(self, look: _Look, job: Job | None, left_s: float, tracks: list[Track], *, new: bool) -> Seen:
+    def _changing(self, look: Look, job: Job | None, left_s: float, tracks: list[Track], *, new: bool) -> Seen:
         """Not quiet yet. A row only when it has been so for longer than the quiet period, or when there is one."""
         if job is not None or any(t.sighting.at - t.first > self.rules.quiet_period_s for t in tracks):
             self._enter(look, job, Problem(Reason.STILL_CHANGING, "The files are still being written."))
         return Seen(left_s, new=new)
 
-    def _read(self, look: _Look, audio: Sighting, job: Job | None) -> Finding:
+    def _read(self, look: Look, audio: Sighting, job: Job | None) -> Finding:
         for sighting, half in ((audio, "audio"), (look.metadata, "metadata")):
             if sighting is not None and not sighting.regular:
                 problem = Problem(Reason.NOT_A_REGULAR_FILE, f"The {half} is {sighting.oddity}, not a regular file.")
@@ -203,7 +158,7 @@ class Places:
         metadata_path = look.metadata_path if look.metadata else None
         return examine(self.files, self.rules, look.place, metadata_path, forced=bool(job and job.forced))
 
-    def _act(self, look: _Look, job: Job | None, finding: Finding, tracks: list[Track]) -> Seen:
+    def _act(self, look: Look, job: Job | None, finding: Finding, tracks: list[Track]) -> Seen:
         now = self.clock.now()
         if isinstance(finding, Fit):
             waiting = self._enter(look, job, Problem(Reason.READ_AGAIN, "Complete."))
@@ -225,7 +180,7 @@ class Places:
         self._settled(look)
         return Seen()
 
-    def _waits(self, look: _Look, job: Job | None, finding: Unfit, tracks: list[Track]) -> Seen:
+    def _waits(self, look: Look, job: Job | None, finding: Unfit, tracks: list[Track]) -> Seen:
         abandoned = _UNFINISHED.get(finding.problem.reason)
         if abandoned is not None and self._unchanged_for_s(tracks) >= self.rules.abandon_after_s:
             problem = Problem(
@@ -251,11 +206,11 @@ class Places:
 
     # --- rows --------------------------------------------------------------------------------
 
-    def _wait(self, look: _Look, job: Job | None, problem: Problem, again_in_s: float | None) -> Seen:
+    def _wait(self, look: Look, job: Job | None, problem: Problem, again_in_s: float | None) -> Seen:
         self._enter(look, job, problem)
         return Seen(again_in_s)
 
-    def _enter(self, look: _Look, job: Job | None, problem: Problem) -> Job:
+    def _enter(self, look: Look, job: Job | None, problem: Problem) -> Job:
         """A waiting row for the place, new or as it was, with this reason."""
         audio_path = look.place if look.audio else None
         metadata_path = look.metadata_path if look.metadata else None
@@ -270,7 +225,7 @@ class Places:
             lifecycle.still_waiting(job, problem, now, place=place, audio_path=audio_path, metadata_path=metadata_path)
         )
 
-    def _fresh(self, look: _Look, place: Place, audio: str | None, metadata: str | None, problem: Problem) -> Job:
+    def _fresh(self, look: Look, place: Place, audio: str | None, metadata: str | None, problem: Problem) -> Job:
         sighting = look.audio or look.metadata
         mtime_ns = sighting.mtime_ns if sighting else 0
         now = self.clock.now()
@@ -290,7 +245,9 @@ class Places:
 
     def _apply(self, change: lifecycle.Change) -> Job:
         job = self.queue.apply(change)
-        if change.before is None or change.before.state is not job.state:
+        if change.event is lifecycle.Event.CHANGED_AFTER_UPLOAD:
+            self.log.warning(Event.CHANGED_AFTER_UPLOAD, job=job.id, folder=job.place.folder)
+        elif change.before is None or change.before.state is not job.state:
             self._tell(job)
         return job
 
@@ -311,7 +268,7 @@ class Places:
 
     # --- places with a past ------------------------------------------------------------------
 
-    def _no_audio(self, look: _Look, job: Job | None) -> Seen:
+    def _no_audio(self, look: Look, job: Job | None) -> Seen:
         self._tracks.pop(look.place, None)
         if job is not None and job.audio_path is not None:
             return self._gone(look, job)
@@ -328,7 +285,7 @@ class Places:
         self._tracks.pop(look.metadata_path, None)
         return Seen()
 
-    def _gone(self, look: _Look, job: Job) -> Seen:
+    def _gone(self, look: Look, job: Job) -> Seen:
         if not self.roots.gone_counts():
             return Seen()
         now = self.clock.now()
@@ -342,61 +299,6 @@ class Places:
             anew = self._apply(lifecycle.read_anew(job, Problem(Reason.READ_AGAIN, "The files were removed."), now))
             self._apply(lifecycle.vanished(anew, now))
         return Seen()
-
-    def _stopped_place(self, look: _Look, job: Job) -> Job:
-        """A refused, unusable, skipped or lost job: read anew when its files changed or came back."""
-        if not self._changed_since(look, job):
-            return job
-        problem = Problem(Reason.READ_AGAIN, "The files changed or came back.")
-        return self._apply(lifecycle.read_anew(job, problem, self.clock.now()))
-
-    def _changed_since(self, look: _Look, job: Job) -> bool:
-        if job.state is State.LOST or job.reason is Reason.VANISHED:
-            return True
-        audio, metadata = job.audio, job.metadata
-        if audio is None:
-            return False
-        same_audio = look.audio is not None and look.audio.stamp == audio.stamp
-        same_metadata = (look.metadata.stamp if look.metadata else None) == (metadata.stamp if metadata else None)
-        if same_audio and same_metadata:
-            return False
-        if job.reason is Reason.BY_OPERATOR and not same_audio and look.audio is not None:
-            return not self._same_bytes(look.place, look.audio, audio)
-        return job.reason is not Reason.BY_OPERATOR or not same_metadata
-
-    def _finished_place(self, look: _Look, audio: Sighting, job: Job) -> Job | None:
-        """A `done` place: None when what lies there is a new recording."""
-        if job.gone_at is not None:
-            return None
-        if job.audio is None or job.metadata is None or look.metadata is None:
-            return job
-        same_audio = audio.stamp == job.audio.stamp or self._same_bytes(look.place, audio, job.audio)
-        metadata = look.metadata
-        same_metadata = metadata.stamp == job.metadata.stamp or self._same_bytes(look.metadata_path, metadata, job.metadata)
-        if same_audio and same_metadata:
-            return self._remember_same(audio, metadata, job)
-        if same_audio or same_metadata:
-            if not job.changed_after_upload:
-                what = "metadata" if same_audio else "audio"
-                self._apply(lifecycle.changed_after_upload(job, self.clock.now(), f"The {what} changed after the upload."))
-                self.log.warning(Event.CHANGED_AFTER_UPLOAD, job=job.id, folder=job.place.folder)
-            return job
-        return None
-
-    def _remember_same(self, audio: Sighting, metadata: Sighting, job: Job) -> Job:
-        if job.audio and job.metadata and (audio.stamp, metadata.stamp) != (job.audio.stamp, job.metadata.stamp):
-            halves = (Half(audio.stamp, job.audio.sha256), Half(metadata.stamp, job.metadata.sha256))
-            return self._apply(lifecycle.seen_same(job, *halves, self.clock.now()))
-        return job
-
-    def _same_bytes(self, path: str, sighting: Sighting, half: Half) -> bool:
-        if not half.sha256 or sighting.size != half.stamp.size:
-            return False
-        try:
-            with self.files.open(path) as file:
-                return hash_of(file, sighting.size) == half.sha256
-        except (FileTrouble, Halted):
-            return False
 
 
 def _time_of(mtime_ns: int) -> datetime:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from speechsense_watch.core.verdict import Code, Halt, Kind, PauseReason, judge
-from speechsense_watch.edge.speechsense import Endpoint, GrpcService
+from speechsense_watch.edge.channel import Endpoint
+from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.ports import ChannelState, CredentialError, Halted, Talk
 from speechsense_watch.standin import Fault, Rules, StandIn
 from support.rig import FIELDS, free_port
@@ -216,7 +217,7 @@ def test_a_channel_tells_when_it_is_ready_and_why_not(tmp_path: Path) -> None:
     with StandIn(tmp_path / "late", port):
         wait_for(lambda: service.channel().state is ChannelState.READY, 25)
         assert woken.is_set()
-        assert not service._listening
+        assert not service._line._listening
     service.close()
 
 

@@ -259,6 +259,8 @@ def test_how_a_try_ends(desk: Desk, stream_above: int, outcome: Outcome, result:
     assert ending.message
     assert not ending.talk_id
     assert job.attempts == (1 if state is State.REFUSED else 0)
+    # What is given back is not left out by a rule of choice when the daemon takes it up.
+    assert job.forced
     # What is undecided stays with the operator: the daemon sends nothing again that it did not send.
     assert job.owner == (US if state is State.UNCONFIRMED else None)
 
@@ -351,6 +353,7 @@ def test_a_job_that_is_not_under_way_is_taken_over(desk: Desk, state: State) -> 
     assert desk.upload().result is Result.ACCEPTED
     [job] = desk.jobs()
     assert (job.id, job.state, job.metadata_path) == (before.id, State.DONE, "call.json")
+    assert job.forced
 
 
 def test_metadata_that_waited_for_their_audio_are_taken_over(desk: Desk) -> None:

@@ -19,10 +19,12 @@ from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.filer import Filer
-from speechsense_watch.intake import FolderIntake, Intake
+from speechsense_watch.folder_intake import FolderIntake
+from speechsense_watch.intake import Intake
 from speechsense_watch.log import configure, logger
-from speechsense_watch.places import Places, Roots
+from speechsense_watch.places import Places
 from speechsense_watch.ports import Channel, ChannelState, Halted, Talk, WatchHealth, WatchState
+from speechsense_watch.roots import Roots
 from speechsense_watch.scan import Scan
 from speechsense_watch.uploader import Surroundings, Uploader
 from support.manual_clock import ManualClock

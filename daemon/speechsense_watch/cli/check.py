@@ -65,7 +65,7 @@ def check_command(
     report = Report()
     if online:
         # While we still may read every file of the program.
-        importlib.import_module("speechsense_watch.edge.lookup")
+        importlib.import_module("speechsense_watch.edge.channel")
     handed_over = _take_rights(user, report)
     config = _load(config_path, report)
     if file is not None:

@@ -7,36 +7,21 @@ The wire contract is proto/yandex/cloud/speechsense/v1/talk_service.proto.
 from __future__ import annotations
 
 import logging
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 from typing import TypeAlias
 
 import grpc
 
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
-from speechsense_watch.edge.reach import explain
+from speechsense_watch.edge.channel import Endpoint, Line
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Halted, Talk
 from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
 
 STALL_AFTER_S = 120.0
 REPLY_WITHIN_S = 600.0
-# Finding out why there is no connection costs a connection; gRPC tries by itself meanwhile.
-EXPLAIN_EVERY_S = 30.0
-
-_OPTIONS = (
-    ("grpc.enable_retries", 0),
-    ("grpc.service_config_disable_resolution", 1),
-    ("grpc.initial_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 20_000),
-    # A server allows a ping every 5 minutes by default and answers more with GOAWAY (grpc keepalive guide).
-    ("grpc.keepalive_time_ms", 300_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.ping_timeout_ms", 20_000),
-)
 
 # grpc logs a traceback whenever a request iterator raises. Ours raises on purpose: it is how a call is ended without the
 # service taking what it has for the whole.
@@ -45,30 +30,6 @@ logging.getLogger("grpc._channel").setLevel(logging.CRITICAL)
 
 # The stubs know the type of the result, the class at run time does not.
 _Future: TypeAlias = "grpc.Future[talk_service_pb2.UploadTalkResponse]"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    address: str
-    plaintext: bool = False
-    ca_file: str = ""
-
-
-def system_ca() -> bytes | None:
-    """The machine's own CA certificates, so that what the administrator trusts is trusted; None leaves grpc its bundle."""
-    found = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
-    try:
-        return Path(found).read_bytes()
-    except OSError:
-        return None
-
-
-def open_channel(endpoint: Endpoint) -> grpc.Channel:
-    """Raises OSError when the CA file cannot be read."""
-    if endpoint.plaintext:
-        return grpc.insecure_channel(endpoint.address, options=_OPTIONS)
-    roots = Path(endpoint.ca_file).read_bytes() if endpoint.ca_file else system_ca()
-    return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(root_certificates=roots), options=_OPTIONS)
 
 
 @dataclass(slots=True, eq=False)
@@ -109,25 +70,25 @@ class GrpcService:
         reply_within_s: float = REPLY_WITHIN_S,
     ) -> None:
         """Raises OSError when the CA file cannot be read."""
-        self._endpoint = endpoint
         self._credentials = credentials
-        self._on_ready = on_ready
         self._stall_after_s = stall_after_s
         self._reply_within_s = reply_within_s
-        self._channel = open_channel(endpoint)
-        self._stub = talk_service_pb2_grpc.TalkServiceStub(self._channel)
+        self._line = Line(endpoint, on_ready)
+        self._stub = talk_service_pb2_grpc.TalkServiceStub(self._line.grpc)
         self._lock = threading.Lock()
         self._calls: set[_Call] = set()
         self._stopping = False
         self._retired = False
-        self._listening = False
-        self._trouble = ""
-        self._explaining = False
-        self._explain_again_at = 0.0
 
     def close(self) -> None:
-        self._stop_listening()
-        self._channel.close()
+        self._line.close()
+
+    def channel(self) -> Channel:
+        try:
+            self._credentials.headers()
+        except CredentialError as error:
+            return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
+        return self._line.look()
 
     def retire(self) -> None:
         """Another service takes over; this one closes when its last call has ended."""
@@ -136,54 +97,6 @@ class GrpcService:
             idle = not self._calls
         if idle:
             self.close()
-
-    # --- the channel -------------------------------------------------------------------------
-
-    def channel(self) -> Channel:
-        try:
-            self._credentials.headers()
-        except CredentialError as error:
-            return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
-        state = _connectivity(self._channel)
-        if state is grpc.ChannelConnectivity.READY:
-            self._stop_listening()
-            self._trouble = ""
-            return Channel(ChannelState.READY)
-        self._listen()
-        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE or self._trouble:
-            self._explain()
-            message = self._trouble or f"{self._endpoint.address} cannot be reached."
-            return Channel(ChannelState.FAILED, PauseReason.UNREACHABLE, message)
-        return Channel(ChannelState.CONNECTING)
-
-    def _heard(self, state: grpc.ChannelConnectivity) -> None:
-        if state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE):
-            self._on_ready()
-
-    def _listen(self) -> None:
-        # Only while there is no connection: a subscription costs a thread that wakes five times a second.
-        if not self._listening:
-            self._listening = True
-            self._channel.subscribe(self._heard, try_to_connect=True)
-
-    def _stop_listening(self) -> None:
-        if self._listening:
-            self._listening = False
-            self._channel.unsubscribe(self._heard)
-
-    def _explain(self) -> None:
-        with self._lock:
-            if self._explaining or monotonic() < self._explain_again_at:
-                return
-            self._explaining = True
-            self._explain_again_at = monotonic() + EXPLAIN_EVERY_S
-        threading.Thread(target=self._find_out, name="explain", daemon=True).start()
-
-    def _find_out(self) -> None:
-        try:
-            self._trouble = explain(self._endpoint.address, plaintext=self._endpoint.plaintext, ca_file=self._endpoint.ca_file)
-        finally:
-            self._explaining = False
 
     # --- calls -------------------------------------------------------------------------------
 
@@ -326,17 +239,6 @@ def _offered(call: _Call, request: talk_service_pb2.StreamTalkRequest) -> Iterat
     call.waiting_since = None
     if call.halt is not None:
         raise Halted(call.halt, call.halt_message)
-
-
-def _connectivity(channel: grpc.Channel) -> grpc.ChannelConnectivity:
-    """The state at this moment; asks for a connection when there is none.
-
-    The public `subscribe` tells a state up to 0.2 s late and costs a thread; a claim must not be made on old news. grpc.aio
-    has `get_state` for this, the synchronous API keeps it private (grpc/src/python/grpcio/grpc/_channel.py).
-    """
-    inner = channel._channel  # type: ignore[attr-defined]  # noqa: SLF001
-    number = inner.check_connectivity_state(True)
-    return next(state for state in grpc.ChannelConnectivity if state.value[0] == number)
 
 
 def _code(error: grpc.RpcError) -> Code:

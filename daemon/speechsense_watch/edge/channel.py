@@ -1,0 +1,160 @@
+"""The connection to SpeechSense: opening it, its state at this moment, why there is none, and a question that sends nothing."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import grpc
+
+from speechsense_watch.core.verdict import Code
+from speechsense_watch.edge.reach import explain
+from speechsense_watch.ports import Channel, ChannelState, Credentials
+from yandex.cloud.speechsense.v1 import talk_service_pb2, talk_service_pb2_grpc
+
+# Finding out why there is no connection costs a connection; gRPC tries by itself meanwhile.
+EXPLAIN_EVERY_S = 30.0
+CONNECT_WITHIN_S = 15.0
+ANSWER_WITHIN_S = 15.0
+
+_OPTIONS = (
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config_disable_resolution", 1),
+    ("grpc.initial_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 20_000),
+    # A server allows a ping every 5 minutes by default and answers more with GOAWAY (grpc keepalive guide).
+    ("grpc.keepalive_time_ms", 300_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    address: str
+    plaintext: bool = False
+    ca_file: str = ""
+
+
+def system_ca() -> bytes | None:
+    """The machine's own CA certificates, so that what the administrator trusts is trusted; None leaves grpc its bundle."""
+    found = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
+    try:
+        return Path(found).read_bytes()
+    except OSError:
+        return None
+
+
+def open_channel(endpoint: Endpoint) -> grpc.Channel:
+    """Raises OSError when the CA file cannot be read."""
+    if endpoint.plaintext:
+        return grpc.insecure_channel(endpoint.address, options=_OPTIONS)
+    roots = Path(endpoint.ca_file).read_bytes() if endpoint.ca_file else system_ca()
+    return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(root_certificates=roots), options=_OPTIONS)
+
+
+class Line:
+    """A channel kept open. `on_news` is called, from a thread of grpc's, when it became ready or failed."""
+
+    def __init__(self, endpoint: Endpoint, on_news: Callable[[], None]) -> None:
+        """Raises OSError when the CA file cannot be read."""
+        self.grpc = open_channel(endpoint)
+        self._endpoint = endpoint
+        self._on_news = on_news
+        self._lock = threading.Lock()
+        self._listening = False
+        self._trouble = ""
+        self._explaining = False
+        self._explain_again_at = 0.0
+
+    def close(self) -> None:
+        self._stop_listening()
+        self.grpc.close()
+
+    def look(self) -> Channel:
+        """The state now; asks for a connection when there is none."""
+        state = _connectivity(self.grpc)
+        if state is grpc.ChannelConnectivity.READY:
+            self._stop_listening()
+            self._trouble = ""
+            return Channel(ChannelState.READY)
+        self._listen()
+        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE or self._trouble:
+            self._explain()
+            message = self._trouble or f"{self._endpoint.address} cannot be reached."
+            return Channel(ChannelState.FAILED, message=message)
+        return Channel(ChannelState.CONNECTING)
+
+    def _heard(self, state: grpc.ChannelConnectivity) -> None:
+        if state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE):
+            self._on_news()
+
+    def _listen(self) -> None:
+        # Only while there is no connection: a subscription costs a thread that wakes five times a second.
+        if not self._listening:
+            self._listening = True
+            self.grpc.subscribe(self._heard, try_to_connect=True)
+
+    def _stop_listening(self) -> None:
+        if self._listening:
+            self._listening = False
+            self.grpc.unsubscribe(self._heard)
+
+    def _explain(self) -> None:
+        with self._lock:
+            if self._explaining or monotonic() < self._explain_again_at:
+                return
+            self._explaining = True
+            self._explain_again_at = monotonic() + EXPLAIN_EVERY_S
+        threading.Thread(target=self._find_out, name="explain", daemon=True).start()
+
+    def _find_out(self) -> None:
+        try:
+            self._trouble = explain(self._endpoint.address, plaintext=self._endpoint.plaintext, ca_file=self._endpoint.ca_file)
+        finally:
+            self._explaining = False
+
+
+def _connectivity(channel: grpc.Channel) -> grpc.ChannelConnectivity:
+    """The state at this moment; asks for a connection when there is none.
+
+    The public `subscribe` tells a state up to 0.2 s late and costs a thread; a claim must not be made on old news. grpc.aio
+    has `get_state` for this, the synchronous API keeps it private (grpc/src/python/grpcio/grpc/_channel.py).
+    """
+    inner = channel._channel  # type: ignore[attr-defined]  # noqa: SLF001
+    number = inner.check_connectivity_state(True)
+    return next(state for state in grpc.ChannelConnectivity if state.value[0] == number)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a question ended; `code` is None when no connection came about."""
+
+    code: Code | None
+    message: str = ""
+
+
+def ask(endpoint: Endpoint, credentials: Credentials, connection_id: str) -> Answer:
+    """What the service answers when it is asked for no talk at all of a connection; nothing is stored or billed by that.
+
+    Takes at most half a minute. Raises CredentialError, and OSError when the CA file cannot be read.
+    """
+    headers = credentials.headers()
+    with open_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=CONNECT_WITHIN_S)
+        except grpc.FutureTimeoutError:
+            return Answer(None)
+        request = talk_service_pb2.GetTalkRequest(connection_id=connection_id)
+        try:
+            talk_service_pb2_grpc.TalkServiceStub(channel).Get(request, metadata=headers, timeout=ANSWER_WITHIN_S)
+        except grpc.RpcError as error:
+            # What the library raises is a Call as well; its type stubs do not say so.
+            code = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
+            details = error.details() if hasattr(error, "details") else ""
+            return Answer(Code(code.name), details or "")
+    return Answer(Code.OK)

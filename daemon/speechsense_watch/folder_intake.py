@@ -1,0 +1,325 @@
+"""One folder of the intake: what asks for a look, and when to look where next.
+
+Events are hints, scans are the truth; both only name places, which `places.Places.examine` looks at.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from speechsense_watch.core import pairing
+from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.rules import Folder
+from speechsense_watch.log import Event, Log
+from speechsense_watch.loop import isolated
+from speechsense_watch.places import Places, Seen
+from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, Queue, Root, Watch
+from speechsense_watch.scan import Directory, Listing, Scan
+
+# One slice of a scan: how many places are looked at before the loop turns to hints and due looks again.
+SLICE = 500
+ROOT_AWAY_LOOK_S = 5.0
+RECENT = timedelta(hours=1)
+SUPERVISE_EVERY_S = 2.0
+AFTER_A_FAULT_S = 60.0
+# Reasons that only a change of the file itself can end, so it is looked at singly at every rescan.
+_LOOKED_AT_SINGLY = frozenset(
+    {Reason.STILL_CHANGING, Reason.HEADER_UNFINISHED, Reason.SHORTER_THAN_HEADER, Reason.UNREADABLE, Reason.READ_AGAIN}
+)
+
+
+@dataclass(slots=True)
+class FolderIntake:
+    """One folder: its files, what is known of them, and when to look where next."""
+
+    rules: Folder
+    files: Files
+    watch: Watch
+    places: Places
+    scan: Scan
+    clock: Clock
+    queue: Queue
+    log: Log
+    found_by_scan: int = 0
+    last_seen_at: datetime | None = None
+    away: str = ""
+    away_since: datetime | None = None
+    _walk: Iterator[Listing | None] | None = None
+    _slices: list[Sequence[str]] = field(default_factory=list)
+    _slice_directory: Listing | None = None
+    _first_walk: bool = True
+    _next_scan_at: float = 0.0
+    _next_supervision_at: float = 0.0
+    _looks: list[tuple[float, str]] = field(default_factory=list)
+    _due: dict[str, float] = field(default_factory=dict)
+    _present_of: Listing | None = None
+    _present_names: frozenset[str] = frozenset()
+
+    def begin(self) -> None:
+        self.watch.start()
+        health = self.watch.health()
+        self.log.info(Event.FOLDER_WATCHING, folder=self.rules.name, how=health.state, why=health.reason)
+
+    # --- what asks for a look ----------------------------------------------------------------
+
+    def hinted(self, hint: Hint) -> None:
+        """An event named a path, or asks for a scan of everything."""
+        now = self.clock.monotonic()
+        if hint.path is None:
+            self._next_scan_at = now
+            return
+        for place in self._places_of(hint.path):
+            self.look_at(place, now)
+
+    def _places_of(self, path: str) -> tuple[str, ...]:
+        if pairing.is_audio(self.rules, path):
+            return (path,)
+        if candidates := pairing.audio_paths(self.rules, path):
+            return (candidates[0],) if len(candidates) == 1 else tuple(c for c in candidates if self._worth(c)) or candidates[:1]
+        self._hinted_directory(path)
+        return ()
+
+    def _worth(self, candidate: str) -> bool:
+        try:
+            self.files.look(candidate)
+        except FileTrouble:
+            return False
+        return True
+
+    def _hinted_directory(self, path: str) -> None:
+        # A new or moved directory: everything below it counts as not yet seen.
+        try:
+            self.files.directory_mtime_ns(path)
+        except FileTrouble:
+            return
+        self.scan.forget_mtime(path.rpartition("/")[0])
+        self.scan.forget_mtime(path)
+        self._next_scan_at = min(self._next_scan_at, self.clock.monotonic())
+
+    def look_at(self, place: str, at: float) -> None:
+        """The place is looked at when its time comes; an earlier appointment stands."""
+        if at < self._due.get(place, float("inf")):
+            self._due[place] = at
+            heapq.heappush(self._looks, (at, place))
+
+    def revisit(self) -> None:
+        """Somebody else changed the queue: what is to be read anew is looked at now."""
+        now = self.clock.monotonic()
+        for job in self.queue.unfinished(self.rules.name, self.clock.now() - RECENT):
+            if job.reason is Reason.READ_AGAIN or job.state is State.DONE:
+                self.look_at(self._place_to_look_at(job), now)
+
+    # --- one slice of work ---------------------------------------------------------------------
+
+    def step(self) -> float:
+        """A slice of what is due is done; returns the seconds until more is. Whatever raises: nothing is forgotten, since
+        the next step looks at everything anew.
+        """
+        whole = False
+        try:
+            rest_s = self._step()
+            whole = True
+        finally:
+            if not whole:
+                self._start_over()
+        return rest_s
+
+    def _start_over(self) -> None:
+        self.scan.directories.clear()
+        self._walk, self._slices, self._slice_directory = None, [], None
+        self._next_scan_at = self.clock.monotonic()
+
+    def _step(self) -> float:
+        now = self.clock.monotonic()
+        if now >= self._next_supervision_at:
+            self.watch.supervise()
+            self._next_supervision_at = now + SUPERVISE_EVERY_S
+        if self._walk is None and now >= self._next_scan_at and not self._begin_scan():
+            return ROOT_AWAY_LOOK_S
+        busy = self._scan_slice() | self._due_looks()
+        if busy or self._walk is not None:
+            return 0.0
+        waits = [self._next_scan_at, self._next_supervision_at, *(at for at, _ in self._looks[:1])]
+        return max(0.0, min(waits) - self.clock.monotonic())
+
+    def _due_looks(self) -> bool:
+        done = 0
+        while self._looks and self._looks[0][0] <= self.clock.monotonic() and done < SLICE:
+            at, place = heapq.heappop(self._looks)
+            if self._due.get(place) == at:
+                del self._due[place]
+                self._examine(place, by_scan=False)
+                done += 1
+        return done == SLICE
+
+    def _examine(self, place: str, *, by_scan: bool) -> None:
+        seen = self._seen(place)
+        self._count(seen, by_scan=by_scan)
+        if seen.again_in_s is not None:
+            self.look_at(place, self.clock.monotonic() + seen.again_in_s)
+
+    def _seen(self, place: str) -> Seen:
+        """What one recording brings up does not stop the others."""
+        seen = isolated(lambda: self.places.examine(place), self.log, loop="intake", folder=self.rules.name)
+        return Seen(again_in_s=AFTER_A_FAULT_S) if seen is None else seen
+
+    def _count(self, seen: Seen, *, by_scan: bool) -> None:
+        if seen.new:
+            self.last_seen_at = self.clock.now()
+            self.found_by_scan += by_scan and not self._first_walk
+
+    # --- scanning ------------------------------------------------------------------------------
+
+    def _begin_scan(self) -> bool:
+        """False when the root is away: an outage, never "all files deleted"."""
+        root = self.files.root()
+        away = self.places.roots.look(root)
+        if away != self.away:
+            self._tell_root(away, root)
+            self.away, self.away_since = away, self.clock.now() if away else None
+        if away:
+            self._next_scan_at = self.clock.monotonic() + ROOT_AWAY_LOOK_S
+            self.publish()
+            return False
+        self._walk = self.scan.walk(anew=self._first_walk)
+        self._next_scan_at = self.clock.monotonic() + self.rules.rescan_interval_s
+        return True
+
+    def _tell_root(self, away: str, root: Root) -> None:
+        if away:
+            self.log.error(Event.FOLDER_DOWN, folder=self.rules.name, message=away)
+        elif self.away:
+            self.log.info(Event.FOLDER_BACK, folder=self.rules.name, file_system=root.file_system)
+
+    def _scan_slice(self) -> bool:
+        if self._walk is None:
+            return False
+        for _ in range(SLICE):
+            if self._slices:
+                self._look_through(self._slices.pop())
+                return True
+            if self._slice_directory is not None:
+                self._look_for_vanished(self._slice_directory)
+                self._slice_directory = None
+            try:
+                listing = next(self._walk)
+            except StopIteration:
+                self._end_scan()
+                return True
+            if listing is not None:
+                self._take_listing(listing)
+        return True
+
+    def _take_listing(self, listing: Listing) -> None:
+        listing.directory.left_alone = listing.directory.unmatched = 0
+        self._slices = [listing.names[i : i + SLICE] for i in range(0, len(listing.names), SLICE)]
+        self._slice_directory = listing
+
+    def _look_through(self, names: Sequence[str]) -> None:
+        listing = self._slice_directory
+        if listing is None:
+            return
+        audio: list[str] = []
+        orphans: list[str] = []
+        present = self._present(listing)
+        for name in names:
+            path = f"{listing.path}/{name}" if listing.path else name
+            if pairing.is_audio(self.rules, path):
+                if pairing.chosen(self.rules, path):
+                    audio.append(path)
+            elif candidates := pairing.audio_paths(self.rules, path):
+                orphans.extend(self._waiting_for(candidates, present, listing.path))
+            elif pairing.looks_like_audio(path):
+                listing.directory.unmatched += 1
+        known = self.queue.at_places(self.rules.name, audio)
+        for path in audio:
+            if self._needs_a_look(known.get(path)):
+                seen = self._seen(path)
+                listing.directory.left_alone += seen.left_alone
+                self._after_scan_look(path, seen)
+        for path in orphans:
+            self._after_scan_look(path, self._seen(path))
+
+    def _after_scan_look(self, path: str, seen: Seen) -> None:
+        self._count(seen, by_scan=True)
+        if seen.again_in_s is not None:
+            self.look_at(path, self.clock.monotonic() + seen.again_in_s)
+
+    def _present(self, listing: Listing) -> frozenset[str]:
+        if self._present_of is not listing:
+            self._present_of, self._present_names = listing, frozenset(listing.names)
+        return self._present_names
+
+    def _waiting_for(self, candidates: Sequence[str], present: frozenset[str], directory: str) -> Sequence[str]:
+        """The audio places this metadata may complete: those beside it are looked at for their own sake."""
+        for candidate in candidates:
+            parent, _, name = candidate.rpartition("/")
+            if parent == directory and name in present:
+                return ()
+        return candidates[:1]
+
+    def _needs_a_look(self, job: Job | None) -> bool:
+        if job is None or self._first_walk:
+            return job is None or job.state not in (State.UPLOADING, State.COMMITTING, State.UNCONFIRMED, State.UPLOADED)
+        if job.state is State.DONE:
+            return job.gone_at is not None
+        return job.state in (State.WAITING, State.UNUSABLE, State.REFUSED, State.SKIPPED, State.LOST)
+
+    def _look_for_vanished(self, listing: Listing) -> None:
+        present = self._present(listing)
+        for job in self.queue.open_in(self.rules.name, listing.path):
+            name = job.place.path.rpartition("/")[2]
+            if name not in present:
+                self._examine(self._place_to_look_at(job), by_scan=True)
+
+    def _place_to_look_at(self, job: Job) -> str:
+        """The audio's path; of a job that has only its metadata, the likeliest one."""
+        if job.audio_path is None and (candidates := pairing.audio_paths(self.rules, job.place.path)):
+            return candidates[0]
+        return job.place.path
+
+    def _end_scan(self) -> None:
+        self._walk = None
+        lost = set(self.scan.forgotten)
+        self.scan.forgotten.clear()
+        if self._first_walk:
+            lost |= set(self.queue.directories(self.rules.name)) - self.scan.directories.keys() - self.scan.troubles.keys()
+        for directory in lost:
+            self._look_for_vanished(Listing(directory, (), self.scan.directories.get(directory) or Directory(0, False, ())))
+        self._look_singly()
+        self._first_walk = False
+        self.publish()
+
+    def _look_singly(self) -> None:
+        now = self.clock.monotonic()
+        for job in self.queue.unfinished(self.rules.name, self.clock.now() - RECENT):
+            if job.state is not State.WAITING or job.reason in _LOOKED_AT_SINGLY:
+                self.look_at(self._place_to_look_at(job), now)
+        for duplicate in self.queue.released_duplicates():
+            if duplicate.place.folder == self.rules.name:
+                self.places.release(duplicate)
+                self.look_at(duplicate.place.path, now)
+
+    def publish(self) -> None:
+        """What `status` tells of the folder; the queue writes it only when it changed."""
+        health = self.watch.health()
+        self.queue.set_runtime(
+            f"folder:{self.rules.name}",
+            {
+                "path": self.rules.path,
+                "detection": health.state,
+                "detection_reason": health.reason,
+                "found_by_scan": self.found_by_scan,
+                "overflows": health.overflows,
+                "last_seen_at": self.last_seen_at.isoformat() if self.last_seen_at else None,
+                "unmatched": self.scan.unmatched,
+                "left_alone": self.scan.left_alone,
+                "away": self.away,
+                "away_since": self.away_since.isoformat() if self.away_since else None,
+                "unreadable_directories": len(self.scan.troubles),
+            },
+        )

@@ -1,0 +1,55 @@
+"""What the loops need from the world, and nothing about how the world does it.
+
+Every protocol here is kept by one module of `edge/` and, in tests, by a double or the real thing. Foreign errors are turned into
+the values and the few exceptions named here; nothing above an edge sees an `OSError`, a `sqlite3.Error` or a `grpc.RpcError`.
+"""
+
+from speechsense_watch.ports.files import (
+    Entry,
+    Files,
+    FileTrouble,
+    FileTroubleKind,
+    Hint,
+    OpenFile,
+    Root,
+    Watch,
+    WatchHealth,
+    WatchState,
+)
+from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
+from speechsense_watch.ports.queue import Queue, QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.ports.service import Channel, ChannelState, CredentialError, Credentials, Halted, Service, Talk
+from speechsense_watch.ports.time import Chance, Clock, Wake
+
+__all__ = [
+    "Chance",
+    "Channel",
+    "ChannelState",
+    "Clock",
+    "CredentialError",
+    "Credentials",
+    "Entry",
+    "FileTrouble",
+    "FileTroubleKind",
+    "Filed",
+    "Files",
+    "FilesChanged",
+    "Filing",
+    "FilingResult",
+    "FilingTrouble",
+    "Halted",
+    "Hint",
+    "OpenFile",
+    "Queue",
+    "QueueTrouble",
+    "Root",
+    "Selection",
+    "Service",
+    "Stale",
+    "Talk",
+    "UidTaken",
+    "Wake",
+    "Watch",
+    "WatchHealth",
+    "WatchState",
+]

@@ -1,0 +1,125 @@
+"""The jobs on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from speechsense_watch.core.lifecycle import Change
+from speechsense_watch.core.model import Job, Place, State
+from speechsense_watch.core.rules import Order
+
+
+class Stale(Exception):  # noqa: N818 - not an error: somebody else was first
+    """The row is not as it was when the change was decided: look again."""
+
+
+class UidTaken(Exception):  # noqa: N818
+    """Another job, `holder`, already stands for this recording."""
+
+    def __init__(self, holder: int) -> None:
+        super().__init__(f"already job {holder}")
+        self.holder = holder
+
+
+class QueueTrouble(Exception):  # noqa: N818
+    """The queue could not be read or written. `fatal`: what is on disk must be derived anew by a fresh start
+    (SQLITE_IOERR leaves open whether a commit is durable; a corrupt file does not mend).
+    """
+
+    def __init__(self, message: str, *, fatal: bool = False) -> None:
+        super().__init__(message)
+        self.fatal = fatal
+
+
+class Queue(Protocol):
+    """The jobs on disk. Every method raises QueueTrouble; what returned is durable."""
+
+    def apply(self, change: Change) -> Job:
+        """Carries the change out by compare-and-set on state and claims. Raises Stale, UidTaken."""
+        ...
+
+    def job(self, job_id: int) -> Job | None: ...
+
+    def at_place(self, place: Place) -> Job | None:
+        """The open job there, else the newest finished one."""
+        ...
+
+    def at_places(self, folder: str, paths: Sequence[str]) -> Mapping[str, Job]:
+        """`at_place` for many paths at once."""
+        ...
+
+    def open_in(self, folder: str, directory: str) -> Sequence[Job]:
+        """The jobs right in that directory whose files are thought to be there: not done, or done and not seen gone."""
+        ...
+
+    def directories(self, folder: str) -> Sequence[str]:
+        """Every directory in which `open_in` finds something."""
+        ...
+
+    def unfinished(self, folder: str, since: datetime) -> Sequence[Job]:
+        """Waiting and unusable jobs, and those done after `since`: what is looked at singly."""
+        ...
+
+    def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
+        """Ready jobs whose time has come, in order."""
+        ...
+
+    def next_due(self, choice: Selection) -> datetime | None:
+        """When the next ready or unconfirmed job's time comes."""
+        ...
+
+    def uploaded_due(self, now: datetime, limit: int) -> Sequence[Job]:
+        """Uploaded jobs whose filing is due."""
+        ...
+
+    def next_filing(self) -> datetime | None: ...
+
+    def reconnect(self, folder: str, connection_id: str) -> None:
+        """Jobs of the folder that are not under way go to this connection from now on."""
+        ...
+
+    def in_states(self, states: Iterable[State], limit: int = 1000) -> Sequence[Job]: ...
+
+    def holder_of(self, uid: str) -> Job | None:
+        """The job in uploading .. done that stands for the uid."""
+        ...
+
+    def journal_talk(self, uid: str) -> str | None:
+        """The talk id that only the journal knows, the queue having lost it."""
+        ...
+
+    def claims_of(self, uid: str) -> int:
+        """The highest claim counter any job of this uid ever had; 0 without one."""
+        ...
+
+    def released_duplicates(self) -> Sequence[Job]:
+        """Jobs skipped as duplicates of a job that ended without a talk id."""
+        ...
+
+    def first_watched(self, name: str, path: str, now: datetime) -> datetime:
+        """When this folder was first watched; remembered as `now` if it never was."""
+        ...
+
+    def set_runtime(self, key: str, value: object) -> None:
+        """`value` is anything JSON takes. Written only when it differs from what is there."""
+        ...
+
+    def runtime(self) -> Mapping[str, object]: ...
+
+    def changed_elsewhere(self) -> bool:
+        """Another process has written since this was last asked (PRAGMA data_version)."""
+        ...
+
+    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What may be picked now: jobs of these folders, but those in work already and those of connections that pause."""
+
+    folders: frozenset[str]
+    without_jobs: frozenset[int] = frozenset()
+    without_connections: frozenset[str] = frozenset()

@@ -1,0 +1,86 @@
+"""SpeechSense, and the credentials it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from speechsense_watch.core.verdict import Halt, Outcome, PauseReason
+
+
+class ChannelState(StrEnum):
+    READY = "ready"
+    CONNECTING = "connecting"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """The connection to the service right now; `reason` and `message` say why it failed."""
+
+    state: ChannelState
+    reason: PauseReason = PauseReason.UNREACHABLE
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Talk:
+    """What is sent beside the audio. `fields` hold everything, the recording id too."""
+
+    connection_id: str
+    fields: Mapping[str, str]
+    request_id: str
+    uid: str
+
+
+class Halted(Exception):  # noqa: N818
+    """Raised by whoever hands out pieces of audio: nothing more may be sent."""
+
+    def __init__(self, halt: Halt, message: str = "") -> None:
+        super().__init__(message)
+        self.halt = halt
+        self.message = message
+
+
+class CredentialError(Exception):
+    """No usable credential; the message says which source and what to do, never the secret."""
+
+
+class Credentials(Protocol):
+    """Where the `authorization` header comes from."""
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Raises CredentialError."""
+        ...
+
+    def refused(self) -> None:
+        """The service refused them: every source is read again."""
+        ...
+
+
+class Service(Protocol):
+    """SpeechSense. Failures are outcomes, never exceptions."""
+
+    def channel(self) -> Channel:
+        """Asks for a connection if there is none; never blocks. `on_ready` (handed in) is called when it is there."""
+        ...
+
+    def send_whole(self, talk: Talk, audio: bytes) -> Outcome:
+        """One message. The caller has marked the commit point already."""
+        ...
+
+    def send_stream(self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
+        """Pieces as they come, the last one held back: for `hold_s` seconds, in which the service may refuse, and until
+        `at_commit` returned. `pieces` and `at_commit` may raise Halted, which ends the call with nothing complete sent.
+        """
+        ...
+
+    def stop_uncommitted(self) -> None:
+        """Ends every call before its commit point, and each later one at once: Halt.SHUTDOWN."""
+        ...
+
+    def stop_all(self) -> None:
+        """Ends every call, whatever it has sent."""
+        ...

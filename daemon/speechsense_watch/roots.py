@@ -1,0 +1,51 @@
+"""Whether a folder's root is there: only then is a file that is missing gone.
+
+A root that cannot be entered, or an empty directory where another one was before (a file system that is not mounted), is an
+outage; nothing in it counts as deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from speechsense_watch.ports import Files, FileTrouble, Queue, Root
+
+
+@dataclass(slots=True)
+class Roots:
+    """Whether the folder's root is the one its files were last seen in: only then is a missing file gone."""
+
+    files: Files
+    queue: Queue
+    name: str
+    _last: tuple[int, int] | None = None
+    _known: bool = False
+
+    def look(self, root: Root) -> str:
+        """Why the root counts as away, empty when it does not; then its identity is remembered."""
+        if root.identity is None:
+            return root.trouble or "The folder cannot be entered."
+        last = self._remembered()
+        if last is not None and last != root.identity and self._empty():
+            return "The folder is empty and another directory than before: is a file system not mounted?"
+        if last != root.identity:
+            self._last = root.identity
+            self.queue.set_runtime(f"root:{self.name}", list(root.identity))
+        return ""
+
+    def gone_counts(self) -> bool:
+        return self.look(self.files.root()) == ""
+
+    def _remembered(self) -> tuple[int, int] | None:
+        if not self._known:
+            stored = self.queue.runtime().get(f"root:{self.name}")
+            if isinstance(stored, list) and len(stored) == 2:
+                self._last = (int(stored[0]), int(stored[1]))
+            self._known = True
+        return self._last
+
+    def _empty(self) -> bool:
+        try:
+            return not any(True for batch in self.files.entries("") for _ in batch)
+        except FileTrouble:
+            return True
