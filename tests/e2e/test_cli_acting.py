@@ -22,10 +22,12 @@ from speechsense_watch import config as configuration
 from speechsense_watch.cli import group
 from speechsense_watch.cli.check_parts import check_credentials
 from speechsense_watch.cli.report import Report
+from speechsense_watch.core.lifecycle import Change
 from speechsense_watch.core.model import Job, State
-from speechsense_watch.edge import lock
+from speechsense_watch.edge import channel, lock
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.ports import Stale
 from speechsense_watch.standin import Connection, Fault, Rules, StandIn
 from support.manual_clock import ManualClock
 from support.played_queue import PlayedQueue
@@ -318,6 +320,24 @@ def test_what_root_decides_leaves_the_queue_to_its_owner(idle: Desk) -> None:
     owners = {file.name: file.stat().st_uid for file in idle.queue_path.parent.iterdir()}
     assert set(owners.values()) == {65534}
     assert "queue.db.journal" in owners
+
+
+@pytest.mark.parametrize(("times", "code", "said"), [(1, 0, "is left out"), (99, 1, "is changing at this moment")])
+def test_the_daemon_may_change_a_job_meanwhile(
+    idle: Desk, monkeypatch: pytest.MonkeyPatch, times: int, code: int, said: str
+) -> None:
+    """Then it is looked at again before anything is said of it."""
+    job = idle.played()[State.LOST]
+    apply, left = SqliteQueue.apply, iter(range(times))
+
+    def raced(queue: SqliteQueue, change: Change) -> Job:
+        if next(left, None) is not None:
+            raise Stale
+        return apply(queue, change)
+
+    monkeypatch.setattr(SqliteQueue, "apply", raced)
+    done = idle.call("skip", job.id)
+    assert (done.exit_code, said in done.output) == (code, True)
 
 
 def test_the_daemon_that_does_not_run_is_mentioned(idle: Desk) -> None:

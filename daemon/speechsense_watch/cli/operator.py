@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -18,6 +18,7 @@ from speechsense_watch.config import Config
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.lifecycle import EDGES, Change, Event, IllegalEdge
 from speechsense_watch.core.model import IN_FLIGHT, Job, State
+from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.rows import placeholders
 from speechsense_watch.ports import Stale
@@ -127,7 +128,7 @@ def _say_one(queue: SqliteQueue, job_id: int, word: _Word) -> Job | None:
             click.echo(f"There is no job {job_id}: `speechsense-watch list` shows which there are.", err=True)
             return None
         try:
-            after = queue.apply(word.edge(job, datetime.now(UTC)))
+            after = queue.apply(word.edge(job, SystemClock().now()))
         except Stale:
             continue  # the daemon changed it between our look and our word
         except IllegalEdge:
