@@ -176,7 +176,8 @@ class Attempts:
         return Ended(claimed, outcome)
 
     def _claim(self, job: Job, tree: Tree, recording: Recording, sha256: str, *, whole: bool) -> Claim:
-        uid = uid_of(tree.rules.connection_id, sha256, recording.metadata.sha256)
+        connection_id, fields = _frozen(job, tree.rules, recording)
+        uid = uid_of(connection_id, sha256, recording.metadata.sha256)
         n = max(job.claims, self._queue.claims_of(uid)) + 1
         return Claim(
             n=n,
@@ -184,7 +185,7 @@ class Attempts:
             recording=replace(
                 recording,
                 audio=Half(recording.audio.stamp, sha256),
-                fields=with_recording_id(recording.fields, tree.rules, uid, n),
+                fields=with_recording_id(fields, tree.rules, uid, n),
             ),
             request_id=str(uuid4()),
             at=self._clock.now(),
@@ -199,7 +200,9 @@ class Attempts:
             self._adopt(job, claim, talk_id)
             return None
         try:
-            return self._queue.apply(lifecycle.claimed(replace(job, connection_id=tree.rules.connection_id), claim))
+            return self._queue.apply(
+                lifecycle.claimed(replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0]), claim)
+            )
         except UidTaken as taken:
             self._queue.apply(lifecycle.duplicate(job, taken.holder, self._clock.now()))
             return None
@@ -220,6 +223,15 @@ class Attempts:
         for piece in pieces(audio, size, self.rules.chunk_size_bytes):
             self._throttle.take(len(piece))
             yield piece
+
+
+def _frozen(job: Job, rules: Folder, recording: Recording) -> tuple[str, Mapping[str, str]]:
+    """Connection and fields of this try. A try that may have arrived is repeated as it was, whatever the rules say by now;
+    one that surely did not goes by the present rules, so that a wrong connection can be mended.
+    """
+    if job.possible_duplicate and job.uid is not None:
+        return job.connection_id, job.fields
+    return rules.connection_id, recording.fields
 
 
 def with_recording_id(fields: Mapping[str, str], rules: Folder, uid: str, n: int) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ Events are hints, scans are the truth; both only name places, which `places.Plac
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,17 +14,20 @@ from datetime import datetime, timedelta
 from speechsense_watch.core import pairing
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
-from speechsense_watch.core.rules import Folder
+from speechsense_watch.core.rules import Detection, Folder
 from speechsense_watch.log import Event, Log
 from speechsense_watch.loop import isolated
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, Queue, Root, Watch
+from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, Queue, Root, Watch, WatchState
 from speechsense_watch.scan import Directory, Listing, Scan
 
 # One slice of a scan: how many places are looked at before the loop turns to hints and due looks again.
 SLICE = 500
 ROOT_AWAY_LOOK_S = 5.0
 RECENT = timedelta(hours=1)
+A_DAY = timedelta(days=1)
+# Of that many arrivals most must have come by events for the events to be believed.
+EVIDENCE = 20
 SUPERVISE_EVERY_S = 2.0
 AFTER_A_FAULT_S = 60.0
 # Reasons that only a change of the file itself can end, so it is looked at singly at every rescan.
@@ -56,6 +60,7 @@ class FolderIntake:
     _next_supervision_at: float = 0.0
     _looks: list[tuple[float, str]] = field(default_factory=list)
     _due: dict[str, float] = field(default_factory=dict)
+    _arrivals: deque[bool] = field(default_factory=lambda: deque(maxlen=EVIDENCE))
     _present_of: Listing | None = None
     _present_names: frozenset[str] = frozenset()
 
@@ -109,7 +114,7 @@ class FolderIntake:
     def revisit(self) -> None:
         """Somebody else changed the queue: what is to be read anew is looked at now."""
         now = self.clock.monotonic()
-        for job in self.queue.unfinished(self.rules.name, self.clock.now() - RECENT):
+        for job in self._singles():
             if job.reason is Reason.READ_AGAIN or job.state is State.DONE:
                 self.look_at(self._place_to_look_at(job), now)
 
@@ -168,9 +173,22 @@ class FolderIntake:
         return Seen(again_in_s=AFTER_A_FAULT_S) if seen is None else seen
 
     def _count(self, seen: Seen, *, by_scan: bool) -> None:
-        if seen.new:
-            self.last_seen_at = self.clock.now()
-            self.found_by_scan += by_scan and not self._first_walk
+        if not seen.new:
+            return
+        self.last_seen_at = self.clock.now()
+        if not self._first_walk:
+            self.found_by_scan += by_scan
+            self._weigh(by_scan=by_scan)
+
+    def _weigh(self, *, by_scan: bool) -> None:
+        """`detection = "auto"` goes by evidence: where most recordings are found by scans only, events are given up."""
+        if self.rules.detection is not Detection.AUTO or self.watch.health().state is not WatchState.WATCHING:
+            self._arrivals.clear()
+            return
+        self._arrivals.append(by_scan)
+        if len(self._arrivals) == EVIDENCE and sum(self._arrivals) > EVIDENCE / 2:
+            self.watch.prefer_polling(f"events missed {sum(self._arrivals)} of the last {EVIDENCE} recordings")
+            self._arrivals.clear()
 
     # --- scanning ------------------------------------------------------------------------------
 
@@ -294,9 +312,13 @@ class FolderIntake:
         self._first_walk = False
         self.publish()
 
+    def _singles(self) -> Sequence[Job]:
+        now = self.clock.now()
+        return self.queue.unfinished(self.rules.name, now - RECENT, now - A_DAY)
+
     def _look_singly(self) -> None:
         now = self.clock.monotonic()
-        for job in self.queue.unfinished(self.rules.name, self.clock.now() - RECENT):
+        for job in self._singles():
             if job.state is not State.WAITING or job.reason in _LOOKED_AT_SINGLY:
                 self.look_at(self._place_to_look_at(job), now)
         for duplicate in self.queue.released_duplicates():

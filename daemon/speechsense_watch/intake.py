@@ -10,15 +10,18 @@ from queue import Empty, SimpleQueue
 
 from speechsense_watch.core.model import Place
 from speechsense_watch.folder_intake import FolderIntake
+from speechsense_watch.log import Log
+from speechsense_watch.loop import AFTER_TROUBLE_S, isolated
 from speechsense_watch.ports import Hint
 
 
 class Intake:
     """All folders. `hint` may be called from any thread; everything else belongs to the loop's."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], log: Log) -> None:
         self.folders: dict[str, FolderIntake] = {}
         self._wake = wake
+        self._log = log
         self._hints: SimpleQueue[Hint] = SimpleQueue()
         self._revisit = False
         self._replacement: dict[str, FolderIntake] | None = None
@@ -37,7 +40,7 @@ class Intake:
         self.folders = folders
         for new in folders.values():
             if id(new) not in known:
-                new.begin()
+                isolated(new.begin, self._log, loop="intake", folder=new.rules.name)
 
     def stop(self) -> None:
         """No more events; called when the loop has ended."""
@@ -73,4 +76,9 @@ class Intake:
             self._revisit = False
             for folder in self.folders.values():
                 folder.revisit()
-        return min((folder.step() for folder in self.folders.values()), default=60.0)
+        return min((self._step(folder) for folder in self.folders.values()), default=60.0)
+
+    def _step(self, folder: FolderIntake) -> float:
+        """A fault with one folder does not stop the others."""
+        rest_s = isolated(folder.step, self._log, loop="intake", folder=folder.rules.name)
+        return AFTER_TROUBLE_S if rest_s is None else rest_s

@@ -70,7 +70,9 @@ class Loop:
         self._news.set()
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Whether the loop has ended."""
+        """Whether the loop has ended, or never begun."""
+        if self._thread.ident is None:
+            return True
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 

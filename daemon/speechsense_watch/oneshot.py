@@ -91,7 +91,12 @@ class OneShot:
         sha256 = hash_of(audio, size) if whole is None else hashlib.sha256(whole).hexdigest()
         uid = uid_of(source.rules.connection_id, sha256, recording.metadata.sha256)
         recording = replace(recording, audio=Half(recording.audio.stamp, sha256))
-        ending = self._known(self._queue.holder_of(uid)) or self._in_the_way(self._at_place(source)) or self._reach()
+        ending = (
+            self._in_journal(uid)
+            or self._known(self._queue.holder_of(uid))
+            or self._in_the_way(self._at_place(source))
+            or self._reach()
+        )
         if ending is not None:
             return ending
         claimed = self._claim(source, recording, uid)
@@ -111,6 +116,12 @@ class OneShot:
             yield piece
 
     # --- what is on record already ---------------------------------------------------------------
+
+    def _in_journal(self, uid: str) -> Ending | None:
+        if talk_id := self._queue.journal_talk(uid):
+            message = "The journal beside the queue knows this recording: nothing was sent."
+            return Ending(result=Result.ON_RECORD, message=message, talk_id=talk_id)
+        return None
 
     def _known(self, holder: Job | None) -> Ending | None:
         if holder is None:

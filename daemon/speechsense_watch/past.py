@@ -44,16 +44,30 @@ class Past:
     def _changed_since(self, look: Look, job: Job) -> bool:
         if job.state is State.LOST or job.reason is Reason.VANISHED:
             return True
+        if job.reason is Reason.BY_OPERATOR:
+            return self._rewritten(look, job)
         audio, metadata = job.audio, job.metadata
         if audio is None:
             return False
         same_audio = look.audio is not None and look.audio.stamp == audio.stamp
         same_metadata = (look.metadata.stamp if look.metadata else None) == (metadata.stamp if metadata else None)
-        if same_audio and same_metadata:
-            return False
-        if job.reason is Reason.BY_OPERATOR and not same_audio and look.audio is not None:
-            return not self._same_bytes(look.place, look.audio, audio)
-        return job.reason is not Reason.BY_OPERATOR or not same_metadata
+        return not (same_audio and same_metadata)
+
+    def _rewritten(self, look: Look, job: Job) -> bool:
+        """What the operator skipped stays skipped unless its bytes differ: a touched or copied file is still that call.
+
+        Of a file that was never hashed the size has to do; of one that was not even complete, whether it was written to later.
+        """
+        halves = ((look.place, look.audio, job.audio), (look.metadata_path, look.metadata, job.metadata))
+        for path, sighting, known in halves:
+            if sighting is None or (known is not None and sighting.stamp == known.stamp):
+                continue
+            if known is None:
+                if job.audio is None and sighting.mtime_ns > job.updated_at.timestamp() * 1e9:
+                    return True
+            elif sighting.size != known.stamp.size or (known.sha256 and not self._same_bytes(path, sighting, known)):
+                return True
+        return False
 
     def finished(self, look: Look, audio: Sighting, job: Job) -> Job | None:
         """A `done` place: None when what lies there is a new recording."""
@@ -71,6 +85,8 @@ class Past:
                 what = "metadata" if same_audio else "audio"
                 self.apply(lifecycle.changed_after_upload(job, self.clock.now(), f"The {what} changed after the upload."))
             return job
+        # Another recording has taken the place: of this one nothing is left here.
+        self.apply(lifecycle.seen_gone(job, self.clock.now(), replaced=True))
         return None
 
     def _remember_same(self, audio: Sighting, metadata: Sighting, job: Job) -> Job:

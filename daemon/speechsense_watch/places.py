@@ -113,8 +113,11 @@ class Places:
         if look.audio is None:
             return self._no_audio(look, job)
         if job is not None and job.state is State.DONE:
+            if left_s := self._not_yet_quiet(look, look.audio, job):
+                return Seen(left_s)
             job = self._past.finished(look, look.audio, job)
             if job is not None:
+                self._settled(look)
                 return Seen()
         if job is not None and job.state in _STOPPED:
             job = self._past.stopped(look, job)
@@ -124,6 +127,14 @@ class Places:
             self._settled(look)
             return Seen(left_alone=True)
         return self._candidate(look, look.audio, job)
+
+    def _not_yet_quiet(self, look: Look, audio: Sighting, job: Job) -> float:
+        """Seconds until files that are no longer the ones uploaded have been left alone: only then they can be judged."""
+        pairs = ((look.place, audio, job.audio), (look.metadata_path, look.metadata, job.metadata))
+        changed = [(path, seen) for path, seen, known in pairs if seen and known and seen.stamp != known.stamp]
+        if job.gone_at is not None or not changed:
+            return 0.0
+        return max(pairing.quiet_left_s(self._track(path, seen), self.rules.quiet_period_s) for path, seen in changed)
 
     def _older_than_start(self, sighting: Sighting) -> bool:
         return self.start_from is not None and sighting.mtime_ns < self.start_from.timestamp() * 1e9

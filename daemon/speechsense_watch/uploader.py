@@ -80,12 +80,14 @@ class Uploader:
         """Takes new rules over; pauses stay."""
         self._rules, self._folders = rules, folders
         self.traffic.concurrency, self.traffic.retry_max_s = rules.concurrency, rules.retry_max_s
-        for folder in folders.values():
-            self._queue.reconnect(folder.name, folder.connection_id)
         self.traffic.keep_only({folder.connection_id for folder in folders.values()})
 
+    def take_last_ends(self) -> None:
+        """At the end, when the loop has ended: what attempts still handed back is recorded. Raises QueueTrouble."""
+        self._take_ends()
+
     def recover(self) -> int:
-        """At start: what an earlier process left in flight gets its honest state. Returns how many there were."""
+        """What nobody is working on any more but is in flight gets its honest state. Returns how many there were."""
         left = [job for job in self._queue.in_states((State.UPLOADING, State.COMMITTING), 1_000_000) if job.owner is None]
         for job in left:
             self._queue.apply(lifecycle.recovered(job, self._clock.now()))
@@ -156,10 +158,13 @@ class Uploader:
         self.traffic.forget_probe(ended.job.id)
         job = self._queue.job(ended.job.id)
         if ended.broke_off:
-            # In a way nobody foresaw: as honest as after a crash, and not at once again.
+            # In a way nobody foresaw: not at once again.
             self._resting[ended.job.id] = self._clock.monotonic() + BROKE_OFF_REST_S
-            if job is not None and job.state in IN_FLIGHT and job.owner is None:
-                self._apply(lifecycle.recovered(job, self._clock.now()))
+        if job is not None and job.state in IN_FLIGHT and job.owner is None:
+            # Broken off with the claim on disk, or a claim that failed and is on disk all the same: as honest as after a crash.
+            self._apply(lifecycle.recovered(job, self._clock.now()))
+        if job is not None and job.state is State.UPLOADED:
+            self.accepted += 1  # adopted from the journal: its files are due for filing
         if ended.look_again:
             self._look(ended.job.place)
         if ended.root_away:
@@ -186,9 +191,12 @@ class Uploader:
 
     def _settle_unconfirmed(self) -> None:
         now = self._clock.now()
-        for job in self._queue.in_states((State.UNCONFIRMED,)):
-            if job.owner is None and self._policy(job) is OnUnknown.RESEND and job.next_attempt_at and job.next_attempt_at <= now:
-                self._apply(lifecycle.resent(job, now))
+        for job in self._queue.to_resend(now, self._resending()):
+            self._apply(lifecycle.resent(job, now))
+
+    def _resending(self) -> frozenset[str]:
+        """The folders whose rules have a recording sent again when its answer was lost."""
+        return frozenset(name for name, folder in self._folders.items() if folder.on_unknown is OnUnknown.RESEND)
 
     def _settle_abandoned(self) -> None:
         """Rows of `upload` commands whose process has ended without finishing them."""
@@ -198,10 +206,6 @@ class Uploader:
         for job in self._queue.in_states((State.COMMITTING,)):
             if job.owner is not None and not self._owner_alive(job.owner):
                 self._apply(lifecycle.recovered(job, self._clock.now()))
-
-    def _policy(self, job: Job) -> OnUnknown:
-        folder = self._folders.get(job.place.folder)
-        return folder.on_unknown if folder else OnUnknown.HOLD
 
     # --- beginnings --------------------------------------------------------------------------
 
@@ -237,10 +241,15 @@ class Uploader:
 
     def _candidate(self, scope: str) -> Job | None:
         """A recording to probe with: of that connection, or of any that does not pause itself, another than last time."""
-        others = frozenset(pause for pause in self.traffic.pauses if pause != scope)
-        found = self._queue.due(self._clock.now(), 50, self._rules.order, self._choice(others))
-        fitting = [job for job in found if scope in (SERVICE, job.connection_id)]
-        return min(fitting, key=lambda job: job.updated_at, default=None)
+        connections = {folder.connection_id for folder in self._folders.values()}
+        if scope == SERVICE:
+            paused = frozenset(self.traffic.pauses)
+            return self._longest_untouched(paused) or self._longest_untouched(frozenset())
+        return self._longest_untouched(frozenset(connections - {scope}))
+
+    def _longest_untouched(self, without: frozenset[str]) -> Job | None:
+        found = self._queue.due(self._clock.now(), 50, self._rules.order, self._choice(without))
+        return min(found, key=lambda job: job.updated_at, default=None)
 
     def _begin_due(self) -> None:
         if SERVICE in self.traffic.pauses:
@@ -284,7 +293,7 @@ class Uploader:
             waits.append(probe - self._clock.monotonic())
         full = len(self._in_work) >= self._rules.concurrency
         if SERVICE not in self.traffic.pauses and not full:
-            due = self._queue.next_due(self._choice(frozenset(self.traffic.pauses)))
+            due = self._queue.next_due(self._choice(frozenset(self.traffic.pauses)), self._resending())
             if due is not None:
                 waits.append((due - self._clock.now()) / timedelta(seconds=1))
         # What is due and could not be begun waits for a connection; that wakes the loop when it comes.

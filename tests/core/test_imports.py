@@ -27,6 +27,7 @@ LAYERS = {
     "__main__": {"cli"},
     "__init__": set(),
 }
+COMPOSITION = {"app", "assembly"}
 # Modules that compute and hold; zoneinfo reads nothing but the time zone database.
 VALUES = {
     "__future__",
@@ -43,13 +44,13 @@ FOREIGN = {
     "watchdog": {"edge/supervisor.py"},
     "structlog": {"log.py"},
     "ctypes": {"edge/syscalls.py"},
-    "random": {"app.py"},
+    "random": {"assembly.py"},
     "time": {"edge/clock.py", "edge/speechsense.py", "edge/channel.py"},
 }
 ASKS_THE_CLOCK = {"edge/clock.py"}
 CATCHES_ANYTHING = {
     "loop.py",  # the runner of the loops
-    "app.py",  # the composition root
+    "assembly.py",  # the composition root: a worker must always hand back what it was given
     "edge/supervisor.py",  # nothing may leave a handler on watchdog's thread, it would end it
 }
 OWN_WORLDS = ("standin/", "demo/")
@@ -58,7 +59,7 @@ OWN_WORLDS = ("standin/", "demo/")
 def layer_of(name: str) -> str:
     """Of a dotted module below the package, or of a path in it: "edge.queue" and "edge/queue.py" are "edge"."""
     first = name.replace("/", ".").removesuffix(".py").partition(".")[0]
-    return first if first in LAYERS else "loops"
+    return "app" if first in COMPOSITION else first if first in LAYERS else "loops"
 
 
 def imports_of(source: str) -> Iterator[str]:
@@ -171,6 +172,7 @@ def test_the_rules_speak_of_modules_that_are_there() -> None:
         ("config/checks.py", "import speechsense_watch.log"),
         ("uploader.py", "from speechsense_watch.edge import queue"),
         ("uploader.py", "from speechsense_watch.app import App"),
+        ("uploader.py", "from speechsense_watch.assembly import Assembly"),
         ("a_new_loop.py", "from speechsense_watch.edge.clock import SystemClock"),
         ("a_new_loop.py", "import random"),
         ("edge/queue.py", "from speechsense_watch.uploader import Uploader"),
@@ -196,7 +198,7 @@ def test_a_forbidden_import_is_noticed(path: str, source: str) -> None:
         ("uploader.py", "from speechsense_watch.attempt import Ended\nfrom queue import Empty"),
         ("edge/queue.py", "import sqlite3\nfrom speechsense_watch.ports import Queue"),
         ("standin/server.py", "import grpc, time"),
-        ("app.py", "import random\nfrom speechsense_watch import __version__\nfrom speechsense_watch.edge import lock"),
+        ("assembly.py", "import random\nfrom speechsense_watch import __version__\nfrom speechsense_watch.edge import lock"),
     ],
 )
 def test_an_allowed_import_is_not(path: str, source: str) -> None:

@@ -52,7 +52,7 @@ TABLE = {
     "changed_after_upload": ["done > done"],
     "seen_same": ["done > done"],
     "seen_gone": ["done > done"],
-    "retried": ["ready > ready", f"{STOPPED} > waiting", "done > done"],
+    "retried": ["ready > ready", "refused unusable skipped > waiting", "done > done"],
     "skipped": ["waiting ready unconfirmed refused unusable lost > skipped", "uploaded done > done"],
 }
 
@@ -258,6 +258,18 @@ def test_what_is_sent_again_is_marked_and_keeps_its_uid(*, by_operator: bool) ->
     assert ("operator" in after.message) == by_operator
 
 
+@pytest.mark.parametrize("event", [Event.RESENT, Event.CONFIRMED, Event.SKIPPED])
+def test_a_settled_job_belongs_to_nobody(event: Event) -> None:
+    """The `upload` command that held it has no say any more."""
+    assert CALLS[event](replace(job_in(State.UNCONFIRMED), owner="1:2"), Taken()).after.owner is None
+
+
+@pytest.mark.parametrize("event", [Event.ACCEPTED, Event.REFUSED, Event.GIVEN_BACK])
+def test_an_upload_command_lets_go_of_what_it_sent(event: Event) -> None:
+    """From then on the daemon takes it like any other."""
+    assert CALLS[event](replace(job_in(State.COMMITTING), owner="1:2"), Taken()).after.owner is None
+
+
 @pytest.mark.parametrize("event", [Event.SEEN_SAME, Event.SEEN_GONE])
 def test_looking_at_a_finished_recording_does_not_make_it_young(event: Event) -> None:
     """Its history goes when its time has come, however often its files are touched."""
@@ -281,6 +293,14 @@ def test_the_operator_has_a_say_about_a_finished_recording_only_when_its_files_c
     assert (after.changed_after_upload, after.reason, after.talk_id) == (False, None, "talk-1")
     # After a retry the place is free for what lies there now.
     assert (after.gone_at is not None) == (event is Event.RETRIED)
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_new_recording_in_its_place_answers_for_a_change(*, replaced: bool) -> None:
+    """The change that was seen was its beginning; an empty place answers for nothing."""
+    changed = CALLS[Event.CHANGED_AFTER_UPLOAD](job_in(State.DONE), Taken()).after
+    after = lifecycle.seen_gone(changed, LATER, replaced=replaced).after
+    assert (after.changed_after_upload, after.reason is None, after.gone_at) == (not replaced, replaced, LATER)
 
 
 def test_a_refusal_taken_back_was_no_try() -> None:
@@ -361,9 +381,9 @@ class Life(RuleBasedStateMachine):
         """What a start finds in flight is settled, and the file is whole."""
         self.queue.close()
         self.queue = SqliteQueue(self.path)
-        for job in self.queue.in_flight():
+        for job in self.queue.in_states(IN_FLIGHT):
             self._apply(lifecycle.recovered(job, self.at))
-        assert self.queue.in_flight() == []
+        assert self.queue.in_states(IN_FLIGHT) == []
 
     @precondition(lambda self: self.older)
     @rule(data=st.data())

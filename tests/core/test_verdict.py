@@ -66,6 +66,7 @@ def test_a_status_is_judged_by_its_meaning_and_the_commit_point(code: Code, *, c
     verdict = judge(Outcome(code=code, message="said the service", committed=committed))
     assert verdict.problem is not None
     assert (verdict.kind, verdict.problem.reason, verdict.pause) == CODES[code][committed]
+    assert verdict.answered
     if code is not Code.OK:
         assert f"SpeechSense said {code}: said the service" in verdict.problem.message
 
@@ -76,6 +77,8 @@ def test_what_we_ended_ourselves_is_judged_by_why(halt: Halt, code: Code, *, com
     verdict = judge(Outcome(code=code, halt=halt, committed=committed))
     assert verdict.problem is not None
     assert (verdict.kind, verdict.problem.reason, verdict.pause) == (UNKNOWN if committed else HALTS[halt])
+    if verdict.kind is Kind.TRANSIENT:
+        assert not verdict.answered  # the service said nothing
 
 
 @pytest.mark.parametrize("code", [Code.INVALID_ARGUMENT, Code.UNAUTHENTICATED, Code.UNAVAILABLE])

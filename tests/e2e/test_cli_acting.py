@@ -536,6 +536,17 @@ def test_the_built_in_fields_are_those_of_the_reference(tmp_path: Path, standin:
         assert (child.returncode, "language" in errors) == (1, True)
 
 
+def test_the_key_on_the_command_line_is_the_one_that_is_shown(tmp_path: Path) -> None:
+    """Whatever key the configuration names."""
+    with StandIn(tmp_path / "service", rules=Rules(keys=frozenset({"right"}))) as standin:
+        desk = Desk(tmp_path, standin.port)
+        (tmp_path / "key").write_text("wrong\n")
+        desk.speechsense = {"auth": "api-key", "api_key_file": str(tmp_path / "key")}
+        path = desk.drop()
+        assert desk.call("upload", path).exit_code == 75
+        assert desk.call("upload", path, "--key", "right").exit_code == 0
+
+
 def test_a_key_that_is_not_there_is_a_configuration_fault(desk: Desk) -> None:
     """Exit code 78, and nothing is written down."""
     desk.speechsense = {"auth": "api-key", "api_key_file": str(desk.directory / "none")}

@@ -296,3 +296,56 @@ def test_a_large_recording_does_not_fill_the_memory(rig: Rig, standin: StandIn) 
     peak_kib = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
     assert peak_kib < 90 * 1024, f"peak memory {peak_kib / 1024:.0f} MB"
     assert standin.talks()[0].size_bytes == data_bytes + 44
+
+
+def test_a_reload_in_mid_upload_does_not_outlive_sigterm(rig: Rig, standin: StandIn) -> None:
+    """What began before the reload is given back as well: within the grace period, nothing unconfirmed, sent once in the end."""
+    rig.upload |= {"stream_above": "0B", "chunk_size": "32KiB", "bandwidth": "64KiB/s", "shutdown_grace": "2s"}
+    rig.start()
+    assert rig.process is not None
+    rig.drop("slow", pcm(seconds=60))
+    rig.wait_for_states(slow=State.UPLOADING)
+    rig.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "config_reloaded" in rig.log(), 10)
+    assert rig.stop() == 0
+    job = rig.jobs()["slow.wav"]
+    assert (job.state, job.attempts, job.possible_duplicate) == (State.READY, 0, False)
+    del rig.upload["bandwidth"]
+    rig.start()
+    rig.wait_for_states(slow=DONE)
+    assert len(standin.talks()) == 1
+
+
+def test_a_lost_queue_sends_nothing_that_the_journal_knows(rig: Rig, standin: StandIn) -> None:
+    """The start says so; neither the daemon nor `upload` sends the recording again."""
+    rig.start()
+    rig.drop("call")
+    rig.wait_for_states(call=DONE)
+    rig.stop()
+    for path in rig.queue_path.parent.glob("queue.db*"):
+        if not path.name.endswith(".journal"):
+            path.unlink()
+    talk_id = standin.talks()[0].talk_id
+    rig.configure()
+    rig.start()
+    assert "queue_suspicious" in rig.log()
+    rig.wait_for_states(call=DONE)
+    assert rig.jobs()["call.wav"].talk_id == talk_id
+    rig.stop()
+    for path in rig.queue_path.parent.glob("queue.db*"):
+        if not path.name.endswith(".journal"):
+            path.unlink()
+    code, said = rig.call("upload", str(rig.folder / "call.wav"))
+    assert (code, f"Dialog ID: {talk_id}" in said) == (0, True), said
+    assert len(standin.talks()) == 1
+
+
+def test_a_queue_that_cannot_be_used_ends_the_start_with_73(rig: Rig, standin: StandIn) -> None:
+    """A sentence, no traceback; the file is left as it is."""
+    rig.configure()
+    rig.queue_path.parent.mkdir()
+    (rig.queue_path.parent / "queue.db.journal").mkdir()
+    code, said = rig.call("run")
+    assert code == 73, said
+    assert "journal" in said
+    assert "Traceback" not in said

@@ -19,6 +19,7 @@ from speechsense_watch.core.model import Half, Job, Place, Problem, Stamp, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Order
 from speechsense_watch.edge import queue as queue_module
+from speechsense_watch.edge.journal import TalkLine
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.ports import QueueTrouble, Selection, Stale, UidTaken
 from support.edges import AT, CALLS, LATER, Taken, born
@@ -254,18 +255,36 @@ def test_due_is_only_what_may_go_now(played: PlayedQueue, queue: SqliteQueue) ->
 
 
 def test_when_the_next_job_is_due(played: PlayedQueue, queue: SqliteQueue) -> None:
-    """Of those that are ready or unconfirmed, by the same choice."""
-    assert queue.next_due(CALLS_FOLDER) is None
+    """Of those that are ready, by the same choice, and of those that are unconfirmed where that means sending again."""
+    assert queue.next_due(CALLS_FOLDER, ["calls"]) is None
     now = played.clock.now()
     job = played.failed("call")
-    assert queue.next_due(CALLS_FOLDER) == job.next_attempt_at != now
-    assert queue.next_due(Selection(frozenset())) is None
-    assert queue.next_due(Selection(frozenset({"calls"}), frozenset({job.id}))) is None
-    assert queue.next_due(Selection(frozenset({"calls"}), frozenset(), frozenset({"conn-1"}))) is None
+    assert queue.next_due(CALLS_FOLDER, []) == job.next_attempt_at != now
+    assert queue.next_due(Selection(frozenset()), ["calls"]) is None
+    nothing_ready = Selection(frozenset({"calls"}), frozenset({job.id}))
+    assert queue.next_due(nothing_ready, ["calls"]) is None
+    assert queue.next_due(Selection(frozenset({"calls"}), frozenset(), frozenset({"conn-1"})), ["calls"]) is None
+    played.clock.advance(-60)
     unconfirmed = played.unconfirmed("other")
-    assert queue.next_due(Selection(frozenset({"calls"}), frozenset({job.id}))) == unconfirmed.next_attempt_at
+    assert queue.next_due(nothing_ready, ["others", "calls"]) == unconfirmed.next_attempt_at
+    assert queue.next_due(CALLS_FOLDER, ["calls"]) == unconfirmed.next_attempt_at != job.next_attempt_at
+    for held in ([], ["others"]):
+        assert queue.next_due(nothing_ready, held) is None
     played.uploaded("third")
-    assert queue.next_due(CALLS_FOLDER) == min(job.next_attempt_at or AT, unconfirmed.next_attempt_at or AT)
+    assert queue.next_due(CALLS_FOLDER, []) == job.next_attempt_at
+
+
+def test_what_is_sent_again_comes_in_its_turn(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """Unconfirmed, its time come, in folders where that is the rule; what an `upload` command holds is left to it."""
+    second, first = played.unconfirmed("b"), played.unconfirmed("a")
+    queue._db.conn.execute("UPDATE jobs SET updated_at = updated_at - 1 WHERE id = ?", (first.id,))
+    held = played.unconfirmed("held")
+    queue._db.conn.execute("UPDATE jobs SET owner = '1:2' WHERE id = ?", (held.id,))
+    later = played.clock.now() + timedelta(hours=1)
+    assert [job.id for job in queue.to_resend(later, ["calls", "others"])] == [first.id, second.id]
+    assert queue.to_resend(played.clock.now(), ["calls"]) == []
+    assert queue.to_resend(later, ["others"]) == []
+    assert queue.to_resend(later, []) == []
 
 
 def test_what_is_to_be_filed_comes_in_its_turn(played: PlayedQueue, queue: SqliteQueue) -> None:
@@ -288,7 +307,6 @@ def test_jobs_are_listed_by_state(played: PlayedQueue, queue: SqliteQueue) -> No
     jobs = played.of_each_state()
     for state in State:
         assert queue.in_states([state]) == [jobs[state]]
-    assert {job.state for job in queue.in_flight()} == {State.UPLOADING, State.COMMITTING}
     assert len(queue.in_states(tuple(State))) == 11
     assert len(queue.in_states(tuple(State), 4)) == 4
     played.clock.advance(-100)
@@ -297,13 +315,17 @@ def test_jobs_are_listed_by_state(played: PlayedQueue, queue: SqliteQueue) -> No
 
 
 def test_what_is_looked_at_singly(played: PlayedQueue, queue: SqliteQueue) -> None:
-    """Waiting and unusable, and what was finished since then; of one folder."""
+    """Waiting and unusable; what was finished since one moment, what was found without audio since another; of one folder."""
     played.of_each_state()
+    played.skipped("short", Reason.TOO_SHORT)
     now = played.clock.now()
-    assert {job.state for job in queue.unfinished("calls", now)} == {State.WAITING, State.UNUSABLE, State.DONE}
     later = now + timedelta(seconds=1)
-    assert {job.state for job in queue.unfinished("calls", later)} == {State.WAITING, State.UNUSABLE}
-    assert queue.unfinished("elsewhere", now) == []
+    always = {State.WAITING, State.UNUSABLE}
+    assert {job.state for job in queue.unfinished("calls", later, later)} == always
+    assert {job.state for job in queue.unfinished("calls", now, later)} == always | {State.DONE}
+    skipped = [job.reason for job in queue.unfinished("calls", later, now) if job.state is State.SKIPPED]
+    assert skipped == [Reason.NO_AUDIO]
+    assert queue.unfinished("elsewhere", now, now) == []
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.READY, State.UPLOADED, State.REFUSED, State.SKIPPED, State.UNCONFIRMED])
@@ -375,6 +397,17 @@ def test_runtime_is_written_only_when_it_changes(queue: SqliteQueue, tmp_path: P
         queue.set_runtime("paused", [])
         assert version_of(onlooker) != version
     assert queue.runtime() == {"paused": []}
+
+
+def test_the_same_runtime_value_asks_nothing_of_the_queue(queue: SqliteQueue) -> None:
+    """The loops say it every second, and nobody waits for a lock for that."""
+    queue.set_runtime("paused", [])
+    statements: list[str] = []
+    queue._db.conn.set_trace_callback(statements.append)
+    queue.set_runtime("paused", [])
+    assert statements == []
+    queue.set_runtime("paused", ["service"])
+    assert statements != []
 
 
 def test_what_another_process_wrote_is_noticed_once(played: PlayedQueue, queue: SqliteQueue, tmp_path: Path) -> None:
@@ -464,6 +497,14 @@ def test_a_folder_is_first_watched_once(queue: SqliteQueue, tmp_path: Path) -> N
         assert lost.first_watched("calls", "/third", LATER) == LATER
 
 
+def test_every_talk_id_has_its_line_in_the_journal(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """From the service's answer or the operator's word; nothing else has one."""
+    played.of_each_state()
+    queue.apply(lifecycle.confirmed(played.unconfirmed("b"), "talk-b", AT))
+    lines = [line.talk_id for line in queue._journal.lines() if isinstance(line, TalkLine)]
+    assert lines == ["talk-uploaded", "talk-done", "talk-b"]
+
+
 def test_the_journal_tells_what_a_lost_queue_had_sent(played: PlayedQueue, queue: SqliteQueue, tmp_path: Path) -> None:
     """Written with the talk id; a start fills in what it lacks; what the queue knows is no news."""
     sent = [played.uploaded("a"), queue.apply(lifecycle.confirmed(played.unconfirmed("b"), "talk-b", AT))]
@@ -510,4 +551,4 @@ def test_a_row_is_forgotten_only_long_after_its_file_was_gone(played: PlayedQueu
     assert queue.job(gone.id) is not None
     queue.trim(AT, AT + timedelta(seconds=1), ["calls"])
     assert [bool(queue.job(job.id)) for job in (there, gone, elsewhere)] == [True, False, True]
-    assert {line.uid for line in queue._journal.lines() if hasattr(line, "uid")} == {there.uid, elsewhere.uid}
+    assert {line.uid for line in queue._journal.lines() if isinstance(line, TalkLine)} == {there.uid, elsewhere.uid}

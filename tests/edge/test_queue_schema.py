@@ -210,6 +210,7 @@ def test_a_file_that_is_no_queue_is_not_replaced(path: Path, content: bytes, *, 
         SqliteQueue(path, read_only=read_only)
     assert trouble.value.fatal
     assert path.read_bytes() == content
+    assert not any(str(path) in str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
 
 
 def test_a_queue_with_a_broken_page_is_fatal_when_that_is_read(path: Path) -> None:

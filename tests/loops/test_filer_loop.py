@@ -135,6 +135,7 @@ def test_a_change_after_the_upload_is_told_and_not_sent(tmp_path: Path) -> None:
         bench.file()
         bench.write("call.wav", pcm(seconds=0.9, seed=7))
         bench.look(60)
+        bench.look(10.1)
         job = bench.job()
         assert (job.state, job.changed_after_upload, job.reason) == (State.DONE, True, Reason.CHANGED_AFTER_UPLOAD)
         assert len(bench.service.calls) == 1
@@ -167,6 +168,7 @@ def test_the_same_bytes_copied_anew_are_no_change(tmp_path: Path) -> None:
         bench.clock.advance(5)
         bench.write("call.wav", audio)
         bench.look(60)
+        bench.look(10.1)
         job = bench.job()
         assert (job.state, job.changed_after_upload) == (State.DONE, False)
         assert bench.events(job.id)[-1] == "seen_same"

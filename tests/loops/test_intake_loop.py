@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from speechsense_watch.core import lifecycle
 from speechsense_watch.core.lifecycle import Change
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.folder_intake import FolderIntake
+from speechsense_watch.log import logger
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import Entry, FileTrouble, FileTroubleKind, Hint, QueueTrouble
-from support.bench import Bench, bench_on
+from speechsense_watch.ports import Entry, FileTrouble, FileTroubleKind, Hint, QueueTrouble, WatchState
+from support.bench import Bench, StillWatch, bench_on
 from support.rig import FIELDS
 from support.wavs import asterisk_open, header_only, pcm, truncated
 
@@ -336,3 +341,171 @@ def test_a_fault_of_ours_with_one_recording_does_not_stop_the_others(bench: Benc
     bench.look(60)
     bench.settle()
     assert bench.job("bad.wav").state is State.READY
+
+
+def skip(bench: Bench, path: str = "call.wav") -> None:
+    bench.queue.apply(lifecycle.skipped(bench.job(path), bench.clock.now()))
+
+
+def test_what_the_operator_skipped_stays_skipped_when_only_touched(bench: Bench) -> None:
+    """A backup put back, a change of times: the bytes are the same."""
+    audio = bench.drop()
+    bench.settle()
+    skip(bench)
+    bench.clock.advance(60)
+    for name, data in (("call.wav", audio), ("call.json", json.dumps(FIELDS).encode())):
+        (bench.folder_path / name).unlink()
+        bench.write(name, data)
+        bench.look(60)
+        bench.settle()
+    assert (bench.job().state, bench.job().reason) == (State.SKIPPED, Reason.BY_OPERATOR)
+
+
+def test_what_the_operator_skipped_is_taken_when_it_was_rewritten(bench: Bench) -> None:
+    """Another call under the same name."""
+    bench.drop()
+    bench.settle()
+    skip(bench)
+    bench.clock.advance(60)
+    bench.drop(seed=4, seconds=0.7)
+    bench.look(60)
+    bench.settle()
+    assert bench.job().state is State.READY
+
+
+def test_a_half_that_was_skipped_does_not_block_its_place(bench: Bench) -> None:
+    """A whole call that comes there later is taken."""
+    bench.write("call.wav", pcm())
+    bench.settle()
+    skip(bench)
+    bench.look(60)
+    assert bench.job().state is State.SKIPPED
+    bench.drop(seed=7)
+    bench.look(60)
+    bench.settle()
+    assert bench.job().state is State.READY
+
+
+def test_a_header_only_file_that_grows_in_place_is_noticed_without_events(bench: Bench) -> None:
+    """The directory does not change when a file grows: a call without audio so far is looked at for a day."""
+    bench.drop()
+    bench.write("call.wav", header_only())
+    bench.settle()
+    assert bench.job().reason is Reason.NO_AUDIO
+    bench.clock._now += timedelta(minutes=5)  # the directory counts as settled
+    bench.look(60)
+    with (bench.folder_path / "call.wav").open("r+b") as file:
+        file.write(pcm(seconds=2))
+    bench.look(60)
+    bench.settle()
+    assert bench.job().state is State.READY
+
+
+def test_a_finished_place_is_judged_when_its_files_are_quiet(bench: Bench) -> None:
+    """A recorder that uses its names again writes one half after the other: no alarm in between."""
+    bench.drop()
+    bench.settle()
+    bench.send()
+    bench.file()
+    bench.write("call.wav", pcm(seconds=0.7, seed=9))
+    bench.intake.hint(Hint("in", "call.wav"))
+    bench.look(1)
+    assert bench.job().changed_after_upload is False
+    bench.write("call.json", json.dumps({**FIELDS, "client_id": "other"}).encode())
+    bench.settle()
+    bench.settle()
+    jobs = bench.jobs()
+    assert [job.state for job in jobs] == [State.DONE, State.READY]
+    assert not any(job.changed_after_upload for job in jobs)
+
+
+def test_a_new_recording_answers_for_the_change_that_was_seen_before_it_was_whole(bench: Bench) -> None:
+    """The mark of the old one is gone with its files."""
+    bench.drop()
+    bench.settle()
+    bench.send()
+    bench.file()
+    bench.write("call.wav", pcm(seconds=0.7, seed=9))
+    bench.look(60)
+    bench.look(10.1)
+    assert bench.job().changed_after_upload is True
+    bench.write("call.json", json.dumps({**FIELDS, "client_id": "other"}).encode())
+    bench.look(60)
+    bench.settle()
+    bench.settle()
+    old, new = bench.jobs()
+    assert (old.changed_after_upload, old.reason, new.state) == (False, None, State.READY)
+
+
+def test_a_fault_with_one_folder_does_not_stop_the_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and tried again."""
+    bench.look()
+    other = FolderIntake(
+        dataclasses.replace(bench.folder, name="broken"),
+        bench.files,
+        bench.folder_intake.watch,
+        bench.places,
+        bench.folder_intake.scan,
+        bench.clock,
+        bench.queue,
+        logger(),
+    )
+    monkeypatch.setattr(FolderIntake, "_step", _broken_for("broken", FolderIntake._step))
+    bench.intake.configure({"broken": other, "in": bench.folder_intake})
+    bench.drop()
+    bench.look(60)
+    for _ in range(3):
+        bench.look(10.1)
+    assert bench.job().state is State.READY
+    assert "loop_failed" in bench.log.getvalue()
+
+
+def _broken_for(name: str, real: Callable[[FolderIntake], float]) -> Callable[[FolderIntake], float]:
+    def step(intake: FolderIntake) -> float:
+        if intake.rules.name == name:
+            raise ZeroDivisionError
+        return real(intake)
+
+    return step
+
+
+def test_a_folder_whose_events_prove_unreliable_is_polled(tmp_path: Path) -> None:
+    """Most of the last 20 recordings were found by a scan only."""
+    with bench_on(tmp_path) as bench:
+        watch = cast("StillWatch", bench.folder_intake.watch)
+        watch.state = WatchState.WATCHING
+        bench.look()
+        for number in range(19):
+            bench.drop(f"call{number}", seed=number)
+        bench.look(60)
+        bench.settle()
+        assert watch.polling_because == ""
+        bench.drop("last", seed=99)
+        bench.look(60)
+        assert "20 of the last 20" in watch.polling_because
+
+
+def test_events_that_bring_the_recordings_are_believed(tmp_path: Path) -> None:
+    """However many there are."""
+    with bench_on(tmp_path) as bench:
+        watch = cast("StillWatch", bench.folder_intake.watch)
+        watch.state = WatchState.WATCHING
+        bench.look()
+        for number in range(30):
+            bench.drop(f"call{number}", seed=number)
+            bench.intake.hint(Hint("in", f"call{number}.wav"))
+            bench.look()
+        bench.look(60)
+        assert watch.polling_because == ""
+        assert bench.folder_intake.found_by_scan == 0
+
+
+def test_a_lost_recording_is_not_retried_but_comes_back(bench: Bench) -> None:
+    """There is nothing to send; its files coming back is what ends the alarm."""
+    bench.drop()
+    bench.settle()
+    for name in ("call.wav", "call.json"):
+        (bench.folder_path / name).unlink()
+    bench.look(60)
+    with pytest.raises(lifecycle.IllegalEdge):
+        lifecycle.retried(bench.job(), bench.clock.now())

@@ -568,3 +568,104 @@ def test_stopping_ends_the_wait_for_bandwidth(tmp_path: Path) -> None:
         bench.attempts._throttle.stopped = True
         bench.send()
         assert {(job.state, job.claims) for job in bench.jobs()} == {(State.READY, 0)}
+
+
+@pytest.mark.parametrize("first", [Code.PERMISSION_DENIED, Code.NOT_FOUND])
+def test_a_pause_of_the_connection_and_one_of_the_service_both_end(bench: Bench, first: Code) -> None:
+    """When nothing but recordings of paused connections is left, one of them is the service's probe."""
+    bench.drop()
+    bench.settle()
+    bench.service.script = [Outcome(code=first, committed=True), before(Code.UNAVAILABLE)]
+    bench.send()
+    bench.send(61)
+    assert set(bench.paused()) == {"conn", "service"}
+    for _ in range(4):
+        bench.send(61)
+    assert bench.job().state is State.UPLOADED
+    assert bench.paused() == {}
+
+
+def test_a_connection_is_probed_however_much_waits_for_others(tmp_path: Path) -> None:
+    """Newer recordings of another connection do not hide it."""
+    with bench_on(tmp_path, UploadRules(concurrency=1)) as bench:
+        bench.drop("paused")
+        bench.settle()
+        bench.service.script = [Outcome(code=Code.PERMISSION_DENIED, committed=True)]
+        bench.send()
+        bench.queue.rows("SELECT 1")
+        for number in range(60):
+            bench.drop(f"other{number}", seed=number + 1)
+        bench.look(60)
+        bench.settle()
+        with bench.queue._transaction() as conn:
+            conn.execute("UPDATE jobs SET connection_id = 'other' WHERE place <> CAST('paused.wav' AS BLOB)")
+        bench.uploader._folders = {
+            "in": bench.folder,
+            "more": dataclasses.replace(bench.folder, name="more", connection_id="other"),
+        }
+        bench.clock.advance(61)
+        bench.uploader._begin_probes()
+        assert bench.started[-1][0].place.path == "paused.wav"
+
+
+def test_a_probe_whose_file_cannot_be_read_says_nothing_of_the_service(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pause stays, and another probe follows."""
+    for number in range(4):
+        bench.drop(f"call{number}", seed=number)
+    bench.settle()
+    bench.service.script = [Outcome(code=Code.UNAUTHENTICATED, committed=True)] * 4
+    bench.send()
+    assert bench.paused() == {"service": "key_refused"}
+    sent = len(bench.service.calls)
+
+    def failing(_file: folder._OpenFile, _offset: int, count: int) -> bytes:
+        raise FileTrouble(FileTroubleKind.IO, "input/output error")
+
+    monkeypatch.setattr(folder._OpenFile, "read_at", failing)
+    bench.send(61)
+    monkeypatch.undo()
+    assert bench.paused() == {"service": "key_refused"}
+    assert len(bench.service.calls) == sent
+
+
+def test_a_try_that_may_have_arrived_is_repeated_as_it_was(bench: Bench) -> None:
+    """Connection and fields stay, whatever the rules say by then; so the uid does, and a later look-up finds both."""
+    bench.drop()
+    bench.settle()
+    bench.service.script = [LOST_ANSWER]
+    bench.send()
+    bench.look()
+    bench.configure(connection_id="elsewhere", metadata_defaults={"ticket": "1"})
+    bench.send(60)
+    bench.send(1)
+    (_, first), (_, second) = bench.service.calls
+    assert (second.connection_id, second.fields, second.uid) == (first.connection_id, first.fields, first.uid)
+
+
+def test_a_held_recording_does_not_keep_the_uploader_awake(tmp_path: Path) -> None:
+    """Nothing is due for it."""
+    with bench_on(tmp_path, on_unknown=OnUnknown.HOLD) as bench:
+        bench.drop()
+        bench.settle()
+        bench.service.script = [LOST_ANSWER]
+        bench.send()
+        bench.clock.advance(3600)
+        assert bench.uploader.step() == 60.0
+
+
+def test_a_claim_that_failed_and_is_on_disk_all_the_same_is_settled(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that raised may be durable: the row does not stay in flight."""
+    bench.drop()
+    bench.settle()
+    real = bench.queue.apply
+
+    def half_failed(change: lifecycle.Change) -> Job:
+        job = real(change)
+        if change.event is lifecycle.Event.COMMITTING:
+            raise QueueTrouble("The queue: disk I/O error.")
+        return job
+
+    monkeypatch.setattr(bench.queue, "apply", half_failed)
+    bench.send()
+    assert bench.service.calls == []
+    assert (bench.job().state, bench.job().possible_duplicate) == (State.READY, True)

@@ -85,13 +85,19 @@ class ScriptedService:
 class StillWatch:
     """Keeps `ports.Watch` without ever hinting at anything."""
 
+    def __init__(self) -> None:
+        self.state = WatchState.POLLING
+        self.polling_because = ""
+
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def supervise(self) -> None: ...
-    def prefer_polling(self, reason: str) -> None: ...
+
+    def prefer_polling(self, reason: str) -> None:
+        self.state, self.polling_because = WatchState.POLLING, reason
 
     def health(self) -> WatchHealth:
-        return WatchHealth(WatchState.POLLING, "a test")
+        return WatchHealth(self.state, "a test")
 
 
 class Bench:
@@ -110,7 +116,7 @@ class Bench:
         self.jitter = 0.5
         self.upload_rules = upload
         self.attempts = Attempts(queue, self.service, self.clock, Throttle(self.clock))
-        self.intake = Intake(wake=lambda: None)
+        self.intake = Intake(lambda: None, logger())
         # The owners of `upload` commands that still run.
         self.living: set[str] = set()
         self.uploader = Uploader(
@@ -141,6 +147,7 @@ class Bench:
         self.intake.configure({self.folder.name: self.folder_intake})
         self.attempts.rules = self.upload_rules
         self.attempts.trees = {self.folder.name: Tree(self.folder, self.files, roots.gone_counts)}
+        self.queue.reconnect(self.folder.name, self.folder.connection_id)
         self.uploader.configure(self.upload_rules, {self.folder.name: self.folder})
         self.filer.configure({self.folder.name: self.folder}, 90 * 86400.0)
 

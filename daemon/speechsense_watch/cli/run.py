@@ -10,6 +10,7 @@ import click
 
 from speechsense_watch.app import EXIT_CANNOT_CREATE, CannotOpenQueue, Daemon
 from speechsense_watch.cli.common import EXIT_CONFIG, config_option, fail, load_or_exit
+from speechsense_watch.config import ConfigError
 from speechsense_watch.log import configure, logger
 
 
@@ -30,5 +31,5 @@ def run_command(config_path: Path | None) -> None:
         sys.exit(Daemon(config, os.environ, logger()).run())
     except CannotOpenQueue as error:
         fail(str(error), EXIT_CANNOT_CREATE)
-    except OSError as error:
-        fail(f"ca_file cannot be read: {error}", EXIT_CONFIG)
+    except ConfigError as error:
+        fail("; ".join(str(problem) for problem in error.problems), EXIT_CONFIG)

@@ -20,7 +20,7 @@ from speechsense_watch.cli.placing import by_its_folder, by_itself, placed
 from speechsense_watch.cli.preview import preview
 from speechsense_watch.cli.words import printable
 from speechsense_watch.cli.writing import config_or_own_queue, make_queue, opened
-from speechsense_watch.config import Auth, Config, LogFormat, LogLevel
+from speechsense_watch.config import Auth, Config, ConfigError, LogFormat, LogLevel
 from speechsense_watch.core.model import uid_of
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.process import owner_alive, this_process
@@ -143,7 +143,7 @@ def _known(path: Path, uid: str) -> tuple[int, str] | None:
 
 def _send(source: Source, config: Config, environ: Mapping[str, str], *, from_file: bool) -> Ending:
     # Brings grpc along, which nobody should wait for who only asks what would be sent.
-    from speechsense_watch.app import service_of  # noqa: PLC0415
+    from speechsense_watch.assembly import service_of  # noqa: PLC0415
 
     configure(LogFormat.CONSOLE, LogLevel.WARNING, sys.stderr, isatty=False)
     settings = config.speechsense
@@ -152,12 +152,13 @@ def _send(source: Source, config: Config, environ: Mapping[str, str], *, from_fi
     clock = SystemClock()
     try:
         service = service_of(replace(config, speechsense=settings), environ, clock, lambda: None)
-    except OSError as error:
-        fail(f"ca_file cannot be read: {error}", EXIT_CONFIG)
+    except ConfigError as error:
+        fail("; ".join(str(problem) for problem in error.problems), EXIT_CONFIG)
     path = Path(config.queue.path)
     with closing(service):
         make_queue(path)
         with opened(path) as queue:
+            queue.read_journal()
             upload = OneShot(queue, service, clock, config.upload, this_process(), owner_alive)
             with _signals(upload, service):
                 return upload.run(source)

@@ -89,7 +89,7 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
     Event.CHANGED_AFTER_UPLOAD: {_S.DONE: _S.DONE},
     Event.SEEN_SAME: {_S.DONE: _S.DONE},
     Event.SEEN_GONE: {_S.DONE: _S.DONE},
-    Event.RETRIED: {_S.READY: _S.READY, **dict.fromkeys(_STOPPED, _S.WAITING), _S.DONE: _S.DONE},
+    Event.RETRIED: {_S.READY: _S.READY, **dict.fromkeys((_S.REFUSED, _S.UNUSABLE, _S.SKIPPED), _S.WAITING), _S.DONE: _S.DONE},
     Event.SKIPPED: {
         **dict.fromkeys((_S.WAITING, _S.READY, _S.UNCONFIRMED, _S.REFUSED, _S.UNUSABLE, _S.LOST), _S.SKIPPED),
         _S.UPLOADED: _S.DONE,
@@ -227,9 +227,12 @@ def seen_same(job: Job, audio: Half, metadata: Half, at: datetime) -> Change:
     return _change(job, Event.SEEN_SAME, at, audio=audio, metadata=metadata, updated_at=job.updated_at)
 
 
-def seen_gone(job: Job, at: datetime) -> Change:
-    """The place of a finished recording is empty: what comes there next is another recording."""
-    return _change(job, Event.SEEN_GONE, at, gone_at=at, updated_at=job.updated_at)
+def seen_gone(job: Job, at: datetime, *, replaced: bool = False) -> Change:
+    """The place of a finished recording is empty: what comes there next is another recording; or it is there already and
+    has `replaced` this one, which also answers for a change that was seen before it was whole.
+    """
+    cleared = {"changed_after_upload": False, **_because(None)} if replaced and job.changed_after_upload else {}
+    return _change(job, Event.SEEN_GONE, at, gone_at=at, updated_at=job.updated_at, **cleared)
 
 
 # --- uploading -------------------------------------------------------------------------------

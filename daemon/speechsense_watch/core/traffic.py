@@ -79,12 +79,6 @@ class Traffic:
         if pause and pause.reason in (PauseReason.UNREACHABLE, PauseReason.NO_CREDENTIALS):
             self.pauses[SERVICE] = replace(pause, probe_at=min(pause.probe_at, at.monotonic))
 
-    def paused_scope_of(self, connection_id: str) -> str | None:
-        """The scope that keeps this connection's recordings from being sent freely, if any."""
-        if SERVICE in self.pauses:
-            return SERVICE
-        return connection_id if connection_id in self.pauses else None
-
     def probe_due(self, scope: str, monotonic: float) -> bool:
         pause = self.pauses.get(scope)
         return pause is not None and scope not in self.probes and pause.probe_at <= monotonic
@@ -139,9 +133,10 @@ class Traffic:
                 self._lift_service()
                 return self._one_more_refused(job_id, connection_id, verdict, at)
             case Kind.TRANSIENT:
-                # The service works, if not for this one.
-                self._lift_service()
-                self._lift_connection(connection_id)
+                # The service works, if not for this one; a file that could not be read says nothing of the service.
+                if verdict.answered:
+                    self._lift_service()
+                    self._lift_connection(connection_id)
             case Kind.CHANGED | Kind.GIVEN_BACK:
                 pass
         return []

@@ -124,6 +124,8 @@ class Verdict:
     kind: Kind
     problem: Problem | None = None
     pause: PauseReason | None = None
+    # The service had the last word, not we.
+    answered: bool = True
 
 
 _HALTS = {
@@ -165,7 +167,7 @@ def judge(outcome: Outcome) -> Verdict:
         return _HALTS[outcome.halt]
     if outcome.halt is None and outcome.code in _SERVICE_DOWN:
         return Verdict(Kind.SERVICE, Problem(Reason.SERVICE_TROUBLE, said), PauseReason.UNAVAILABLE)
-    return Verdict(Kind.TRANSIENT, Problem(Reason.UPLOAD_FAILED, said))
+    return Verdict(Kind.TRANSIENT, Problem(Reason.UPLOAD_FAILED, said), answered=outcome.halt is None)
 
 
 def _in_words(outcome: Outcome) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from speechsense_watch.core.lifecycle import AttemptBegun, AttemptEnded, Change, Event
-from speechsense_watch.core.model import HOLDS_UID, IN_FLIGHT, Job, Place, State
+from speechsense_watch.core.model import HOLDS_UID, Job, Place, State
 from speechsense_watch.core.rules import Order
 from speechsense_watch.edge import schema
 from speechsense_watch.edge.journal import FolderLine, Journal, TalkLine
@@ -172,24 +172,24 @@ class SqliteQueue:
         sql = "SELECT DISTINCT directory FROM jobs WHERE folder = ? AND (state <> 'done' OR gone_at IS NULL)"
         return [os.fsdecode(row["directory"]) for row in self.rows(sql, (folder,))]
 
-    def unfinished(self, folder: str, since: datetime) -> Sequence[Job]:
+    def unfinished(self, folder: str, since: datetime, empty_since: datetime) -> Sequence[Job]:
         waiting = self._jobs(f"{_UNFINISHED} state IN ('waiting', 'unusable') AND folder = ?", (folder,))
         recent = self._jobs("INDEXED BY by_age WHERE state = 'done' AND updated_at >= ? AND folder = ?", (to_us(since), folder))
-        return [*waiting, *recent]
+        which = f"{_UNFINISHED} state = 'skipped' AND updated_at >= ? AND reason = 'no_audio' AND folder = ?"
+        return [*waiting, *recent, *self._jobs(which, (to_us(empty_since), folder))]
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
-        if not choice.folders:
-            return []
         direction = "DESC" if order is Order.NEWEST else "ASC"
         chosen, keys = _chosen(choice)
         which = f"INDEXED BY due WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
         return self._jobs(f"{which} ORDER BY recorded_at {direction} LIMIT ?", (to_us(now), *keys, limit))
 
-    def next_due(self, choice: Selection) -> datetime | None:
-        if not choice.folders:
-            return None
+    def next_due(self, choice: Selection, resending: Iterable[str]) -> datetime | None:
         chosen, keys = _chosen(choice)
-        return self._earliest(f"state IN ('ready', 'unconfirmed') AND {chosen}", keys)
+        ready = self._earliest(f"state = 'ready' AND {chosen}", keys)
+        names = tuple(resending)
+        lost = self._earliest(f"state = 'unconfirmed' AND owner IS NULL AND folder IN ({_any_of(names)})", names)
+        return min((at for at in (ready, lost) if at is not None), default=None)
 
     def _earliest(self, where: str, keys: Sequence[object] = ()) -> datetime | None:
         at = self.rows(f"SELECT min(next_attempt_at) AS at FROM jobs {_UNFINISHED} {where}", keys)[0]["at"]
@@ -199,6 +199,7 @@ class SqliteQueue:
         with self._transaction() as conn:
             conn.execute(
                 "UPDATE jobs INDEXED BY unfinished SET connection_id = ? WHERE state <> 'done' AND state IN ('waiting', 'ready')"
+                " AND possible_duplicate = 0"
                 " AND folder = ? AND connection_id <> ?",
                 (connection_id, folder, connection_id),
             )
@@ -210,13 +211,15 @@ class SqliteQueue:
     def next_filing(self) -> datetime | None:
         return self._earliest("state = 'uploaded'")
 
+    def to_resend(self, now: datetime, folders: Iterable[str]) -> Sequence[Job]:
+        names = tuple(folders)
+        which = f"state = 'unconfirmed' AND owner IS NULL AND next_attempt_at <= ? AND folder IN ({_any_of(names)})"
+        return self._jobs(f"{_UNFINISHED} {which} ORDER BY updated_at LIMIT 1000", (to_us(now), *names))
+
     def in_states(self, states: Iterable[State], limit: int = 1000) -> Sequence[Job]:
         names = [state.value for state in states]
         begin = "WHERE" if State.DONE in names else _UNFINISHED
-        return self._jobs(f"{begin} state IN ({placeholders(names)}) ORDER BY updated_at LIMIT ?", (*names, limit))
-
-    def in_flight(self) -> Sequence[Job]:
-        return self.in_states(IN_FLIGHT, limit=1_000_000)
+        return self._jobs(f"{begin} state IN ({_any_of(names)}) ORDER BY updated_at LIMIT ?", (*names, limit))
 
     def holder_of(self, uid: str) -> Job | None:
         return self._one(f"uid = ? AND state IN ({_HOLDS_UID})", (uid,))
@@ -262,11 +265,8 @@ class SqliteQueue:
         if self._known_runtime.get(key) == text:
             return
         with self._transaction() as conn:
-            conn.execute(
-                "INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-                " WHERE value <> excluded.value",
-                (key, text),
-            )
+            # SQLite leaves a page alone that would become what it was, so this is no write after a restart either.
+            conn.execute("INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, text))
         self._known_runtime[key] = text
 
     def runtime(self) -> Mapping[str, object]:
@@ -337,8 +337,13 @@ class SqliteQueue:
 def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     """The choice as a condition and its parameters; folders and pausing connections are few, jobs in work too."""
     parts = (tuple(choice.folders), tuple(choice.without_jobs), tuple(choice.without_connections))
-    folders, jobs, connections = map(placeholders, parts)
+    folders, jobs, connections = _any_of(parts[0]), placeholders(parts[1]), placeholders(parts[2])
     return f"folder IN ({folders}) AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
+
+
+def _any_of(names: Sequence[object]) -> str:
+    """What stands in an IN. Of nothing SQLite makes a condition that is never true, and no index fits that."""
+    return placeholders(names) or "NULL"
 
 
 def _connect(path: Path, *, read_only: bool) -> Database:

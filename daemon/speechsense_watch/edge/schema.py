@@ -159,9 +159,8 @@ def refuse_newer(db: Database) -> None:
 
 def migrate(db: Database, path: Path) -> Path | None:
     """All migrations applied, all or none. Where the file held tables before, a copy of it is kept beside it; its path is
-    returned. Several processes may do so at once: one does it, the others wait.
+    returned. Several processes may do so at once: one does it, the others wait. To be called only after `refuse_newer`.
     """
-    refuse_newer(db)
     pending = migrations.pending(db)
     if not pending:
         return None

@@ -79,8 +79,10 @@ class GrpcService:
         self._calls: set[_Call] = set()
         self._stopping = False
         self._retired = False
+        self.closed = False
 
     def close(self) -> None:
+        self.closed = True
         self._line.close()
 
     def channel(self) -> Channel:

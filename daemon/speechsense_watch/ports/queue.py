@@ -59,16 +59,22 @@ class Queue(Protocol):
         """Every directory in which `open_in` finds something."""
         ...
 
-    def unfinished(self, folder: str, since: datetime) -> Sequence[Job]:
-        """Waiting and unusable jobs, and those done after `since`: what is looked at singly."""
+    def unfinished(self, folder: str, since: datetime, empty_since: datetime) -> Sequence[Job]:
+        """What is looked at singly: waiting and unusable jobs, those done after `since`, and those without audio that were
+        found so after `empty_since`, since a call may still be answered.
+        """
         ...
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
         """Ready jobs whose time has come, in order."""
         ...
 
-    def next_due(self, choice: Selection) -> datetime | None:
-        """When the next ready or unconfirmed job's time comes."""
+    def next_due(self, choice: Selection, resending: Iterable[str]) -> datetime | None:
+        """When the next ready job's time comes, or that of the next unconfirmed one in the `resending` folders."""
+        ...
+
+    def to_resend(self, now: datetime, folders: Iterable[str]) -> Sequence[Job]:
+        """Unconfirmed jobs of these folders whose backoff is over and that no `upload` command holds."""
         ...
 
     def uploaded_due(self, now: datetime, limit: int) -> Sequence[Job]:

@@ -1,0 +1,169 @@
+"""The parts of the daemon put together: what `app.Daemon` runs, and how a new configuration is taken over."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
+from speechsense_watch.config import Config, ConfigError, ConfigProblem
+from speechsense_watch.core.model import Job
+from speechsense_watch.core.rules import Folder
+from speechsense_watch.edge.auth import Credentials
+from speechsense_watch.edge.channel import Endpoint
+from speechsense_watch.edge.filing import FileFiling
+from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.process import owner_alive
+from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.speechsense import GrpcService
+from speechsense_watch.edge.supervisor import FolderWatch
+from speechsense_watch.filer import Filer
+from speechsense_watch.folder_intake import FolderIntake
+from speechsense_watch.intake import Intake
+from speechsense_watch.log import Event, Log
+from speechsense_watch.loop import Loop
+from speechsense_watch.places import Places
+from speechsense_watch.ports import Clock
+from speechsense_watch.roots import Roots
+from speechsense_watch.scan import Scan
+from speechsense_watch.uploader import Surroundings, Uploader
+
+# How long one step may take before the loop counts as stuck: the intake may have to hash a long file on a slow share, the
+# filer to copy one to another file system.
+_STALLED_AFTER_S = {"intake": 300.0, "uploader": 60.0, "filer": 1800.0}
+_MOST_WORKERS = 64
+
+
+def service_of(config: Config, environ: Mapping[str, str], clock: Clock, on_ready: Callable[[], None]) -> GrpcService:
+    """Raises ConfigError when the CA file cannot be read."""
+    settings = config.speechsense
+    credentials = Credentials(settings, environ, clock.monotonic)
+    try:
+        return GrpcService(Endpoint(settings.endpoint, settings.plaintext, settings.ca_file), credentials, on_ready)
+    except OSError as error:
+        message = f"{settings.ca_file} cannot be read ({error.strerror})."
+        raise ConfigError((ConfigProblem("speechsense.ca_file", message),)) from error
+
+
+class Assembly:
+    """One per process. Raises ConfigError and QueueTrouble when it cannot be put together."""
+
+    def __init__(
+        self,
+        queue: SqliteQueue,
+        config: Config,
+        environ: Mapping[str, str],
+        clock: Clock,
+        log: Log,
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        self._queue = queue
+        self._environ = environ
+        self._clock = clock
+        self._log = log
+        self.pool = ThreadPoolExecutor(_MOST_WORKERS, thread_name_prefix="attempt")
+        self.throttle = Throttle(clock)
+        # The one in use comes last; those before it have attempts under way that began before a reload.
+        self.services = [service_of(config, environ, clock, self._wake_uploader)]
+        self.intake = Intake(self._wake_intake, log)
+        self.attempts = Attempts(queue, self.services[-1], clock, self.throttle)
+        surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive)
+        self.uploader = Uploader(queue, self.services[-1], self._start_attempt, clock, random.random, log, surroundings)
+        self.filer = Filer(queue, FileFiling(), clock, log)
+        steps = {"intake": self.intake.step, "uploader": self._upload_step, "filer": self.filer.step}
+        self.loops = {name: Loop(name, step, clock, log, on_fatal, _STALLED_AFTER_S[name]) for name, step in steps.items()}
+        self.folders: dict[str, FolderIntake] = {}
+        self._take_over(config, self._prepare(config))
+
+    def adopt(self, config: Config) -> None:
+        """All parts go by this configuration from now on; or by the old one, when it raises ConfigError or QueueTrouble."""
+        service = service_of(config, self._environ, self._clock, self._wake_uploader)
+        try:
+            folders = self._prepare(config)
+        except BaseException:
+            service.close()
+            raise
+        self.services[-1].retire()
+        self.services = [*(old for old in self.services if not old.closed), service]
+        self.attempts.service = self.uploader.service = service
+        self._take_over(config, folders)
+
+    def _prepare(self, config: Config) -> dict[str, FolderIntake]:
+        """All that can fail: what the queue has to know of the folders. Nothing in memory has changed yet."""
+        folders = {folder.name: self._kept(folder) or self._folder_intake(folder) for folder in config.folders}
+        for folder in config.folders:
+            self._queue.reconnect(folder.name, folder.connection_id)
+        return folders
+
+    def _take_over(self, config: Config, folders: dict[str, FolderIntake]) -> None:
+        rules = {folder.name: folder for folder in config.folders}
+        self.folders = folders
+        self.attempts.rules = config.upload
+        self.attempts.trees = {
+            name: Tree(intake.rules, intake.files, intake.places.roots.gone_counts) for name, intake in folders.items()
+        }
+        self.throttle.bytes_per_s = config.upload.bandwidth_bytes_per_s
+        self.uploader.configure(config.upload, rules)
+        self.filer.configure(rules, config.queue.history_s)
+        self.intake.configure(folders)
+
+    def _kept(self, folder: Folder) -> FolderIntake | None:
+        old = self.folders.get(folder.name)
+        return old if old is not None and old.rules == folder else None
+
+    def _folder_intake(self, folder: Folder) -> FolderIntake:
+        files = FolderFiles(folder.path, self._clock)
+        roots = Roots(files, self._queue, folder.name)
+        places = Places(
+            folder,
+            files,
+            self._queue,
+            self._clock,
+            self._log,
+            roots,
+            self._start_from(folder),
+            local=not files.root().remote,
+            ready=self._wake_uploader,
+        )
+        watch = FolderWatch(folder, self.intake.hint, clock=self._clock, look_at_root=files.root)
+        scan = Scan(files, folder, self._clock)
+        return FolderIntake(folder, files, watch, places, scan, self._clock, self._queue, self._log)
+
+    def _start_from(self, folder: Folder) -> datetime | None:
+        first = self._queue.first_watched(folder.name, folder.path, self._clock.now())
+        if folder.start_from == "all":
+            return None
+        return first if isinstance(folder.start_from, str) else folder.start_from
+
+    # --- loops and workers ---------------------------------------------------------------------
+
+    def wake(self) -> None:
+        for loop in self.loops.values():
+            loop.wake()
+
+    def _wake_intake(self) -> None:
+        self.loops["intake"].wake()
+
+    def _wake_uploader(self) -> None:
+        self.loops["uploader"].wake()
+
+    def _upload_step(self) -> float:
+        accepted = self.uploader.accepted
+        rest_s = self.uploader.step()
+        if self.uploader.accepted != accepted:
+            self.loops["filer"].wake()
+        return rest_s
+
+    def _start_attempt(self, job: Job, probe: bool, hand_back: Callable[[Ended], None]) -> None:  # noqa: FBT001
+        self.pool.submit(self._attempt, job, probe, hand_back)
+
+    def _attempt(self, job: Job, probe: bool, hand_back: Callable[[Ended], None]) -> None:  # noqa: FBT001
+        ended = Ended(job, broke_off=True)
+        try:
+            ended = self.attempts.run(job, probe=probe)
+        except Exception:  # noqa: BLE001 - a worker must always hand back; what went wrong is told whole
+            self._log.exception(Event.LOOP_FAILED, loop="attempt", job=job.id)
+        finally:
+            hand_back(ended)

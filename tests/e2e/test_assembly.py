@@ -1,0 +1,85 @@
+"""Taking over a new configuration: all of it, or none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from speechsense_watch.assembly import Assembly
+from speechsense_watch.config import Config, ConfigError, loads
+from speechsense_watch.edge.clock import SystemClock
+from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.log import logger
+from speechsense_watch.ports import QueueTrouble
+
+TEXT = """
+[speechsense]
+endpoint = "127.0.0.1:1"
+auth = "none"
+plaintext = {plaintext}
+ca_file = "{ca_file}"
+[queue]
+path = "{path}/queue.db"
+"""
+FOLDER = """
+[[folders]]
+path = "{path}/{name}"
+connection_id = "conn-{name}"
+start_from = "all"
+"""
+
+
+def config(path: Path, *names: str, plaintext: bool = True, ca_file: str = "") -> Config:
+    text = TEXT.format(path=path, plaintext=str(plaintext).lower(), ca_file=ca_file)
+    return loads(text + "".join(FOLDER.format(path=path, name=name) for name in names), path / "config.toml", {})
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Assembly]:
+    (tmp_path / "a").mkdir()
+    with closing(SqliteQueue(tmp_path / "queue.db")) as queue:
+        parts = Assembly(queue, config(tmp_path, "a"), {}, SystemClock(), logger(), lambda _message: None)
+        yield parts
+        for service in parts.services:
+            service.close()
+        parts.pool.shutdown()
+
+
+def test_a_new_configuration_is_taken_over(parts: Assembly, tmp_path: Path) -> None:
+    """A folder whose rules are the same goes on undisturbed; a service without calls is closed at once."""
+    kept, old = parts.folders["a"], parts.services[-1]
+    parts.adopt(config(tmp_path, "a", "b"))
+    assert set(parts.folders) == set(parts.attempts.trees) == {"a", "b"}
+    assert parts.folders["a"] is kept
+    assert parts.attempts.service is parts.uploader.service is parts.services[-1]
+    assert old.closed
+    assert parts.services == [parts.services[-1]]
+
+
+@pytest.mark.parametrize("method", ["first_watched", "reconnect"])
+def test_a_queue_that_cannot_be_written_leaves_everything_as_it_was(
+    parts: Assembly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """The trouble is the caller's to tell."""
+    before = (dict(parts.folders), parts.attempts.service, parts.attempts.rules, list(parts.services))
+
+    def locked(*_arguments: object) -> None:
+        raise QueueTrouble("The queue: database is locked.")
+
+    monkeypatch.setattr(SqliteQueue, method, locked)
+    with pytest.raises(QueueTrouble):
+        parts.adopt(config(tmp_path, "a", "b"))
+    assert (dict(parts.folders), parts.attempts.service, parts.attempts.rules, list(parts.services)) == before
+    assert not parts.services[-1].closed
+
+
+def test_a_ca_file_that_cannot_be_read_is_an_error_of_the_configuration(parts: Assembly, tmp_path: Path) -> None:
+    """With its place; the old service stays."""
+    old = parts.services[-1]
+    with pytest.raises(ConfigError) as error:
+        parts.adopt(config(tmp_path, "a", plaintext=False, ca_file=f"{tmp_path}/none.pem"))
+    assert error.value.problems[0].place == "speechsense.ca_file"
+    assert parts.services == [old]
