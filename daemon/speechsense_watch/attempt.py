@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from speechsense_watch.core import lifecycle
+from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.model import Half, Job, Problem, Recording, uid_of
 from speechsense_watch.core.reasons import Reason
@@ -136,7 +136,7 @@ class Attempts:
     def _unfit(self, job: Job, problem: Problem) -> Ended:
         return self._settle(lifecycle.read_anew(job, problem, self._clock.now()))
 
-    def _settle(self, change: lifecycle.Change) -> Ended:
+    def _settle(self, change: edges.Change) -> Ended:
         try:
             return Ended(self._queue.apply(change), look_again=True)
         except Stale:
@@ -216,7 +216,7 @@ class Attempts:
     def _commit(self, claimed: Job) -> None:
         try:
             self._queue.apply(lifecycle.committing(claimed, self._clock.now()))
-        except (Stale, lifecycle.IllegalEdge, QueueTrouble) as error:
+        except (Stale, edges.IllegalEdge, QueueTrouble) as error:
             raise Halted(Halt.NOT_RECORDED, str(error)) from error
 
     def _throttled(self, audio: OpenFile, size: int) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from speechsense_watch.attempt import Throttle, with_recording_id
-from speechsense_watch.core import lifecycle
+from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff, Claim
 from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
@@ -261,7 +261,7 @@ class OneShot:
                 continue
         return claimed
 
-    def _end_of(self, job: Job, outcome: Outcome, verdict: Verdict) -> lifecycle.Change | None:
+    def _end_of(self, job: Job, outcome: Outcome, verdict: Verdict) -> edges.Change | None:
         """None where the daemon took us for gone and only a talk id would change anything."""
         now = self._clock.now()
         if job.state is State.COMMITTING:

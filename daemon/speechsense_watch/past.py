@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from speechsense_watch.core import lifecycle
+from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.model import Half, Job, Problem, Sighting, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.ports import Clock, Files, FileTrouble, Halted
@@ -32,7 +32,7 @@ class Past:
 
     files: Files
     clock: Clock
-    apply: Callable[[lifecycle.Change], Job]
+    apply: Callable[[edges.Change], Job]
 
     def stopped(self, look: Look, job: Job) -> Job:
         """A refused, unusable, skipped or lost job: read anew when its files changed or came back."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from speechsense_watch.core import lifecycle, pairing
+from speechsense_watch.core import edges, lifecycle, pairing
 from speechsense_watch.core.model import Half, Job, Place, Problem, Sighting, State
 from speechsense_watch.core.pairing import Track
 from speechsense_watch.core.reasons import Reason
@@ -254,9 +254,9 @@ class Places:
             message=problem.message,
         )
 
-    def _apply(self, change: lifecycle.Change) -> Job:
+    def _apply(self, change: edges.Change) -> Job:
         job = self.queue.apply(change)
-        if change.event is lifecycle.Event.CHANGED_AFTER_UPLOAD:
+        if change.event is edges.Event.CHANGED_AFTER_UPLOAD:
             self.log.warning(Event.CHANGED_AFTER_UPLOAD, job=job.id, folder=job.place.folder)
         elif change.before is None or change.before.state is not job.state:
             self._tell(job)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from queue import Empty, SimpleQueue
 
 from speechsense_watch.attempt import Ended
-from speechsense_watch.core import lifecycle
+from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
@@ -142,7 +142,7 @@ class Uploader:
         moment = self._moment()
         try:
             job = self._queue.apply(lifecycle.finished(job, ended.outcome, verdict, self._backoff(), moment.wall, self._chance()))
-        except (Stale, lifecycle.IllegalEdge):
+        except (Stale, edges.IllegalEdge):
             self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state)
         self._tell(job, ended.outcome, verdict.kind)
         if verdict.kind is Kind.CHANGED:
@@ -270,7 +270,7 @@ class Uploader:
 
     # --- the rest ----------------------------------------------------------------------------
 
-    def _apply(self, change: lifecycle.Change) -> None:
+    def _apply(self, change: edges.Change) -> None:
         try:
             self._queue.apply(change)
         except Stale:

@@ -15,8 +15,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lifecycle import EDGES, AttemptBegun, AttemptEnded, Backoff, Change, Event, IllegalEdge
+from speechsense_watch.core import edges, lifecycle
+from speechsense_watch.core.edges import EDGES, AttemptBegun, AttemptEnded, Change, Event, IllegalEdge
+from speechsense_watch.core.lifecycle import Backoff
 from speechsense_watch.core.model import HOLDS_UID, IN_FLIGHT, Job, Problem, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.verdict import Code, Halt, Kind, Outcome, Verdict, judge
@@ -83,7 +84,7 @@ def test_each_event_moves_a_job_only_from_where_it_may(event: Event, state: Stat
     by_operator = event in (Event.RETRIED, Event.SKIPPED)
     job = job_in(state, changed=state is State.DONE and by_operator)
     target = TARGETS.get((event, state))
-    assert lifecycle.allowed(job, event) == (target is not None)
+    assert edges.allowed(job, event) == (target is not None)
     if target is None:
         with pytest.raises(IllegalEdge, match=f"A job that is {state} cannot be") as caught:
             CALLS[event](job, Taken())
@@ -356,7 +357,7 @@ class Life(RuleBasedStateMachine):
         """The same recording at two places has one uid, and only one of the two gets past the claim."""
         self.at += timedelta(seconds=1)
         job = data.draw(st.sampled_from(self.jobs))
-        events = [e for e in CALLS if lifecycle.allowed(job, e) and self._has_sense(e, job)]
+        events = [e for e in CALLS if edges.allowed(job, e) and self._has_sense(e, job)]
         event = data.draw(st.sampled_from(events))
         taken = Taken(self.at, content, jitter, "1:2" if owned else None, f"talk-{job.id}-{job.claims}")
         change = CALLS[event](job, taken)
@@ -392,7 +393,7 @@ class Life(RuleBasedStateMachine):
         old = data.draw(st.sampled_from(self.older))
         now = self.queue.job(old.id)
         assert now is not None
-        event = next(e for e in CALLS if lifecycle.allowed(old, e) and self._has_sense(e, old))
+        event = next(e for e in CALLS if edges.allowed(old, e) and self._has_sense(e, old))
         if (now.state, now.claims) != (old.state, old.claims):
             with pytest.raises(Stale):
                 self.queue.apply(CALLS[event](old, Taken(self.at)))

@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from speechsense_watch.core.lifecycle import EDGES, Event
+from speechsense_watch.core.edges import EDGES, Event
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import HINTS, Reason
 from support.sources import REPOSITORY

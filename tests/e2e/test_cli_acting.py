@@ -22,7 +22,7 @@ from speechsense_watch import config as configuration
 from speechsense_watch.cli import group
 from speechsense_watch.cli.check_parts import check_credentials
 from speechsense_watch.cli.report import Report
-from speechsense_watch.core.lifecycle import Change
+from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.edge import channel, lock
 from speechsense_watch.edge.clock import SystemClock

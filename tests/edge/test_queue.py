@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lifecycle import Event
+from speechsense_watch.core.edges import Event
 from speechsense_watch.core.model import Half, Job, Place, Problem, Stamp, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Order

@@ -13,8 +13,8 @@ from typing import cast
 
 import pytest
 
-from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lifecycle import Change
+from speechsense_watch.core import edges, lifecycle
+from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.edge.folder import FolderFiles
@@ -507,5 +507,5 @@ def test_a_lost_recording_is_not_retried_but_comes_back(bench: Bench) -> None:
     for name in ("call.wav", "call.json"):
         (bench.folder_path / name).unlink()
     bench.look(60)
-    with pytest.raises(lifecycle.IllegalEdge):
+    with pytest.raises(edges.IllegalEdge):
         lifecycle.retried(bench.job(), bench.clock.now())

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lifecycle import Change, Claim
+from speechsense_watch.core.edges import Change
+from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.model import AudioFormat, Half, Job, Place, Problem, Recording, Stamp, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import AfterUpload, Folder, UploadRules

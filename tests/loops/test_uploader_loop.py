@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from speechsense_watch.core import lifecycle
+from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.model import Job, Problem, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
@@ -501,8 +501,8 @@ def test_an_answer_that_cannot_be_recorded_is_kept_until_it_can(bench: Bench, mo
     bench.settle()
     real = bench.queue.apply
 
-    def full(change: lifecycle.Change) -> Job:
-        if change.event is lifecycle.Event.ACCEPTED:
+    def full(change: edges.Change) -> Job:
+        if change.event is edges.Event.ACCEPTED:
             raise QueueTrouble("The queue: database or disk is full.")
         return real(change)
 
@@ -521,7 +521,7 @@ def test_without_a_recorded_intent_nothing_is_sent(bench: Bench, monkeypatch: py
     bench.drop()
     bench.settle()
 
-    def full(_change: lifecycle.Change) -> Job:
+    def full(_change: edges.Change) -> Job:
         raise QueueTrouble("The queue: database or disk is full.")
 
     monkeypatch.setattr(bench.queue, "apply", full)
@@ -659,9 +659,9 @@ def test_a_claim_that_failed_and_is_on_disk_all_the_same_is_settled(bench: Bench
     bench.settle()
     real = bench.queue.apply
 
-    def half_failed(change: lifecycle.Change) -> Job:
+    def half_failed(change: edges.Change) -> Job:
         job = real(change)
-        if change.event is lifecycle.Event.COMMITTING:
+        if change.event is edges.Event.COMMITTING:
             raise QueueTrouble("The queue: disk I/O error.")
         return job
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lifecycle import Backoff, Change, Claim, Event
+from speechsense_watch.core.edges import Change, Event
+from speechsense_watch.core.lifecycle import Backoff, Claim
 from speechsense_watch.core.model import HOLDS_UID, Half, Job, Place, Problem, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.verdict import Code, Outcome, judge

@@ -9,7 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lifecycle import Backoff, Change, Claim
+from speechsense_watch.core.edges import Change
+from speechsense_watch.core.lifecycle import Backoff, Claim
 from speechsense_watch.core.model import AudioFormat, Half, Job, Place, Problem, Recording, Stamp, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.verdict import Code, Outcome, judge

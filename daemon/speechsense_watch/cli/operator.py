@@ -16,7 +16,7 @@ from speechsense_watch.cli.words import printable
 from speechsense_watch.cli.writing import EXIT_FAILED, config_with_queue, daemon_runs, existing_queue
 from speechsense_watch.config import Config
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lifecycle import EDGES, Change, Event, IllegalEdge
+from speechsense_watch.core.edges import EDGES, Change, Event, IllegalEdge
 from speechsense_watch.core.model import IN_FLIGHT, Job, State
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.queue import SqliteQueue

@@ -6,8 +6,8 @@ import shlex
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from speechsense_watch.core.edges import Event
 from speechsense_watch.core.fitness import in_words
-from speechsense_watch.core.lifecycle import Event
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.verdict import Kind

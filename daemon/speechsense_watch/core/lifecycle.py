@@ -1,159 +1,22 @@
-"""The life of a job: every edge between its states, one pure function each.
+"""The life of a job: every edge between its states (`core.edges`), one pure function each.
 
 An edge takes the job as it was read and yields a `Change`: the whole row as it will be, the word for the edge, and what
 goes into the log of attempts. The queue carries a change out by one compare-and-set on state and claim counter, together
 with a row in the append-only events, so that whatever the row says can be explained by its events.
 
-`EDGES` is the table; an edge that is not in it cannot be built. docs/lifecycle.md shows the same table to people.
+An edge that `core.edges` does not know cannot be built: IllegalEdge says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
+from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event, IllegalEdge, because, change
 from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Problem, Recording, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.verdict import Kind, Outcome, Verdict
-
-
-class Event(StrEnum):
-    FOUND = "found"  # a new row
-    STILL_WAITING = "still_waiting"
-    COMPLETED = "completed"
-    FOUND_UNUSABLE = "found_unusable"
-    LEFT_OUT = "left_out"
-    VANISHED = "vanished"
-    READ_ANEW = "read_anew"
-    CLAIMED = "claimed"
-    COMMITTING = "committing"
-    ACCEPTED = "accepted"
-    ADOPTED = "adopted"
-    REFUSED = "refused"
-    FAILED = "failed"
-    GIVEN_BACK = "given_back"
-    OUTCOME_UNKNOWN = "outcome_unknown"
-    DUPLICATE = "duplicate"
-    GAVE_UP = "gave_up"
-    RESENT = "resent"
-    REINSTATED = "reinstated"
-    CONFIRMED = "confirmed"
-    FILING = "filing"
-    FILING_FAILED = "filing_failed"
-    FILED = "filed"
-    CHANGED_AFTER_UPLOAD = "changed_after_upload"
-    SEEN_SAME = "seen_same"
-    SEEN_GONE = "seen_gone"
-    RETRIED = "retried"
-    SKIPPED = "skipped"
-
-
-_S = State
-_STOPPED = (_S.REFUSED, _S.UNUSABLE, _S.SKIPPED, _S.LOST)
-
-# event -> {from: to}
-EDGES: Mapping[Event, Mapping[State, State]] = {
-    Event.STILL_WAITING: {_S.WAITING: _S.WAITING},
-    Event.COMPLETED: {_S.WAITING: _S.READY},
-    Event.FOUND_UNUSABLE: {_S.WAITING: _S.UNUSABLE},
-    Event.LEFT_OUT: {_S.WAITING: _S.SKIPPED},
-    Event.VANISHED: {_S.WAITING: _S.SKIPPED, _S.READY: _S.LOST},
-    Event.READ_ANEW: dict.fromkeys((_S.READY, _S.UPLOADING, *_STOPPED), _S.WAITING),
-    Event.CLAIMED: {_S.READY: _S.UPLOADING},
-    Event.COMMITTING: {
-        _S.UPLOADING: _S.COMMITTING,
-        # One message carries it all: claimed and at the commit point at once. The `upload` command goes this way from
-        # wherever the operator found the recording.
-        _S.READY: _S.COMMITTING,
-        _S.WAITING: _S.COMMITTING,
-        **dict.fromkeys(_STOPPED, _S.COMMITTING),
-    },
-    Event.ACCEPTED: {_S.COMMITTING: _S.UPLOADED},
-    Event.ADOPTED: {_S.READY: _S.UPLOADED},
-    Event.REFUSED: {_S.UPLOADING: _S.REFUSED, _S.COMMITTING: _S.REFUSED},
-    # From `ready` when the file could not be read before there was a claim.
-    Event.FAILED: {_S.UPLOADING: _S.READY, _S.READY: _S.READY},
-    Event.GIVEN_BACK: {_S.UPLOADING: _S.READY, _S.COMMITTING: _S.READY},
-    Event.OUTCOME_UNKNOWN: {_S.COMMITTING: _S.UNCONFIRMED},
-    Event.DUPLICATE: {_S.READY: _S.SKIPPED},
-    Event.GAVE_UP: {_S.READY: _S.REFUSED},
-    Event.RESENT: {_S.UNCONFIRMED: _S.READY},
-    Event.REINSTATED: {_S.REFUSED: _S.READY},
-    Event.CONFIRMED: {_S.UNCONFIRMED: _S.UPLOADED},
-    Event.FILING: {_S.UPLOADED: _S.UPLOADED},
-    Event.FILING_FAILED: {_S.UPLOADED: _S.UPLOADED},
-    Event.FILED: {_S.UPLOADED: _S.DONE},
-    Event.CHANGED_AFTER_UPLOAD: {_S.DONE: _S.DONE},
-    Event.SEEN_SAME: {_S.DONE: _S.DONE},
-    Event.SEEN_GONE: {_S.DONE: _S.DONE},
-    Event.RETRIED: {_S.READY: _S.READY, **dict.fromkeys((_S.REFUSED, _S.UNUSABLE, _S.SKIPPED), _S.WAITING), _S.DONE: _S.DONE},
-    Event.SKIPPED: {
-        **dict.fromkeys((_S.WAITING, _S.READY, _S.UNCONFIRMED, _S.REFUSED, _S.UNUSABLE, _S.LOST), _S.SKIPPED),
-        _S.UPLOADED: _S.DONE,
-        _S.DONE: _S.DONE,
-    },
-}
-
-
-class IllegalEdge(Exception):  # noqa: N818 - the name says it
-    """The job's state does not allow what was asked: the caller looked at an old row, or the operator asks the impossible."""
-
-    def __init__(self, job: Job, event: Event) -> None:
-        super().__init__(f"A job that is {job.state} cannot be {event}.")
-        self.job = job
-        self.event = event
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptBegun:
-    n: int
-    request_id: str
-    started_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnded:
-    """`verdict` is a `verdict.Kind`, or "crashed" for a try whose end nobody saw."""
-
-    n: int
-    ended_at: datetime
-    code: str
-    message: str
-    verdict: str
-    bytes_sent: int
-    server_request_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One edge, ready to be carried out. `before` is None for a new row."""
-
-    before: Job | None
-    after: Job
-    event: Event
-    at: datetime
-    detail: str = ""
-    attempt: AttemptBegun | AttemptEnded | None = None
-
-
-def allowed(job: Job, event: Event) -> bool:
-    return job.state in EDGES[event]
-
-
-def _change(job: Job, event: Event, at: datetime, detail: str = "", **fields: Any) -> Change:
-    target = EDGES[event].get(job.state)
-    if target is None:
-        raise IllegalEdge(job, event)
-    after = replace(job, **{"state": target, "updated_at": at, **fields})
-    return Change(job, after, event, at, detail)
-
-
-def _because(problem: Problem | None) -> dict[str, Any]:
-    return {"reason": problem.reason, "message": problem.message} if problem else {"reason": None, "message": ""}
-
 
 _UNFROZEN: dict[str, Any] = {"uid": None, "fields": {}, "next_attempt_at": None, "duplicate_of": None}
 _FRESH: dict[str, Any] = {**_UNFROZEN, "attempts": 0, "failing_s": 0.0, "owner": None, "changed_after_upload": False}
@@ -173,12 +36,12 @@ def still_waiting(
 ) -> Change:
     """Why it waits has changed, or a half has come or gone."""
     halves = {"place": place, "audio_path": audio_path, "metadata_path": metadata_path}
-    return _change(job, Event.STILL_WAITING, at, problem.message, **_because(problem), **halves)
+    return change(job, Event.STILL_WAITING, at, problem.message, **because(problem), **halves)
 
 
 def completed(job: Job, recording: Recording, at: datetime) -> Change:
     """Complete, valid and due now."""
-    return _change(
+    return change(
         job,
         Event.COMPLETED,
         at,
@@ -187,18 +50,18 @@ def completed(job: Job, recording: Recording, at: datetime) -> Change:
         format=recording.format,
         fields=recording.fields,
         next_attempt_at=at,
-        **_because(None),
+        **because(None),
     )
 
 
 def found_unusable(job: Job, problem: Problem, at: datetime, audio: Half | None, metadata: Half | None) -> Change:
     """Not a recording that can be sent; what was seen is kept so that a change of the files is noticed."""
-    return _change(job, Event.FOUND_UNUSABLE, at, problem.message, audio=audio, metadata=metadata, **_because(problem))
+    return change(job, Event.FOUND_UNUSABLE, at, problem.message, audio=audio, metadata=metadata, **because(problem))
 
 
 def left_out(job: Job, problem: Problem, at: datetime, audio: Half | None, metadata: Half | None) -> Change:
     """Deliberately not sent: no audio, too short, by rule."""
-    return _change(job, Event.LEFT_OUT, at, problem.message, audio=audio, metadata=metadata, **_because(problem))
+    return change(job, Event.LEFT_OUT, at, problem.message, audio=audio, metadata=metadata, **because(problem))
 
 
 def vanished(job: Job, at: datetime) -> Change:
@@ -207,32 +70,30 @@ def vanished(job: Job, at: datetime) -> Change:
         problem = Problem(Reason.VANISHED, "The files vanished before the recording was complete.")
     else:
         problem = Problem(Reason.VANISHED_BEFORE_UPLOAD, "The recording was complete and vanished before it was sent.")
-    return _change(job, Event.VANISHED, at, problem.message, next_attempt_at=None, **_because(problem))
+    return change(job, Event.VANISHED, at, problem.message, next_attempt_at=None, **because(problem))
 
 
 def read_anew(job: Job, problem: Problem, at: datetime) -> Change:
     """The files changed or came back: everything that was known of them is forgotten, the claim counter is not."""
-    return _change(
-        job, Event.READ_ANEW, at, problem.message, audio=None, metadata=None, format=None, **_FRESH, **_because(problem)
-    )
+    return change(job, Event.READ_ANEW, at, problem.message, audio=None, metadata=None, format=None, **_FRESH, **because(problem))
 
 
 def changed_after_upload(job: Job, at: datetime, message: str) -> Change:
     problem = Problem(Reason.CHANGED_AFTER_UPLOAD, message)
-    return _change(job, Event.CHANGED_AFTER_UPLOAD, at, message, changed_after_upload=True, **_because(problem))
+    return change(job, Event.CHANGED_AFTER_UPLOAD, at, message, changed_after_upload=True, **because(problem))
 
 
 def seen_same(job: Job, audio: Half, metadata: Half, at: datetime) -> Change:
     """Touched or copied anew, but the same bytes: remembered, so that they need not be read again."""
-    return _change(job, Event.SEEN_SAME, at, audio=audio, metadata=metadata, updated_at=job.updated_at)
+    return change(job, Event.SEEN_SAME, at, audio=audio, metadata=metadata, updated_at=job.updated_at)
 
 
 def seen_gone(job: Job, at: datetime, *, replaced: bool = False) -> Change:
     """The place of a finished recording is empty: what comes there next is another recording; or it is there already and
     has `replaced` this one, which also answers for a change that was seen before it was whole.
     """
-    cleared = {"changed_after_upload": False, **_because(None)} if replaced and job.changed_after_upload else {}
-    return _change(job, Event.SEEN_GONE, at, gone_at=at, updated_at=job.updated_at, **cleared)
+    cleared = {"changed_after_upload": False, **because(None)} if replaced and job.changed_after_upload else {}
+    return change(job, Event.SEEN_GONE, at, gone_at=at, updated_at=job.updated_at, **cleared)
 
 
 # --- uploading -------------------------------------------------------------------------------
@@ -258,7 +119,7 @@ def claimed(job: Job, claim: Claim) -> Change:
     event = Event.COMMITTING if claim.whole else Event.CLAIMED
     if job.state in IN_FLIGHT or (claim.owner is not None and not claim.whole):
         raise IllegalEdge(job, event)
-    change = _change(
+    made = change(
         job,
         event,
         claim.at,
@@ -272,15 +133,15 @@ def claimed(job: Job, claim: Claim) -> Change:
         fields=claim.recording.fields,
         duplicate_of=None,
         next_attempt_at=None,
-        **_because(None),
+        **because(None),
     )
-    return replace(change, attempt=AttemptBegun(n=claim.n, request_id=claim.request_id, started_at=claim.at))
+    return replace(made, attempt=AttemptBegun(n=claim.n, request_id=claim.request_id, started_at=claim.at))
 
 
 def adopted(job: Job, claim: Claim, talk_id: str) -> Change:
     """The journal knows this recording's talk id though the queue had lost it: nothing is sent."""
     recording = claim.recording
-    return _change(
+    return change(
         job,
         Event.ADOPTED,
         claim.at,
@@ -292,7 +153,7 @@ def adopted(job: Job, claim: Claim, talk_id: str) -> Change:
         metadata=recording.metadata,
         fields=recording.fields,
         next_attempt_at=claim.at,
-        **_because(None),
+        **because(None),
     )
 
 
@@ -300,13 +161,13 @@ def committing(job: Job, at: datetime) -> Change:
     """The commit mark, on disk before the last byte."""
     if job.state is not State.UPLOADING:
         raise IllegalEdge(job, Event.COMMITTING)
-    return _change(job, Event.COMMITTING, at, f"attempt {job.claims}")
+    return change(job, Event.COMMITTING, at, f"attempt {job.claims}")
 
 
 def duplicate(job: Job, of: int, at: datetime) -> Change:
     message = f"The same recording as job {of}."
-    return _change(
-        job, Event.DUPLICATE, at, message, duplicate_of=of, next_attempt_at=None, **_because(Problem(Reason.DUPLICATE, message))
+    return change(
+        job, Event.DUPLICATE, at, message, duplicate_of=of, next_attempt_at=None, **because(Problem(Reason.DUPLICATE, message))
     )
 
 
@@ -325,9 +186,9 @@ class Backoff:
 
 def finished(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: datetime, jitter: float) -> Change:
     """The change an attempt's end makes. `jitter` is in [0, 1)."""
-    change = _finish(job, outcome, verdict, backoff, at, jitter)
+    made = _finish(job, outcome, verdict, backoff, at, jitter)
     if job.state not in IN_FLIGHT:
-        return change
+        return made
     ended = AttemptEnded(
         n=job.claims,
         ended_at=at,
@@ -337,22 +198,22 @@ def finished(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at:
         bytes_sent=outcome.bytes_sent,
         server_request_id=outcome.server_request_id,
     )
-    return replace(change, attempt=ended)
+    return replace(made, attempt=ended)
 
 
 def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: datetime, jitter: float) -> Change:
-    because = _because(verdict.problem)
+    why = because(verdict.problem)
     said = verdict.problem.message if verdict.problem else ""
     wait_s = backoff.bound_s(job.attempts) * jitter
     match verdict.kind:
         case Kind.ACCEPTED:
-            return _change(
+            return change(
                 job, Event.ACCEPTED, at, outcome.talk_id, talk_id=outcome.talk_id, owner=None, next_attempt_at=at, **because
             )
         case Kind.REFUSED:
-            return _change(job, Event.REFUSED, at, said, attempts=job.attempts + 1, owner=None, **because)
+            return change(job, Event.REFUSED, at, said, attempts=job.attempts + 1, owner=None, **why)
         case Kind.TRANSIENT:
-            return _change(
+            return change(
                 job,
                 Event.FAILED,
                 at,
@@ -360,11 +221,11 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
                 attempts=job.attempts + 1,
                 failing_s=job.failing_s + wait_s,
                 next_attempt_at=at + timedelta(seconds=wait_s),
-                **because,
+                **why,
             )
         case Kind.UNKNOWN:
             charged = 1 if job.owner is None else 0
-            return _change(
+            return change(
                 job,
                 Event.OUTCOME_UNKNOWN,
                 at,
@@ -372,7 +233,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
                 attempts=job.attempts + charged,
                 failing_s=job.failing_s + wait_s,
                 next_attempt_at=at + timedelta(seconds=wait_s),
-                **because,
+                **why,
             )
         case Kind.CHANGED:
             if job.state not in IN_FLIGHT:
@@ -380,7 +241,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
             problem = verdict.problem or Problem(Reason.READ_AGAIN, "The files changed.")
             return read_anew(job, problem, at)
         case Kind.SERVICE | Kind.CONNECTION | Kind.GIVEN_BACK:
-            return _change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, **because)
+            return change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, **why)
 
 
 def recovered(job: Job, at: datetime) -> Change:
@@ -392,28 +253,28 @@ def recovered(job: Job, at: datetime) -> Change:
     ended = AttemptEnded(n=job.claims, ended_at=at, code="", message="", verdict="crashed", bytes_sent=0)
     message = "The daemon ended during the upload."
     if job.state is State.UPLOADING:
-        because = _because(Problem(Reason.INTERRUPTED, message))
-        return replace(_change(job, Event.GIVEN_BACK, at, message, next_attempt_at=at, **because), attempt=ended)
+        why = because(Problem(Reason.INTERRUPTED, message))
+        return replace(change(job, Event.GIVEN_BACK, at, message, next_attempt_at=at, **why), attempt=ended)
     message = "The process that sent it ended before the answer came."
-    because = _because(Problem(Reason.OUTCOME_UNKNOWN, message))
-    return replace(_change(job, Event.OUTCOME_UNKNOWN, at, message, next_attempt_at=at, **because), attempt=ended)
+    why = because(Problem(Reason.OUTCOME_UNKNOWN, message))
+    return replace(change(job, Event.OUTCOME_UNKNOWN, at, message, next_attempt_at=at, **why), attempt=ended)
 
 
 def gave_up(job: Job, at: datetime) -> Change:
     message = f"It failed for too long; the last time: {job.message}"
-    return _change(job, Event.GAVE_UP, at, message, next_attempt_at=None, **_because(Problem(Reason.GAVE_UP, message)))
+    return change(job, Event.GAVE_UP, at, message, next_attempt_at=None, **because(Problem(Reason.GAVE_UP, message)))
 
 
 def resent(job: Job, at: datetime, *, by_operator: bool = False) -> Change:
     """Sent again although the first try may have arrived: marked, so that a double is never a surprise."""
     message = "Sent again on the operator's word." if by_operator else "Sent again: no clear answer came the last time."
     problem = Problem(Reason.RESEND, message)
-    return _change(job, Event.RESENT, at, message, possible_duplicate=True, owner=None, next_attempt_at=at, **_because(problem))
+    return change(job, Event.RESENT, at, message, possible_duplicate=True, owner=None, next_attempt_at=at, **because(problem))
 
 
 def reinstated(job: Job, at: datetime) -> Change:
     """One of several refusals in a row that are taken for a fault of the configuration."""
-    return _change(
+    return change(
         job,
         Event.REINSTATED,
         at,
@@ -425,7 +286,7 @@ def reinstated(job: Job, at: datetime) -> Change:
 
 
 def confirmed(job: Job, talk_id: str, at: datetime) -> Change:
-    return _change(job, Event.CONFIRMED, at, talk_id, talk_id=talk_id, owner=None, next_attempt_at=at, **_because(None))
+    return change(job, Event.CONFIRMED, at, talk_id, talk_id=talk_id, owner=None, next_attempt_at=at, **because(None))
 
 
 # --- filing ----------------------------------------------------------------------------------
@@ -433,19 +294,19 @@ def confirmed(job: Job, talk_id: str, at: datetime) -> Change:
 
 def filing(job: Job, target: str, metadata_target: str, at: datetime) -> Change:
     """Where the files will be moved, on disk before they are: a restart then finds them."""
-    return _change(job, Event.FILING, at, filed_to=target, metadata_filed_to=metadata_target)
+    return change(job, Event.FILING, at, filed_to=target, metadata_filed_to=metadata_target)
 
 
 def filing_failed(job: Job, message: str, at: datetime, again_at: datetime) -> Change:
     problem = Problem(Reason.FILING_FAILED, message)
     # A repeated failure keeps the time of the first: `status` tells how long it has been failing.
     since = job.updated_at if job.reason is Reason.FILING_FAILED else at
-    return _change(job, Event.FILING_FAILED, at, message, next_attempt_at=again_at, updated_at=since, **_because(problem))
+    return change(job, Event.FILING_FAILED, at, message, next_attempt_at=again_at, updated_at=since, **because(problem))
 
 
 def filed(job: Job, at: datetime, *, note: Problem | None = None) -> Change:
     """Finished. `note` says why the files were left alone, where they were."""
-    return _change(job, Event.FILED, at, note.message if note else "", next_attempt_at=None, **_because(note))
+    return change(job, Event.FILED, at, note.message if note else "", next_attempt_at=None, **because(note))
 
 
 # --- the operator ----------------------------------------------------------------------------
@@ -459,11 +320,11 @@ def retried(job: Job, at: datetime) -> Change:
         raise IllegalEdge(job, Event.RETRIED)
     message = "The operator asked for another try."
     if job.state is State.READY:
-        return _change(job, Event.RETRIED, at, message, next_attempt_at=at)
+        return change(job, Event.RETRIED, at, message, next_attempt_at=at)
     if job.state is State.DONE:
-        return _change(job, Event.RETRIED, at, message, changed_after_upload=False, gone_at=at, **_because(None))
+        return change(job, Event.RETRIED, at, message, changed_after_upload=False, gone_at=at, **because(None))
     problem = Problem(Reason.READ_AGAIN, message)
-    return _change(
+    return change(
         job,
         Event.RETRIED,
         at,
@@ -473,7 +334,7 @@ def retried(job: Job, at: datetime) -> Change:
         format=None,
         forced=True,
         **_FRESH,
-        **_because(problem),
+        **because(problem),
     )
 
 
@@ -484,5 +345,5 @@ def skipped(job: Job, at: datetime) -> Change:
     if job.state is State.DONE:
         if not job.changed_after_upload:
             raise IllegalEdge(job, Event.SKIPPED)
-        return _change(job, Event.SKIPPED, at, message, changed_after_upload=False, **_because(None))
-    return _change(job, Event.SKIPPED, at, message, next_attempt_at=None, owner=None, **_because(problem))
+        return change(job, Event.SKIPPED, at, message, changed_after_upload=False, **because(None))
+    return change(job, Event.SKIPPED, at, message, next_attempt_at=None, owner=None, **because(problem))

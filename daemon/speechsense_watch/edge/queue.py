@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from speechsense_watch.core.lifecycle import AttemptBegun, AttemptEnded, Change, Event
+from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event
 from speechsense_watch.core.model import HOLDS_UID, Job, Place, State
 from speechsense_watch.core.rules import Order
 from speechsense_watch.edge import schema

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from speechsense_watch.core.lifecycle import Change
+from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, Place, State
 from speechsense_watch.core.rules import Order
 
