@@ -43,6 +43,9 @@ _SUSPICIOUS = (
 )
 
 
+_GONE = "The queue's file was removed or replaced under the running daemon, which ends now so that nothing is sent unrecorded."
+
+
 class CannotOpenQueue(Exception):  # noqa: N818
     """The queue cannot be opened or is in use; the message says what to do."""
 
@@ -132,6 +135,11 @@ class Daemon:
         if stalled:
             self._log.error(Event.LOOP_STALLED, loops=stalled)
             return  # the watchdog is not fed: systemd ends and restarts us
+        if not self._queue.is_there():
+            # What is written now is lost; a fresh start makes a new queue and adopts what the journal knows.
+            self._log.error(Event.QUEUE_GONE, path=str(self._queue.path), message=_GONE)
+            self._failed(_GONE)
+            return
         self._notifier.watchdog()
         self._parts.filer.present = [name for name, intake in self._parts.folders.items() if not intake.away]
         if self._queue.changed_elsewhere():
@@ -179,7 +187,7 @@ class Daemon:
             self._notifier.ready(self._status)
 
     def _adopted(self, config: Config) -> None:
-        if config.queue.path != self._config.queue.path:
+        if Path(config.queue.path) != self._queue.path:
             self._log.warning(Event.CONFIG_WARNING, message="queue.path has changed: that takes a restart.")
         if config.log != self._config.log:
             configure(config.log.format, config.log.level, sys.stderr, sys.stderr.isatty())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
@@ -14,7 +16,7 @@ from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.auth import Credentials
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.filing import FileFiling
-from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.folder import FolderFiles, watched_around
 from speechsense_watch.edge.process import owner_alive
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.speechsense import GrpcService
@@ -45,6 +47,19 @@ def service_of(config: Config, environ: Mapping[str, str], clock: Clock, on_read
     except OSError as error:
         message = f"{settings.ca_file} cannot be read ({error.strerror})."
         raise ConfigError((ConfigProblem("speechsense.ca_file", message),)) from error
+
+
+def _check_archives(config: Config) -> None:
+    """Raises ConfigError when an archive is a watched folder under another name: what it takes would be found as new."""
+    roots: dict[tuple[int, int], str] = {}
+    for folder in config.folders:
+        with suppress(OSError):
+            found = Path(folder.path).stat()
+            roots[found.st_dev, found.st_ino] = folder.path
+    for folder in config.folders:
+        if folder.archive_to and (around := watched_around(folder.archive_to, roots)):
+            message = f"{folder.archive_to} lies inside the watched folder {around}, by a link or a mount."
+            raise ConfigError((ConfigProblem(f"folders.{folder.name}.archive_to", message),))
 
 
 class Assembly:
@@ -92,6 +107,7 @@ class Assembly:
 
     def _prepare(self, config: Config) -> dict[str, FolderIntake]:
         """All that can fail: what the queue has to know of the folders. Nothing in memory has changed yet."""
+        _check_archives(config)
         folders = {folder.name: self._kept(folder) or self._folder_intake(folder) for folder in config.folders}
         for folder in config.folders:
             self._queue.reconnect(folder.name, folder.connection_id)

@@ -43,6 +43,7 @@ class Event(StrEnum):
     CHANGED_AFTER_UPLOAD = "changed_after_upload"
     ON_UNKNOWN = "on_unknown"
     QUEUE_SUSPICIOUS = "queue_suspicious"
+    QUEUE_GONE = "queue_gone"
     SERVICE_PAUSED = "service_paused"
     SERVICE_RESUMED = "service_resumed"
     FILED = "filed"

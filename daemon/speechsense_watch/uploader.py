@@ -30,6 +30,8 @@ Start = Callable[[Job, bool, Callable[[Ended], None]], None]
 ROOT_AWAY_REST_S = 30.0
 BROKE_OFF_REST_S = 60.0
 OWNERS_EVERY_S = 60.0
+# Nothing of ours is ever put off for longer, unless `retry_max` is.
+NEVER_FARTHER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Uploader:
         self._take_ends()
         if self.stopping:
             return 0.2 if self._in_work else LONGEST_REST_S
-        self._settle_abandoned()
+        self._look_after_the_forgotten()
         self._settle_unconfirmed()
         if not self._reachable():
             self._publish()
@@ -198,11 +200,15 @@ class Uploader:
         """The folders whose rules have a recording sent again when its answer was lost."""
         return frozenset(name for name, folder in self._folders.items() if folder.on_unknown is OnUnknown.RESEND)
 
-    def _settle_abandoned(self) -> None:
-        """Rows of `upload` commands whose process has ended without finishing them."""
+    def _look_after_the_forgotten(self) -> None:
+        """Once a minute: rows of `upload` commands whose process has ended without finishing them, and tries put off to a time
+        that only a clock that was ahead can have named.
+        """
         if self._clock.monotonic() < self._next_owners_at:
             return
         self._next_owners_at = self._clock.monotonic() + OWNERS_EVERY_S
+        now = self._clock.now()
+        self._queue.bring_near(now + max(timedelta(seconds=self._rules.retry_max_s), NEVER_FARTHER), now)
         for job in self._queue.in_states((State.COMMITTING,)):
             if job.owner is not None and not self._owner_alive(job.owner):
                 self._apply(lifecycle.recovered(job, self._clock.now()))

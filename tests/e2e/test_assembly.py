@@ -83,3 +83,14 @@ def test_a_ca_file_that_cannot_be_read_is_an_error_of_the_configuration(parts: A
         parts.adopt(config(tmp_path, "a", plaintext=False, ca_file=f"{tmp_path}/none.pem"))
     assert error.value.problems[0].place == "speechsense.ca_file"
     assert parts.services == [old]
+
+
+@pytest.mark.parametrize("how", ["link", "below a link"])
+def test_an_archive_that_is_a_watched_folder_by_another_name_is_refused(parts: Assembly, tmp_path: Path, how: str) -> None:
+    """What it takes would be found as new."""
+    (tmp_path / "archive").symlink_to(tmp_path / "a")
+    archive = tmp_path / "archive" if how == "link" else tmp_path / "archive/old/calls"
+    text = TEXT.format(path=tmp_path, plaintext="true", ca_file="") + FOLDER.format(path=tmp_path, name="a")
+    text += f'after_upload = "archive"\narchive_to = "{archive}"\n'
+    with pytest.raises(ConfigError, match="by a link or a mount"):
+        parts.adopt(loads(text, tmp_path / "config.toml", {}))

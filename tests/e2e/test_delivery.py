@@ -349,3 +349,19 @@ def test_a_queue_that_cannot_be_used_ends_the_start_with_73(rig: Rig, standin: S
     assert code == 73, said
     assert "journal" in said
     assert "Traceback" not in said
+
+
+def test_a_queue_removed_under_the_daemon_ends_it(rig: Rig, standin: StandIn) -> None:
+    """Nothing is sent that nobody would see on record; the next start goes on by the journal, and sends nothing twice."""
+    rig.start()
+    assert rig.process is not None
+    rig.drop("first")
+    rig.wait_for_states(first=DONE)
+    for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
+        (rig.queue_path.parent / name).unlink(missing_ok=True)
+    assert rig.process.wait(timeout=20) == 1
+    assert "queue_gone" in rig.log()
+    rig.drop("second", pcm(seconds=1, seed=2))
+    rig.start()
+    rig.wait_for_states(first=DONE, second=DONE)
+    assert len(standin.talks()) == 2

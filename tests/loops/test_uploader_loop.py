@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -669,3 +670,32 @@ def test_a_claim_that_failed_and_is_on_disk_all_the_same_is_settled(bench: Bench
     bench.send()
     assert bench.service.calls == []
     assert (bench.job().state, bench.job().possible_duplicate) == (State.READY, True)
+
+
+def test_a_clock_that_was_ahead_does_not_put_anything_off_for_long(streaming: Bench) -> None:
+    """Tries planned by a clock a month ahead are due once it is right again."""
+    streaming.drop()
+    streaming.settle()
+    right = streaming.clock._now
+    streaming.clock._now = right + timedelta(days=30)
+    streaming.service.script = [before(Code.INTERNAL)]
+    streaming.send()
+    streaming.clock._now = right
+    streaming.send(61)
+    streaming.send()
+    assert streaming.job().state is State.UPLOADED
+
+
+def test_what_was_skipped_in_doubt_and_is_sent_after_all_is_marked(tmp_path: Path) -> None:
+    """It may be there twice then."""
+    with bench_on(tmp_path, on_unknown=OnUnknown.HOLD) as bench:
+        bench.drop()
+        bench.settle()
+        bench.service.script = [LOST_ANSWER]
+        bench.send()
+        bench.queue.apply(lifecycle.skipped(bench.job(), bench.clock.now()))
+        bench.queue.apply(lifecycle.retried(bench.job(), bench.clock.now()))
+        bench.intake.revisit()
+        bench.settle()
+        bench.send()
+        assert (bench.job().state, bench.job().possible_duplicate) == (State.UPLOADED, True)

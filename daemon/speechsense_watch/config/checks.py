@@ -108,6 +108,9 @@ def _check_others(number: int, folders: Sequence[Folder], findings: Findings) ->
         if folder.archive_to and other.path and _inside(folder.archive_to, other.path):
             message = f"lies inside the watched folder {other.path}: what is archived would be found as new"
             findings.conflict((*at, "archive_to"), paths, message)
+        elif folder.archive_to and other.path and _inside(other.path, folder.archive_to):
+            message = f"holds the watched folder {other.path}: what is archived could land in it and be found as new"
+            findings.conflict((*at, "archive_to"), paths, message)
         if other_number < number and folder.path and folder.path == other.path:
             findings.conflict((*at, "path"), paths, f"is watched already by {dotted(there)}")
         elif other_number < number and folder.name and folder.name == other.name:

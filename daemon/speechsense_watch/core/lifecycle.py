@@ -208,7 +208,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
     match verdict.kind:
         case Kind.ACCEPTED:
             return change(
-                job, Event.ACCEPTED, at, outcome.talk_id, talk_id=outcome.talk_id, owner=None, next_attempt_at=at, **because
+                job, Event.ACCEPTED, at, outcome.talk_id, talk_id=outcome.talk_id, owner=None, next_attempt_at=at, **why
             )
         case Kind.REFUSED:
             return change(job, Event.REFUSED, at, said, attempts=job.attempts + 1, owner=None, **why)
@@ -346,4 +346,8 @@ def skipped(job: Job, at: datetime) -> Change:
         if not job.changed_after_upload:
             raise IllegalEdge(job, Event.SKIPPED)
         return change(job, Event.SKIPPED, at, message, changed_after_upload=False, **because(None))
-    return change(job, Event.SKIPPED, at, message, next_attempt_at=None, owner=None, **because(problem))
+    # Skipped while nobody knew whether it had arrived: should it be sent after all, that may be for the second time.
+    doubtful = job.possible_duplicate or job.state is State.UNCONFIRMED
+    return change(
+        job, Event.SKIPPED, at, message, next_attempt_at=None, owner=None, possible_duplicate=doubtful, **because(problem)
+    )

@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 from speechsense_watch.core.model import Sighting, Stamp
 from speechsense_watch.edge import syscalls
@@ -201,3 +202,16 @@ def _trouble_with_root(error: OSError) -> str:
             )
         case _:
             return f"the folder cannot be opened: {os.strerror(error.errno or 0)}"
+
+
+def watched_around(path: str, roots: Mapping[tuple[int, int], str]) -> str | None:
+    """The watched folder, of those named by (st_dev, st_ino), in which `path` lies, by whatever name: links and bind mounts are
+    seen through. A part of the path that is not there yet lies where its parent does.
+    """
+    here = Path(path).resolve()
+    for place in (here, *here.parents):
+        with suppress(OSError):
+            found = place.stat()
+            if name := roots.get((found.st_dev, found.st_ino)):
+                return name
+    return None

@@ -69,6 +69,8 @@ class SqliteQueue:
             else:
                 _set_up(self._db, path)
             self._data_version = self._pragma("data_version")
+            found = path.stat()
+            self._identity = (found.st_dev, found.st_ino)
             undo.pop_all()
 
     def close(self) -> None:
@@ -211,6 +213,15 @@ class SqliteQueue:
     def next_filing(self) -> datetime | None:
         return self._earliest("state = 'uploaded'")
 
+    def bring_near(self, horizon: datetime, now: datetime) -> int:
+        """What is to be tried after the horizon is due now: a clock that was ahead when that was written has been put right."""
+        which = "state <> 'done' AND state IN ('ready', 'unconfirmed', 'uploaded') AND next_attempt_at > ?"
+        with self._transaction() as conn:
+            done = conn.execute(
+                f"UPDATE jobs INDEXED BY unfinished SET next_attempt_at = ? WHERE {which}", (to_us(now), to_us(horizon))
+            )
+        return done.rowcount
+
     def to_resend(self, now: datetime, folders: Iterable[str]) -> Sequence[Job]:
         names = tuple(folders)
         which = f"state = 'unconfirmed' AND owner IS NULL AND next_attempt_at <= ? AND folder IN ({_any_of(names)})"
@@ -271,6 +282,14 @@ class SqliteQueue:
 
     def runtime(self) -> Mapping[str, object]:
         return {row["key"]: json.loads(row["value"]) for row in self.rows("SELECT key, value FROM runtime")}
+
+    def is_there(self) -> bool:
+        """The file that was opened still lies at its path. One that was removed or replaced takes writes that nobody will see."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
 
     def changed_elsewhere(self) -> bool:
         with self._lock, translated():

@@ -73,6 +73,10 @@ class Queue(Protocol):
         """When the next ready job's time comes, or that of the next unconfirmed one in the `resending` folders."""
         ...
 
+    def bring_near(self, horizon: datetime, now: datetime) -> int:
+        """What is to be tried after the horizon is due now; returns how many jobs that were."""
+        ...
+
     def to_resend(self, now: datetime, folders: Iterable[str]) -> Sequence[Job]:
         """Unconfirmed jobs of these folders whose backoff is over and that no `upload` command holds."""
         ...
