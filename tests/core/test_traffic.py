@@ -148,7 +148,7 @@ def test_a_connection_that_is_there_again_is_probed_at_once(traffic: Traffic, re
     assert traffic.pauses == {}
     traffic.pause(SERVICE, reason, "", at())
     traffic.channel_ready(at(3))
-    at_once = reason in (PauseReason.UNREACHABLE, PauseReason.NO_CREDENTIALS)
+    at_once = reason in (PauseReason.UNREACHABLE, PauseReason.NOT_TRUSTED, PauseReason.NO_CREDENTIALS)
     assert traffic.probe_due(SERVICE, 1003.0) == at_once
 
 

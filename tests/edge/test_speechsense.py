@@ -237,7 +237,7 @@ def test_tls_with_a_private_ca(tmp_path: Path) -> None:
         trusting.close()
         wary = GrpcService(Endpoint(standin.target), Key(), lambda: None)
         wait_for(lambda: "not trusted" in wary.channel().message, 20)
-        assert wary.channel().state is ChannelState.FAILED
+        assert (wary.channel().state, wary.channel().reason) == (ChannelState.FAILED, PauseReason.NOT_TRUSTED)
         wary.close()
 
 

@@ -128,7 +128,7 @@ def check_endpoint(config: Config, report: Report) -> bool:
     settings = config.speechsense
     trouble = explain(settings.endpoint, plaintext=settings.plaintext, ca_file=settings.ca_file)
     if trouble:
-        report.wrong(f"endpoint: {trouble}")
+        report.wrong(f"endpoint: {trouble.message}")
         return False
     how = "without encryption" if settings.plaintext else "its certificate is trusted"
     report.good(f"endpoint: {settings.endpoint} can be reached ({how}).")

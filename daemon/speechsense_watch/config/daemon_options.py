@@ -64,7 +64,7 @@ SPEECHSENSE = (
         key="ca_file",
         kind=kinds.absolute_path(may_be_empty=True),
         default="",
-        doc="Certificates (PEM) of a private authority that signed the endpoint's; empty: the authorities that this machine trusts.",
+        doc="Certificates (PEM) of a private authority that signed the endpoint's; empty: those this machine trusts.",
         rare=True,
     ),
     Option(

@@ -13,6 +13,7 @@ from speechsense_watch.core.verdict import NEEDS_OPERATOR, PAUSE_HINTS, Kind, Pa
 
 SERVICE = "service"
 REFUSED_IN_A_ROW = 5
+_NO_CONNECTION = frozenset({PauseReason.UNREACHABLE, PauseReason.NOT_TRUSTED, PauseReason.NO_CREDENTIALS})
 _PROBE_MIN_S, _PROBE_SPREAD_S = 20.0, 40.0
 
 
@@ -76,7 +77,7 @@ class Traffic:
     def channel_ready(self, at: Moment) -> None:
         """The connection is there: a pause for want of it may be probed at once."""
         pause = self.pauses.get(SERVICE)
-        if pause and pause.reason in (PauseReason.UNREACHABLE, PauseReason.NO_CREDENTIALS):
+        if pause and pause.reason in _NO_CONNECTION:
             self.pauses[SERVICE] = replace(pause, probe_at=min(pause.probe_at, at.monotonic))
 
     def probe_due(self, scope: str, monotonic: float) -> bool:

@@ -76,6 +76,7 @@ class PauseReason(StrEnum):
     """Why uploads of a connection, or all, stand still."""
 
     UNREACHABLE = "unreachable"
+    NOT_TRUSTED = "not_trusted"  # something answers, but not as a SpeechSense that this machine trusts
     NO_CREDENTIALS = "no_credentials"
     KEY_REFUSED = "key_refused"
     UNIMPLEMENTED = "unimplemented"
@@ -91,6 +92,7 @@ class PauseReason(StrEnum):
 PAUSE_HINTS = {
     PauseReason.UNREACHABLE: "Check the network, name resolution and `endpoint`; it goes on by itself "
     "as soon as the service can be reached.",
+    PauseReason.NOT_TRUSTED: "Check `endpoint`, `ca_file` and `plaintext`; `check --online` tries them.",
     PauseReason.NO_CREDENTIALS: "Mend the credential the message names; it is read again by itself.",
     PauseReason.KEY_REFUSED: "Put a valid key in place; it is read again before each probe. The key needs the scope "
     "yc.speech-sense.use, its service account the role Data editor in the space.",
@@ -109,6 +111,7 @@ PAUSE_HINTS = {
 # What waiting alone will not end.
 NEEDS_OPERATOR = frozenset(
     {
+        PauseReason.NOT_TRUSTED,
         PauseReason.NO_CREDENTIALS,
         PauseReason.KEY_REFUSED,
         PauseReason.UNIMPLEMENTED,

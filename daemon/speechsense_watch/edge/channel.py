@@ -12,7 +12,7 @@ from time import monotonic
 import grpc
 
 from speechsense_watch.core.verdict import Code
-from speechsense_watch.edge.reach import explain
+from speechsense_watch.edge.reach import Trouble, explain
 from speechsense_watch.ports import Channel, ChannelState, Credentials
 from yandex.cloud.speechsense.v1 import talk_service_pb2, talk_service_pb2_grpc
 
@@ -67,7 +67,7 @@ class Line:
         self._on_news = on_news
         self._lock = threading.Lock()
         self._listening = False
-        self._trouble = ""
+        self._trouble: Trouble | None = None
         self._explaining = False
         self._explain_again_at = 0.0
 
@@ -80,13 +80,13 @@ class Line:
         state = _connectivity(self.grpc)
         if state is grpc.ChannelConnectivity.READY:
             self._stop_listening()
-            self._trouble = ""
+            self._trouble = None
             return Channel(ChannelState.READY)
         self._listen()
         if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE or self._trouble:
             self._explain()
-            message = self._trouble or f"{self._endpoint.address} cannot be reached."
-            return Channel(ChannelState.FAILED, message=message)
+            trouble = self._trouble or Trouble(f"{self._endpoint.address} cannot be reached: no gRPC connection comes about.")
+            return Channel(ChannelState.FAILED, trouble.reason, trouble.message)
         return Channel(ChannelState.CONNECTING)
 
     def _heard(self, state: grpc.ChannelConnectivity) -> None:

@@ -7,34 +7,48 @@ from __future__ import annotations
 
 import socket
 import ssl
+from dataclasses import dataclass
+
+from speechsense_watch.core.verdict import PauseReason
 
 _WAIT_S = 5.0
 
 
-def explain(address: str, *, plaintext: bool, ca_file: str = "") -> str:
-    """A sentence that names the step that fails, empty when none does. Takes at most about 15 seconds."""
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The step that fails, as a sentence, and what kind of pause that is."""
+
+    message: str
+    reason: PauseReason = PauseReason.UNREACHABLE
+
+
+def explain(address: str, *, plaintext: bool, ca_file: str = "") -> Trouble | None:
+    """What keeps this machine from the service, None when nothing does. Takes at most about 15 seconds."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     try:
-        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+        socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        return f"The name {host} cannot be resolved ({error.strerror}): check DNS and `endpoint`."
+        return Trouble(f"The name {host} cannot be resolved ({error.strerror}): check DNS and `endpoint`.")
     try:
-        with socket.create_connection((str(found[0][4][0]), int(port)), timeout=_WAIT_S) as connection:
-            return "" if plaintext else _explain_tls(connection, host, address, ca_file)
+        with socket.create_connection((host, int(port)), timeout=_WAIT_S) as connection:
+            return None if plaintext else _explain_tls(connection, host, address, ca_file)
     except TimeoutError:
-        return f"{address} does not answer within {_WAIT_S:g} s: check the firewall and the route."
+        return Trouble(f"{address} does not answer within {_WAIT_S:g} s: check the firewall and the route.")
     except OSError as error:
-        return f"{address} cannot be reached ({error.strerror or error}): check the network and `endpoint`."
+        return Trouble(f"{address} cannot be reached ({error.strerror or error}): check the network and `endpoint`.")
 
 
-def _explain_tls(connection: socket.socket, host: str, address: str, ca_file: str) -> str:
+def _explain_tls(connection: socket.socket, host: str, address: str, ca_file: str) -> Trouble | None:
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
         context.set_alpn_protocols(["h2"])
         with context.wrap_socket(connection, server_hostname=host):
-            return ""
+            return None
     except ssl.SSLCertVerificationError as error:
-        return f"The certificate of {address} is not trusted ({error.verify_message}): check `ca_file` and the endpoint's name."
+        message = (
+            f"The certificate of {address} is not trusted ({error.verify_message}): check `ca_file` and the endpoint's name."
+        )
     except ssl.SSLError as error:
-        return f"{address} does not speak TLS ({error.reason}): check the port and `plaintext`."
+        message = f"{address} does not speak TLS ({error.reason}): check the port and `plaintext`."
+    return Trouble(message, PauseReason.NOT_TRUSTED)
