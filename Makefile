@@ -19,7 +19,7 @@ demo: $(VENV)/.project  ## the whole thing on this machine in 20 seconds, agains
 	@$(VENV)/bin/speechsense-watch demo
 
 test: $(VENV)/.project  ## the test suite
-	@$(RUN) -m pytest $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN))
+	@$(RUN) -m pytest -n auto --dist worksteal $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN))
 
 coverage: COVERAGE := yes
 coverage: test  ## the test suite, and every branch of daemon/ that it does not take

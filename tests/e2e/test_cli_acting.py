@@ -124,12 +124,12 @@ _RETRY = {
     State.UNCONFIRMED: "--resend",
     State.UPLOADED: "nothing to retry",
     State.DONE: "nothing to retry",
-    State.REFUSED: "is read anew and sent",
-    State.UNUSABLE: "is read anew and sent",
-    State.SKIPPED: "is read anew and sent",
-    State.LOST: "is read anew and sent",
+    State.REFUSED: "is read anew, and sent if it is fit to be",
+    State.UNUSABLE: "is read anew, and sent if it is fit to be",
+    State.SKIPPED: "is read anew, and sent if it is fit to be",
+    State.LOST: "Put them back",
 }
-_AFTER_RETRY = dict.fromkeys((State.REFUSED, State.UNUSABLE, State.SKIPPED, State.LOST), State.WAITING)
+_AFTER_RETRY = dict.fromkeys((State.REFUSED, State.UNUSABLE, State.SKIPPED), State.WAITING)
 _SKIP = {
     **dict.fromkeys((State.WAITING, State.READY, State.UNCONFIRMED, State.REFUSED), "is left out"),
     **dict.fromkeys((State.UNUSABLE, State.LOST), "is left out"),
@@ -253,10 +253,10 @@ def test_retry_by_state_says_how_many_and_wants_to_be_told(idle: Desk) -> None:
     assert "1 recording that is refused will be read anew and sent." in refused.output
     assert (refused.exit_code, "--yes" in refused.output) == (1, True)
     assert {job.id: job.state for job in idle.jobs()}[jobs[State.REFUSED].id] is State.REFUSED
-    agreed = idle.call("retry", "--state", "refused", "--state", "lost", "--folder", "calls", "--yes")
-    assert "2 recordings that are refused or lost in folder calls" in agreed.output
+    agreed = idle.call("retry", "--state", "refused", "--state", "unusable", "--folder", "calls", "--yes")
+    assert "2 recordings that are refused or unusable in folder calls" in agreed.output
     assert agreed.exit_code == 0
-    assert {job.id: job.state for job in idle.jobs()}[jobs[State.LOST].id] is State.WAITING
+    assert {job.id: job.state for job in idle.jobs()}[jobs[State.UNUSABLE].id] is State.WAITING
 
 
 def test_retry_of_a_folder_that_has_none(idle: Desk) -> None:
@@ -343,7 +343,7 @@ def test_the_daemon_may_change_a_job_meanwhile(
 def test_the_daemon_that_does_not_run_is_mentioned(idle: Desk) -> None:
     """Nothing happens before it does."""
     jobs = idle.played()
-    assert "The daemon does not run" in idle.call("retry", jobs[State.LOST].id).output
+    assert "The daemon does not run" in idle.call("retry", jobs[State.REFUSED].id).output
     with lock.acquire(f"{idle.queue_path}.lock", SystemClock()):
         assert "The daemon does not run" not in idle.call("retry", jobs[State.REFUSED].id).output
 

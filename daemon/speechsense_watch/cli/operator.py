@@ -193,7 +193,10 @@ def _retried(job: Job) -> str:
         return f"Job {job.id} is due at once."
     if job.state is State.DONE:
         return f"Job {job.id}: what lies there now is taken for a recording of its own and sent."
-    return f"Job {job.id} is read anew and sent."
+    said = f"Job {job.id} is read anew, and sent if it is fit to be."
+    if job.possible_duplicate:
+        said += " SpeechSense may have it already: this sending is marked as a possible duplicate."
+    return said
 
 
 def _not_retried(job: Job) -> str:
@@ -207,6 +210,11 @@ def _not_retried(job: Job) -> str:
             )
         case State.UPLOADING | State.COMMITTING:
             return f"Job {job.id} is being sent at this moment: nothing to retry."
+        case State.LOST:
+            return (
+                f"Job {job.id} is lost: its files are gone, so there is nothing to send. Put them back and it goes on by itself; "
+                f"`skip {job.id}` clears the alarm."
+            )
         case _:
             return f"Job {job.id} is {job.state}, its talk id is {job.talk_id}: nothing to retry."
 
