@@ -127,7 +127,8 @@ def unfit_by_trouble(trouble: FileTrouble, half: str, audio: Half | None = None)
             reason = Reason.AUDIO_MISSING if half == "audio" else Reason.METADATA_MISSING
             return Unfit(Fate.GONE, Problem(reason, f"The {half} is no longer there."), audio)
         case FileTroubleKind.NOT_REGULAR:
-            return Unfit(Fate.UNUSABLE, Problem(Reason.NOT_A_REGULAR_FILE, f"The {half} is {trouble.message}."), audio)
+            message = f"The {half} cannot be taken: {trouble.message}."
+            return Unfit(Fate.UNUSABLE, Problem(Reason.NOT_A_REGULAR_FILE, message), audio)
         case FileTroubleKind.UNREADABLE | FileTroubleKind.IO:
             message = f"The {half} cannot be read ({trouble.message})."
             return Unfit(Fate.WAIT, Problem(Reason.UNREADABLE, message), audio)

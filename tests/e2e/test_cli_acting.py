@@ -986,3 +986,12 @@ def test_the_completion_is_bash() -> None:
         script, _ = child.communicate(timeout=30)
     assert "complete -o nosort -F" in script
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", [("retry",), ("skip",), ("resolve", "--resend")])
+def test_a_number_beyond_every_row_is_refused(idle: Desk, command: tuple[str, ...]) -> None:
+    """As a wrong argument, not with a traceback."""
+    idle.played()
+    done = idle.call(*command, str(10**30))
+    assert done.exit_code == 2
+    assert "is not in the range" in done.output

@@ -772,3 +772,38 @@ def completions(desk: Desk, typed: str) -> set[str]:
     }
     result = CliRunner().invoke(cli.group, [], env=environ, prog_name="speechsense-watch")
     return {line.split(",")[1] for line in result.stdout.splitlines() if line}
+
+
+def test_when_every_connection_pauses_uploads_are_stopped(desk: Desk, played: PlayedQueue, daemon: object) -> None:
+    """Nothing can be uploaded then, whatever the pauses are for."""
+    for number in (1, 2):
+        assert desk.type("status").exit_code == 0
+        scopes = [f"conn-{each}" for each in range(1, number + 1)]
+        played.queue.set_runtime("paused", [{**PAUSE, "scope": scope, "needs_operator": False} for scope in scopes])
+    assert desk.type("status").exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "y" * 5000, "sur\udcff.wav"])
+def test_what_can_be_no_name_is_told_so(desk: Desk, played: PlayedQueue, text: str) -> None:
+    """A sentence, no traceback."""
+    result = desk.type("show", text)
+    assert result.exit_code == 1
+    assert "There is no recording" in result.output
+
+
+def test_a_recording_of_a_former_folder_is_found_by_its_path(desk: Desk, played: PlayedQueue) -> None:
+    """The queue remembers where the folder lay."""
+    played.queue.first_watched("calls", str(desk.calls), played.clock.now())
+    job = played.done("a")
+    desk.config_path.write_text(desk.config_path.read_text().replace(str(desk.calls), str(desk.directory / "elsewhere")))
+    assert desk.json("show", str(desk.calls / "a.wav"))["id"] == job.id
+
+
+def test_a_held_recording_has_no_next_try(desk: Desk, played: PlayedQueue) -> None:
+    """It waits for the operator's word; one that is sent again by itself tells when."""
+    job = played.unconfirmed("a")
+    assert "waits for your" not in desk.type("show", str(job.id)).stdout
+    desk.config_path.write_text(
+        desk.config_path.read_text().replace('start_from = "now"', 'start_from = "now"\non_unknown = "hold"')
+    )
+    assert f"waits for your `resolve {job.id}`" in desk.type("show", str(job.id)).stdout

@@ -54,7 +54,7 @@ class Since(click.ParamType[datetime]):
 @click.option("--since", type=Since(), help='Only what changed since then: "2h", "7d", 2025-04-24 or "2025-04-24 14:30".')
 @click.option("--match", metavar="TEXT", default="", help="Only where this is part of a path, talk id or uid.")
 @click.option("--changed", is_flag=True, help="Only those whose files changed after the upload.")
-@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="At most so many; 0 shows all.")
+@click.option("--limit", type=click.IntRange(0, 2**31), default=50, show_default=True, help="At most so many; 0 shows all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @config_option
 def list_command(

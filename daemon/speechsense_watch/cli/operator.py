@@ -24,6 +24,7 @@ from speechsense_watch.edge.rows import placeholders
 from speechsense_watch.ports import Stale
 
 _TRIES = 5
+JOB_ID = click.IntRange(1, 2**63 - 1)  # what SQLite has for a row
 _RETRIABLE = sorted(state.value for state in EDGES[Event.RETRIED])
 
 
@@ -38,7 +39,7 @@ class _Word:
 
 @click.command("retry")
 @config_option
-@click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(min=1))
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=JOB_ID)
 @click.option("--state", "states", type=click.Choice(_RETRIABLE), multiple=True, help="All jobs in this state instead.")
 @click.option("--folder", metavar="NAME", shell_complete=complete_folder, help="With --state: of this folder only.")
 @click.option("--yes", is_flag=True, help="With --state: do not ask.")
@@ -69,7 +70,7 @@ def retry_command(
 
 @click.command("skip")
 @config_option
-@click.argument("ids", metavar="ID...", nargs=-1, required=True, type=click.IntRange(min=1))
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, type=JOB_ID)
 def skip_command(config_path: Path | None, ids: tuple[int, ...]) -> None:
     """Leave recordings out, or clear an alarm that was seen.
 
@@ -85,7 +86,7 @@ def skip_command(config_path: Path | None, ids: tuple[int, ...]) -> None:
 
 @click.command("resolve")
 @config_option
-@click.argument("job_id", metavar="ID", type=click.IntRange(min=1))
+@click.argument("job_id", metavar="ID", type=JOB_ID)
 @click.option("--uploaded", "talk_id", metavar="TALK", help="SpeechSense has it, under this talk id.")
 @click.option("--resend", is_flag=True, help="SpeechSense has it not: send it again.")
 def resolve_command(config_path: Path | None, job_id: int, talk_id: str | None, resend: bool) -> None:  # noqa: FBT001

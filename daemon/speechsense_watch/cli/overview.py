@@ -64,11 +64,13 @@ class Overview:
     last_upload_at: datetime | None
     folders: tuple[FolderView, ...]
     daemon: DaemonView
+    connections: frozenset[str]
 
     @property
     def stopped(self) -> bool:
         """Nothing at all is uploaded now."""
-        return not self.daemon.fresh or any(pause.scope == SERVICE for pause in self.paused)
+        paused = {pause.scope for pause in self.paused}
+        return not self.daemon.fresh or SERVICE in paused or self.connections <= paused
 
     @property
     def exit_code(self) -> int:
@@ -104,6 +106,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         last_upload_at=records.last_upload_at(),
         folders=folders,
         daemon=daemon,
+        connections=frozenset(folder.connection_id for folder in config.folders),
     )
 
 

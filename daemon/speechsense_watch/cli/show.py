@@ -37,6 +37,7 @@ from speechsense_watch.cli.words import (
 )
 from speechsense_watch.config import Config
 from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.rules import OnUnknown
 from speechsense_watch.core.verdict import Kind
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.folder import FolderFiles
@@ -72,14 +73,23 @@ def _find(text: str, config: Config, records: Records) -> Sequence[Job]:
     """The jobs it names, the one that counts first."""
     if text.isascii() and text.isdigit() and len(text) < 20 and (job := records.job(int(text))):
         return [job]
-    if found := records.with_talk(text):
+    # A talk id is plain text; a file's name need not even be UTF-8.
+    if text.isascii() and (found := records.with_talk(text)):
         return found
     for spot in spots_of(text, config.folders):
         for path in related(spot):
             if found := records.at_path(spot.folder.name, path):
                 return found
     path = os.path.abspath(text)  # noqa: PTH100 - pathlib's leaves ".." in
-    return records.at_path("", path) or records.filed_at(path)
+    return records.at_path("", path) or records.filed_at(path) or _in_a_former_folder(path, records)
+
+
+def _in_a_former_folder(path: str, records: Records) -> Sequence[Job]:
+    """A recording of a folder that the configuration no longer names, by what the queue remembers of it."""
+    for name, root in records.folder_paths().items():
+        if path.startswith(root.rstrip("/") + "/") and (found := records.at_path(name, os.path.relpath(path, root))):
+            return found
+    return ()
 
 
 # --- on record -------------------------------------------------------------------------------
@@ -96,7 +106,7 @@ def _show(jobs: Sequence[Job], config: Config, records: Records, config_path: Pa
         click.echo(json.dumps(whole, indent=2))
         return
     now = SystemClock().now()
-    parts: list[RenderableType] = [_heading(job, now), _facts(job, jobs[1:], roots, now)]
+    parts: list[RenderableType] = [_heading(job, now), _facts(job, jobs[1:], roots, now, held=_held(job, config))]
     if advice := list(_advice(job, config_path)):
         parts.append(Group(*advice))
     if job.fields:
@@ -118,7 +128,19 @@ def _heading(job: Job, now: datetime) -> RenderableType:
     return Group(*lines)
 
 
-def _facts(job: Job, others: Sequence[Job], roots: Mapping[str, str], now: datetime) -> RenderableType:
+def _held(job: Job, config: Config) -> bool:
+    """Only the operator's word moves it on."""
+    resending = {folder.name for folder in config.folders if folder.on_unknown is OnUnknown.RESEND}
+    return job.state is State.UNCONFIRMED and (job.owner is not None or job.place.folder not in resending)
+
+
+def _next_try(job: Job, now: datetime, *, held: bool) -> str | None:
+    if held:
+        return f"none: it waits for your `resolve {job.id}`"
+    return f"{clock_time(job.next_attempt_at)} ({due(now, job.next_attempt_at)})" if job.next_attempt_at else None
+
+
+def _facts(job: Job, others: Sequence[Job], roots: Mapping[str, str], now: datetime, *, held: bool) -> RenderableType:
     folder = job.place.folder
     facts = {
         "State": f"{job.state.value}, since {_moment(job.updated_at, now)}",
@@ -132,7 +154,7 @@ def _facts(job: Job, others: Sequence[Job], roots: Mapping[str, str], now: datet
         "Connection": job.connection_id,
         "Recorded": _moment(job.recorded_at, now),
         "Found": _moment(job.created_at, now),
-        "Next try": f"{clock_time(job.next_attempt_at)} ({due(now, job.next_attempt_at)})" if job.next_attempt_at else None,
+        "Next try": _next_try(job, now, held=held),
         "Tries": f"{job.attempts} charged to it" if job.attempts else None,
         "Duplicate of": str(job.duplicate_of) if job.duplicate_of else None,
         "Beware": "SpeechSense may have it twice" if job.possible_duplicate else None,
@@ -261,8 +283,15 @@ def _start_from(spot: Spot, records: Records) -> datetime | None:
     return records.first_watched(spot.folder.name, spot.folder.path) if start_from == "now" else None
 
 
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long for a name, or no name at all
+        return False
+
+
 def _nowhere(text: str, config: Config) -> str:
-    if "/" not in text and not Path(text).exists():
+    if "/" not in text and not _exists(text):
         return f'There is no recording "{printable(text)}": neither a number, nor a talk id, nor a file in a watched folder.'
     watched = ", ".join(printable(folder.path) for folder in config.folders)
     return f"{printable(text)} is not on record and lies in no watched folder. Watched are: {watched}."
