@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import sqlite3
@@ -995,3 +996,26 @@ def test_a_number_beyond_every_row_is_refused(idle: Desk, command: tuple[str, ..
     done = idle.call(*command, str(10**30))
     assert done.exit_code == 2
     assert "is not in the range" in done.output
+
+
+def test_check_finds_a_damaged_queue(idle: Desk) -> None:
+    """A page overwritten in the middle: not in order, and what to do."""
+    idle.played()
+    with idle.queue_path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(4096)
+        file.write(b"\xa5" * (min(size, 64 * 4096) - 4096))
+    done = idle.call("check")
+    assert "is in order" not in done.output
+    assert "Backing up and restoring" in done.output
+    assert done.exit_code == 78
+
+
+def test_check_finds_a_full_disk(idle: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing can be sent then."""
+    idle.played()
+    usage = shutil.disk_usage("/")._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    done = idle.call("check")
+    assert "is full" in done.output
+    assert done.exit_code == 78

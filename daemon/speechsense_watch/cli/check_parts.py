@@ -22,6 +22,7 @@ from speechsense_watch.core.verdict import PAUSE_HINTS, Code, PauseReason
 from speechsense_watch.edge import records
 from speechsense_watch.edge.auth import Credentials
 from speechsense_watch.edge.clock import SystemClock
+from speechsense_watch.edge.disk import disk_of
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.reach import explain
 from speechsense_watch.edge.schema import NewerSchema
@@ -32,6 +33,8 @@ from speechsense_watch.recording import Fit, Unfit, examine
 
 # What systemd/speechsense-watch.service makes by StateDirectory=.
 _STATE_DIRECTORY = Path("/var/lib/speechsense-watch")
+_RESTORE = "Stop the daemon and restore it (docs/operations.md, Backing up and restoring); leave the journal beside it as it is."
+_NEARLY_NOTHING_BYTES = 4 * 2**20
 _NOT_YOURS = "Give it and its directory to the service's user; if you are not that user, try again with `sudo`."
 _CREDENTIALS = {Auth.API_KEY: "api-key", Auth.IAM_TOKEN: "iam-token"}
 
@@ -55,12 +58,32 @@ def check_queue(path: Path, report: Report) -> None:
         )
         return
     try:
-        with closing(SqliteQueue(path, read_only=True)):
-            use = "in use by the daemon" if daemon_runs(path) else "no daemon runs"
-            report.good(f"queue: {path} is in order ({use}).")
-    except (QueueTrouble, NewerSchema) as error:
+        with closing(SqliteQueue(path, read_only=True)) as queue:
+            _check_whole(queue, report)
+    except QueueTrouble as error:
+        report.wrong(f"queue: {path}: {error}", _RESTORE if error.fatal else "")
+    except NewerSchema as error:
         report.wrong(f"queue: {path}: {error}")
     _check_local(path.parent, report)
+    _check_room(path.parent, report)
+
+
+def _check_room(path: Path, report: Report) -> None:
+    disk = disk_of(path)
+    if disk is not None and disk.free_bytes < _NEARLY_NOTHING_BYTES:
+        report.wrong(
+            f"queue: the disk that holds {path} is full.", "Make room: without a record of it nothing is sent, and all waits."
+        )
+
+
+def _check_whole(queue: SqliteQueue, report: Report) -> None:
+    """Every page of it can be read and fits the others (PRAGMA quick_check). Raises QueueTrouble."""
+    found = str(queue.rows("PRAGMA quick_check(1)")[0]["quick_check"])
+    if found != "ok":
+        report.wrong(f"queue: {queue.path} is damaged ({' '.join(found.split())}).", _RESTORE)
+        return
+    use = "in use by the daemon" if daemon_runs(queue.path) else "no daemon runs"
+    report.good(f"queue: {queue.path} is in order ({use}).")
 
 
 def _check_new_queue(path: Path, report: Report) -> None:
