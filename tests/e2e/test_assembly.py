@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from speechsense_watch.app import Daemon
 from speechsense_watch.assembly import Assembly
 from speechsense_watch.config import Config, ConfigError, loads
 from speechsense_watch.edge.clock import SystemClock
@@ -94,3 +95,17 @@ def test_an_archive_that_is_a_watched_folder_by_another_name_is_refused(parts: A
     text += f'after_upload = "archive"\narchive_to = "{archive}"\n'
     with pytest.raises(ConfigError, match="by a link or a mount"):
         parts.adopt(loads(text, tmp_path / "config.toml", {}))
+
+
+def test_a_stalled_loop_starves_the_watchdog(parts: Assembly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One loop that hangs is enough: systemd is not told that all is well, and ends the process."""
+    fed: list[str] = []
+    daemon = Daemon(config(tmp_path, "a"), {}, logger())
+    daemon._parts = parts
+    daemon._queue = parts._queue
+    monkeypatch.setattr(daemon._notifier, "watchdog", lambda: fed.append("fed"))
+    daemon._tend()
+    assert fed == ["fed"]
+    monkeypatch.setattr(parts.loops["uploader"], "_stalled_after_s", -1000.0)
+    daemon._tend()
+    assert fed == ["fed"]
