@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Claim
-from speechsense_watch.core.model import Half, Job, Problem, Recording, uid_of
+from speechsense_watch.core.model import Half, Job, Problem, Recording, Stamp, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
@@ -150,9 +150,9 @@ class Attempts:
             if not isinstance(finding, Fit) and finding.fate is Fate.GONE:
                 return self._not_there(job, tree, FileTrouble(FileTroubleKind.GONE, finding.problem.message))
             return self._unfit(job, _what_changed(finding))
-        size = finding.recording.audio.stamp.size
-        if not probe and size <= self.rules.stream_above_bytes:
-            return self._send_whole(job, tree, finding.recording, read_whole(audio, size))
+        stamp = finding.recording.audio.stamp
+        if not probe and stamp.size <= self.rules.stream_above_bytes:
+            return self._send_whole(job, tree, finding.recording, read_whole(audio, stamp))
         return self._send_stream(job, tree, finding.recording, audio, hold_s=PROBE_HOLD_S if probe else 0.0)
 
     def _send_whole(self, job: Job, tree: Tree, recording: Recording, data: bytes) -> Ended:
@@ -164,14 +164,14 @@ class Attempts:
         return Ended(claimed, self.service.send_whole(_talk(claimed, claim), data))
 
     def _send_stream(self, job: Job, tree: Tree, recording: Recording, audio: OpenFile, *, hold_s: float) -> Ended:
-        size = recording.audio.stamp.size
+        stamp = recording.audio.stamp
         known = job.audio.sha256 if job.audio else ""
-        claim = self._claim(job, tree, recording, known or hash_of(audio, size), whole=False)
+        claim = self._claim(job, tree, recording, known or hash_of(audio, stamp), whole=False)
         claimed = self._record(job, tree, claim)
         if claimed is None:
             return Ended(job)
         outcome = self.service.send_stream(
-            _talk(claimed, claim), self._throttled(audio, size), lambda: self._commit(claimed), hold_s
+            _talk(claimed, claim), self._throttled(audio, stamp), lambda: self._commit(claimed), hold_s
         )
         return Ended(claimed, outcome)
 
@@ -219,8 +219,8 @@ class Attempts:
         except (Stale, edges.IllegalEdge, QueueTrouble) as error:
             raise Halted(Halt.NOT_RECORDED, str(error)) from error
 
-    def _throttled(self, audio: OpenFile, size: int) -> Iterator[bytes]:
-        for piece in pieces(audio, size, self.rules.chunk_size_bytes):
+    def _throttled(self, audio: OpenFile, stamp: Stamp) -> Iterator[bytes]:
+        for piece in pieces(audio, stamp, self.rules.chunk_size_bytes):
             self._throttle.take(len(piece))
             yield piece
 

@@ -82,13 +82,14 @@ class FolderIntake:
 
     def _places_of(self, path: str) -> tuple[str, ...]:
         if pairing.is_audio(self.rules, path):
-            return (path,)
-        if candidates := pairing.audio_paths(self.rules, path):
-            return (candidates[0],) if len(candidates) == 1 else tuple(c for c in candidates if self._worth(c)) or candidates[:1]
-        self._hinted_directory(path)
-        return ()
+            return (path,) if pairing.takes(self.rules, path) else ()
+        candidates = pairing.audio_paths(self.rules, path)
+        if not candidates:
+            self._hinted_directory(path)
+        taken = tuple(candidate for candidate in candidates if pairing.takes(self.rules, candidate))
+        return tuple(candidate for candidate in taken if self._is_there(candidate)) or taken[:1]
 
-    def _worth(self, candidate: str) -> bool:
+    def _is_there(self, candidate: str) -> bool:
         try:
             self.files.look(candidate)
         except FileTrouble:
@@ -247,7 +248,7 @@ class FolderIntake:
         for name in names:
             path = f"{listing.path}/{name}" if listing.path else name
             if pairing.is_audio(self.rules, path):
-                if pairing.chosen(self.rules, path):
+                if pairing.takes(self.rules, path):
                     audio.append(path)
             elif candidates := pairing.audio_paths(self.rules, path):
                 orphans.extend(self._waiting_for(candidates, present, listing.path))
@@ -278,7 +279,7 @@ class FolderIntake:
             parent, _, name = candidate.rpartition("/")
             if parent == directory and name in present:
                 return ()
-        return candidates[:1]
+        return [candidate for candidate in candidates if pairing.takes(self.rules, candidate)][:1]
 
     def _needs_a_look(self, job: Job | None) -> bool:
         if job is None or self._first_walk:

@@ -15,7 +15,7 @@ from uuid import uuid4
 from speechsense_watch.attempt import Throttle, with_recording_id
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff, Claim
-from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Recording, State, uid_of
+from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Recording, Stamp, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.core.verdict import Halt, Kind, Outcome, PauseReason, Verdict, judge
@@ -86,9 +86,9 @@ class OneShot:
             return Ending(result=Result.LATER, message=f"{trouble} Nothing was sent.")
 
     def _send(self, source: Source, audio: OpenFile, recording: Recording) -> Ending:
-        size = recording.audio.stamp.size
-        whole = read_whole(audio, size) if size <= self._rules.stream_above_bytes else None
-        sha256 = hash_of(audio, size) if whole is None else hashlib.sha256(whole).hexdigest()
+        stamp = recording.audio.stamp
+        whole = read_whole(audio, stamp) if stamp.size <= self._rules.stream_above_bytes else None
+        sha256 = hash_of(audio, stamp) if whole is None else hashlib.sha256(whole).hexdigest()
         uid = uid_of(source.rules.connection_id, sha256, recording.metadata.sha256)
         recording = replace(recording, audio=Half(recording.audio.stamp, sha256))
         ending = (
@@ -104,14 +104,14 @@ class OneShot:
             return claimed
         job, talk = claimed
         if whole is not None:
-            self._throttle.take(size)
+            self._throttle.take(stamp.size)
             outcome = self._service.send_whole(talk, whole)
         else:
-            outcome = self._service.send_stream(talk, self._throttled(audio, size), lambda: self._still_ours(job), 0.0)
+            outcome = self._service.send_stream(talk, self._throttled(audio, stamp), lambda: self._still_ours(job), 0.0)
         return self._finish(job, source, outcome)
 
-    def _throttled(self, audio: OpenFile, size: int) -> Iterator[bytes]:
-        for piece in pieces(audio, size, self._rules.chunk_size_bytes):
+    def _throttled(self, audio: OpenFile, stamp: Stamp) -> Iterator[bytes]:
+        for piece in pieces(audio, stamp, self._rules.chunk_size_bytes):
             self._throttle.take(len(piece))
             yield piece
 

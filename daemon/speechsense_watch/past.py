@@ -100,6 +100,6 @@ class Past:
             return False
         try:
             with self.files.open(path) as file:
-                return hash_of(file, sighting.size) == half.sha256
+                return hash_of(file, sighting.stamp) == half.sha256
         except (FileTrouble, Halted):
             return False

@@ -144,38 +144,34 @@ def read_metadata(files: Files, path: str) -> tuple[Half, bytes]:
         return Half(stamp, hashlib.sha256(raw).hexdigest()), raw
 
 
-def read_whole(audio: OpenFile, size: int) -> bytes:
-    """All bytes of a file that is to be sent in one message. Raises Halted when it is not `size` bytes long any more."""
-    data = b"".join(pieces(audio, size, _HASH_PIECE_BYTES))
-    if len(data) != size:
-        raise Halted(Halt.CHANGED, "The audio changed while it was read.")
-    return data
+def read_whole(audio: OpenFile, expected: Stamp) -> bytes:
+    """All bytes of a file that is to be sent in one message. Raises Halted when it is not the expected one, as `pieces` does."""
+    return b"".join(pieces(audio, expected, _HASH_PIECE_BYTES))
 
 
-def hash_of(audio: OpenFile, size: int) -> str:
+def hash_of(audio: OpenFile, expected: Stamp) -> str:
     """The sha256 of a file in a pass of its own, without holding it in memory. Raises Halted."""
     digest = hashlib.sha256()
-    for piece in pieces(audio, size, _HASH_PIECE_BYTES):
+    for piece in pieces(audio, expected, _HASH_PIECE_BYTES):
         digest.update(piece)
     return digest.hexdigest()
 
 
-def pieces(audio: OpenFile, size: int, piece_bytes: int) -> Iterator[bytes]:
-    """The file piece by piece, none of them empty. Ends normally only when exactly `size` bytes were handed out and the
-    file is still the one it was; raises Halted otherwise.
+def pieces(audio: OpenFile, expected: Stamp, piece_bytes: int) -> Iterator[bytes]:
+    """The file piece by piece, none of them empty. Ends normally only when all its bytes were handed out and it still is what
+    was examined: `expected` is the stamp of that moment, so that a change between two passes is seen as well. Raises Halted.
     """
-    stamp = _stamp(audio)
     offset = 0
-    while offset < size:
+    while offset < expected.size:
         try:
-            piece = audio.read_at(offset, min(piece_bytes, size - offset))
+            piece = audio.read_at(offset, min(piece_bytes, expected.size - offset))
         except FileTrouble as trouble:
             raise Halted(Halt.READ_FAILED, trouble.message) from trouble
         if not piece:
             raise Halted(Halt.CHANGED, "The audio became shorter while it was read.")
         offset += len(piece)
         yield piece
-    if _stamp(audio) != stamp or stamp.size != size:
+    if _stamp(audio) != expected:
         raise Halted(Halt.CHANGED, "The audio changed while it was read.")
 
 

@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from speechsense_watch.core.pairing import excluded
+from speechsense_watch.core.pairing import enters
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.ports import Clock, Files, FileTrouble, FileTroubleKind
 
@@ -50,11 +50,11 @@ class Scan:
     # Directories that were there once and are not any more; whoever reads it empties it.
     forgotten: list[str] = field(default_factory=list)
 
-    def walk(self, *, anew: bool, below: str = "") -> Iterator[Listing | None]:
+    def walk(self, *, anew: bool) -> Iterator[Listing | None]:
         """Listings of what changed, or of everything when `anew`; None between directories that did not, so that the
         caller can turn to other work.
         """
-        waiting = [below]
+        waiting = [""]
         while waiting:
             path = waiting.pop()
             try:
@@ -63,8 +63,7 @@ class Scan:
                 self._troubled(path, trouble)
                 continue
             self.troubles.pop(path, None)
-            if self.folder.recursive:
-                waiting.extend(posixpath.join(path, name) for name in self.directories[path].subdirectories)
+            waiting.extend(posixpath.join(path, name) for name in self.directories[path].subdirectories)
             yield listing
 
     def _list(self, path: str, *, anew: bool) -> Listing | None:
@@ -78,17 +77,13 @@ class Scan:
         wall_ns = int(self.clock.now().timestamp() * 1e9)
         for batch in self.files.entries(path):
             names.extend(entry.name for entry in batch if not entry.is_directory)
-            subdirectories.extend(entry.name for entry in batch if entry.is_directory and not entry.name.startswith("."))
-        wanted = tuple(name for name in subdirectories if not self._excluded(posixpath.join(path, name)))
+            subdirectories.extend(entry.name for entry in batch if entry.is_directory)
+        wanted = tuple(name for name in subdirectories if enters(self.folder, posixpath.join(path, name)))
         directory = Directory(mtime_ns, wall_ns - mtime_ns > _SETTLED_NS, wanted)
         for name in set(known.subdirectories if known else ()) - set(wanted):
             self._forget(posixpath.join(path, name))
         self.directories[path] = directory
         return Listing(path, tuple(names), directory)
-
-    def _excluded(self, path: str) -> bool:
-        # `include` names files, so it says nothing of directories.
-        return excluded(self.folder, path)
 
     def _troubled(self, path: str, trouble: FileTrouble) -> None:
         if trouble.kind is FileTroubleKind.GONE:

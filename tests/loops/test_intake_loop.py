@@ -509,3 +509,30 @@ def test_a_lost_recording_is_not_retried_but_comes_back(bench: Bench) -> None:
     bench.look(60)
     with pytest.raises(edges.IllegalEdge):
         lifecycle.retried(bench.job(), bench.clock.now())
+
+
+@pytest.mark.parametrize("path", ["private/call", "secret/deep/call", ".trash/call", "day/.hidden/call"])
+@pytest.mark.parametrize("hinted", ["wav", "json", "directory"])
+def test_what_is_excluded_is_not_taken_by_an_event_either(tmp_path: Path, path: str, hinted: str) -> None:
+    """Events and scans go by the same rule, for files and for the directories above them."""
+    with bench_on(tmp_path, exclude=("private/*", "secret")) as bench:
+        bench.look()
+        bench.drop(path)
+        bench.drop("day/call", seed=1)
+        name = path.rpartition("/")[0] if hinted == "directory" else f"{path}.{hinted}"
+        bench.intake.hint(Hint("in", name))
+        bench.intake.hint(Hint("in", "day/call.wav"))
+        bench.settle()
+        bench.look(60)
+        assert [job.place.path for job in bench.jobs()] == ["day/call.wav"]
+
+
+def test_only_what_is_included_is_taken_by_an_event(tmp_path: Path) -> None:
+    """`include` names files."""
+    with bench_on(tmp_path, include=("in-*",)) as bench:
+        bench.look()
+        for stem, seed in (("in-1", 1), ("out-1", 2)):
+            bench.drop(stem, seed=seed)
+            bench.intake.hint(Hint("in", f"{stem}.wav"))
+        bench.settle()
+        assert [job.place.path for job in bench.jobs()] == ["in-1.wav"]

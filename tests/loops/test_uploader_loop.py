@@ -17,6 +17,7 @@ from speechsense_watch.core.rules import OnUnknown, Order, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
 from speechsense_watch.edge import folder
 from speechsense_watch.ports import Channel, ChannelState, FileTrouble, FileTroubleKind, QueueTrouble
+from speechsense_watch.recording import hash_of
 from support.bench import Bench, bench_on
 from support.wavs import pcm
 
@@ -699,3 +700,37 @@ def test_what_was_skipped_in_doubt_and_is_sent_after_all_is_marked(tmp_path: Pat
         bench.settle()
         bench.send()
         assert (bench.job().state, bench.job().possible_duplicate) == (State.UPLOADED, True)
+
+
+@pytest.mark.parametrize("when", ["before the hash", "between hash and sending", "while sending"])
+def test_a_file_rewritten_in_place_at_the_same_size_is_not_sent(
+    streaming: Bench, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """What leaves is what was hashed and claimed: the stamp of the claim is what counts, at every pass."""
+    audio = streaming.drop()
+    streaming.settle()
+    other = pcm(seconds=0.5, seed=77)
+    assert len(other) == len(audio)
+
+    def rewrite(*_: object) -> None:
+        with (streaming.folder_path / "call.wav").open("r+b") as file:
+            file.write(other)
+
+    if when == "before the hash":
+        monkeypatch.setattr("speechsense_watch.attempt.hash_of", lambda *a: (rewrite(), hash_of(*a))[1])  # type: ignore[func-returns-value]
+    elif when == "between hash and sending":
+        streaming.service.meanwhile = rewrite
+    else:
+        reads: list[int] = []
+        real_read = folder._OpenFile.read_at
+
+        def reading(file: folder._OpenFile, offset: int, count: int) -> bytes:
+            reads.append(offset)
+            if streaming.service.calls and offset == 3000:
+                rewrite()
+            return real_read(file, offset, count)
+
+        monkeypatch.setattr(folder._OpenFile, "read_at", reading)
+    streaming.send()
+    assert streaming.service.sent == []
+    assert streaming.job().state is State.WAITING

@@ -115,7 +115,7 @@ def _show(source: Source, config: Config) -> None:
             finding = examine(source, audio, SystemClock().now())
             if isinstance(finding, Unfit):
                 _end(unfit(finding))
-            sha256 = hash_of(audio, finding.recording.audio.stamp.size)
+            sha256 = hash_of(audio, finding.recording.audio.stamp)
     except FileTrouble as trouble:
         _end(unfit(unfit_by_trouble(trouble, "audio")))
     except Halted as halted:

@@ -45,6 +45,21 @@ def excluded(folder: Folder, path: str) -> bool:
     return any(fnmatchcase(path.lower(), pattern.lower()) for pattern in folder.exclude)
 
 
+def enters(folder: Folder, directory: str) -> bool:
+    """Whether recordings in this directory count: not hidden, not excluded, nor below one that is; '' is the root itself."""
+    if not directory:
+        return True
+    if not folder.recursive:
+        return False
+    parent, _, name = directory.rpartition("/")
+    return not name.startswith(".") and not excluded(folder, directory) and enters(folder, parent)
+
+
+def takes(folder: Folder, path: str) -> bool:
+    """Whether this is an audio path that the folder's rules take, however it became known: by an event or by a scan."""
+    return is_audio(folder, path) and chosen(folder, path) and enters(folder, posixpath.dirname(path))
+
+
 def is_audio(folder: Folder, path: str) -> bool:
     """A name that `audio` matches; whether it holds audio is for its header to say."""
     lower = path.lower()
