@@ -19,6 +19,7 @@ from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles, watched_around
 from speechsense_watch.edge.process import owner_alive
 from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.sources import sources_of
 from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.edge.supervisor import FolderWatch
 from speechsense_watch.filer import Filer
@@ -118,7 +119,8 @@ class Assembly:
         self.folders = folders
         self.attempts.rules = config.upload
         self.attempts.trees = {
-            name: Tree(intake.rules, intake.files, intake.places.roots.gone_counts) for name, intake in folders.items()
+            name: Tree(intake.rules, intake.files, intake.places.roots.gone_counts, intake.places.sources)
+            for name, intake in folders.items()
         }
         self.throttle.bytes_per_s = config.upload.bandwidth_bytes_per_s
         self.uploader.configure(config.upload, rules)
@@ -142,6 +144,7 @@ class Assembly:
             self._start_from(folder),
             local=not files.root().remote,
             ready=self._wake_uploader,
+            sources=sources_of(folder),
         )
         watch = FolderWatch(folder, self.intake.hint, clock=self._clock, look_at_root=files.root)
         scan = Scan(files, folder, self._clock)

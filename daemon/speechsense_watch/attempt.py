@@ -19,6 +19,7 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
 from speechsense_watch.ports import (
+    NO_SOURCES,
     Clock,
     Files,
     FileTrouble,
@@ -28,11 +29,12 @@ from speechsense_watch.ports import (
     Queue,
     QueueTrouble,
     Service,
+    Sources,
     Stale,
     Talk,
     UidTaken,
 )
-from speechsense_watch.recording import Fate, Finding, Fit, examine_open, hash_of, pieces, read_whole, unfit_by_trouble
+from speechsense_watch.recording import Fate, Finding, Fit, Reader, Unfit, hash_of, pieces, read_whole, unfit_by_trouble
 
 # The service gets this long to refuse a probe before its last piece leaves.
 PROBE_HOLD_S = 1.0
@@ -85,6 +87,7 @@ class Tree:
     rules: Folder
     files: Files
     gone_counts: Callable[[], bool]
+    sources: Sources = NO_SOURCES
 
 
 class Attempts:
@@ -145,7 +148,7 @@ class Attempts:
             return Ended(change.after, trouble=trouble)
 
     def _read_and_send(self, job: Job, tree: Tree, audio: OpenFile, *, probe: bool) -> Ended:
-        finding = examine_open(tree.files, tree.rules, audio, job.metadata_path, forced=job.forced)
+        finding = _finding(job, tree, audio)
         if not isinstance(finding, Fit) or not _same(job, finding.recording):
             if not isinstance(finding, Fit) and finding.fate is Fate.GONE:
                 return self._not_there(job, tree, FileTrouble(FileTroubleKind.GONE, finding.problem.message))
@@ -223,6 +226,13 @@ class Attempts:
         for piece in pieces(audio, stamp, self.rules.chunk_size_bytes):
             self._throttle.take(len(piece))
             yield piece
+
+
+def _finding(job: Job, tree: Tree, audio: OpenFile) -> Finding:
+    """Read as the intake read it; a call record was waited for then, so it is not waited for again."""
+    reader = Reader(tree.files, tree.rules, tree.sources)
+    finding = reader.examine_open(audio, job.place.path, job.metadata_path, forced=job.forced)
+    return finding.otherwise if isinstance(finding, Unfit) and finding.otherwise else finding
 
 
 def _frozen(job: Job, rules: Folder, recording: Recording) -> tuple[str, Mapping[str, str]]:

@@ -90,8 +90,8 @@ class Filer:
                     self._log.warning(Event.FILING_FAILED, job=job.id, folder=job.place.folder, message=message)
 
     def _archive(self, job: Job, folder: Folder) -> FilingResult:
-        if job.filed_to is None or job.metadata_filed_to is None:
-            targets = choose_target(folder.archive_to, job.audio_path or "", job.metadata_path or "", self._filing.taken)
+        if job.filed_to is None:
+            targets = choose_target(folder.archive_to, job.audio_path or "", job.metadata_path, self._filing.taken)
             job = self._queue.apply(lifecycle.filing(job, *targets, self._clock.now()))
         moves = ((job.audio_path, job.filed_to, job.audio), (job.metadata_path, job.metadata_filed_to, job.metadata))
         return self._each(

@@ -33,6 +33,7 @@ AFTER_A_FAULT_S = 60.0
 # Reasons that only a change of the file itself can end, so it is looked at singly at every rescan.
 _LOOKED_AT_SINGLY = frozenset(
     {Reason.STILL_CHANGING, Reason.HEADER_UNFINISHED, Reason.SHORTER_THAN_HEADER, Reason.UNREADABLE, Reason.READ_AGAIN}
+    | {Reason.CALL_RECORD_MISSING, Reason.SOURCE_UNREADABLE}
 )
 
 

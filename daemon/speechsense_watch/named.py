@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import posixpath
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from speechsense_watch.core import metadata
-from speechsense_watch.core.model import Half, Job, Place, Problem, Recording, Stamp
+from speechsense_watch.core.model import Job, Place, Problem, Recording, half_by_name
 from speechsense_watch.core.rules import AfterUpload, ConnectionType, Folder
 from speechsense_watch.core.wav import Finished, inspect
-from speechsense_watch.ports import Files, FileTrouble, OpenFile, Queue
+from speechsense_watch.ports import NO_SOURCES, Files, FileTrouble, OpenFile, Queue, Sources
 from speechsense_watch.recording import (
     Fate,
     Finding,
     Fit,
+    Reader,
     Unfit,
-    examine_open,
     judge_audio,
     read_metadata,
     unfit_by_trouble,
@@ -39,6 +36,7 @@ class Source:
     metadata_path: str | None
     rules: Folder
     plain: bool = False
+    sources: Sources = NO_SOURCES
 
     @property
     def keeps_files(self) -> bool:
@@ -49,15 +47,17 @@ class Source:
 def examine(source: Source, audio: OpenFile, now: datetime) -> Finding:
     """What would be sent, the rules of choice lifted, or why it cannot be. Raises FileTrouble for the audio."""
     if not source.plain:
-        return examine_open(source.files, source.rules, audio, source.metadata_file, forced=True)
+        reader = Reader(source.files, source.rules, source.sources)
+        finding = reader.examine_open(audio, source.audio_file, source.metadata_file, forced=True)
+        # Who names a recording wants it sent now, with what there is.
+        return finding.otherwise if isinstance(finding, Unfit) and finding.otherwise else finding
     judged = judge_audio(_for_its_channels(source.rules, audio), audio, forced=True)
     if isinstance(judged, Unfit):
         return judged
     if source.metadata_file is None:
-        # No file to tell one call from the next by: the name stands for it.
-        name = hashlib.sha256(os.fsencode(posixpath.basename(source.place.path))).hexdigest()
         fields = metadata.default_fields(now.astimezone())
-        recording = Recording(audio=judged.half, metadata=Half(Stamp(0, 0, 0), name), format=judged.format, fields=fields)
+        half = half_by_name(source.place.path)
+        recording = Recording(audio=judged.half, metadata=half, format=judged.format, fields=fields)
         return Fit(recording, ("There is no metadata, so the built-in fields are sent.",))
     try:
         half, raw = read_metadata(source.files, source.metadata_file)

@@ -20,7 +20,7 @@ class Look:
     """Both halves of a place at one moment; None for a half that is not there. `trouble`: why one could not be looked at."""
 
     place: str
-    metadata_path: str
+    metadata_path: str | None
     audio: Sighting | None = None
     metadata: Sighting | None = None
     trouble: FileTrouble | None = None
@@ -50,7 +50,7 @@ class Past:
         if audio is None:
             return False
         same_audio = look.audio is not None and look.audio.stamp == audio.stamp
-        same_metadata = (look.metadata.stamp if look.metadata else None) == (metadata.stamp if metadata else None)
+        same_metadata = (look.metadata.stamp if look.metadata else None) == (metadata.file_stamp if metadata else None)
         return not (same_audio and same_metadata)
 
     def _rewritten(self, look: Look, job: Job) -> bool:
@@ -60,7 +60,7 @@ class Past:
         """
         halves = ((look.place, look.audio, job.audio), (look.metadata_path, look.metadata, job.metadata))
         for path, sighting, known in halves:
-            if sighting is None or (known is not None and sighting.stamp == known.stamp):
+            if path is None or sighting is None or (known is not None and sighting.stamp == known.stamp):
                 continue
             if known is None:
                 if job.audio is None and sighting.mtime_ns > job.updated_at.timestamp() * 1e9:
@@ -73,13 +73,14 @@ class Past:
         """A `done` place: None when what lies there is a new recording."""
         if job.gone_at is not None:
             return None
-        if job.audio is None or job.metadata is None or look.metadata is None:
+        if job.audio is None or job.metadata is None:
+            return job
+        if look.metadata is None and (look.metadata_path is not None or job.metadata.file_stamp is not None):
             return job
         same_audio = audio.stamp == job.audio.stamp or self._same_bytes(look.place, audio, job.audio)
-        metadata = look.metadata
-        same_metadata = metadata.stamp == job.metadata.stamp or self._same_bytes(look.metadata_path, metadata, job.metadata)
+        same_metadata = self._same_metadata(look, job.metadata)
         if same_audio and same_metadata:
-            return self._remember_same(audio, metadata, job)
+            return self._remember_same(audio, look.metadata, job)
         if same_audio or same_metadata:
             if not job.changed_after_upload:
                 what = "metadata" if same_audio else "audio"
@@ -89,11 +90,20 @@ class Past:
         self.apply(lifecycle.seen_gone(job, self.clock.now(), replaced=True))
         return None
 
-    def _remember_same(self, audio: Sighting, metadata: Sighting, job: Job) -> Job:
-        if job.audio and job.metadata and (audio.stamp, metadata.stamp) != (job.audio.stamp, job.metadata.stamp):
-            halves = (Half(audio.stamp, job.audio.sha256), Half(metadata.stamp, job.metadata.sha256))
-            return self.apply(lifecycle.seen_same(job, *halves, self.clock.now()))
-        return job
+    def _same_metadata(self, look: Look, known: Half) -> bool:
+        """Of a recording without a metadata file nothing but the audio can change."""
+        if look.metadata is None or look.metadata_path is None:
+            return known.file_stamp is None
+        return look.metadata.stamp == known.stamp or self._same_bytes(look.metadata_path, look.metadata, known)
+
+    def _remember_same(self, audio: Sighting, metadata: Sighting | None, job: Job) -> Job:
+        if job.audio is None or job.metadata is None:
+            return job
+        now_there = (audio.stamp, metadata.stamp if metadata else job.metadata.stamp)
+        if now_there == (job.audio.stamp, job.metadata.stamp):
+            return job
+        halves = (Half(now_there[0], job.audio.sha256), Half(now_there[1], job.metadata.sha256))
+        return self.apply(lifecycle.seen_same(job, *halves, self.clock.now()))
 
     def _same_bytes(self, path: str, sighting: Sighting, half: Half) -> bool:
         if not half.sha256 or sighting.size != half.stamp.size:

@@ -18,8 +18,8 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.log import Event, Log
 from speechsense_watch.past import Look, Past
-from speechsense_watch.ports import Clock, Files, FileTrouble, FileTroubleKind, Queue, Stale
-from speechsense_watch.recording import Fate, Finding, Fit, Unfit, examine
+from speechsense_watch.ports import NO_SOURCES, Clock, Files, FileTrouble, FileTroubleKind, Queue, Sources, Stale
+from speechsense_watch.recording import Fate, Finding, Fit, Reader, Unfit
 from speechsense_watch.roots import Roots
 
 _STOPPED = frozenset({State.REFUSED, State.UNUSABLE, State.SKIPPED, State.LOST})
@@ -57,10 +57,13 @@ class Places:
     start_from: datetime | None
     local: bool
     ready: Callable[[], None]
+    sources: Sources = NO_SOURCES
     _tracks: dict[str, Track] = field(default_factory=dict)
     _past: Past = field(init=False)
+    _reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
+        self._reader = Reader(self.files, self.rules, self.sources)
         self._past = Past(self.files, self.clock, self._apply)
 
     def examine(self, place: str) -> Seen:
@@ -74,6 +77,8 @@ class Places:
 
     def _orphan(self, look: Look) -> Job | None:
         """The row of a metadata file that waits for this audio."""
+        if look.metadata_path is None:
+            return None
         job = self.queue.at_place(Place(self.rules.name, look.metadata_path))
         return job if job is not None and job.audio_path is None and job.state is not State.DONE else None
 
@@ -83,7 +88,8 @@ class Places:
         metadata_path = pairing.metadata_path(self.rules, place)
         look = Look(place, metadata_path)
         look.audio = self._sighting(place, look)
-        look.metadata = self._sighting(metadata_path, look)
+        if metadata_path is not None:
+            look.metadata = self._sighting(metadata_path, look)
         return look
 
     def _sighting(self, path: str, look: Look) -> Sighting | None:
@@ -102,7 +108,8 @@ class Places:
 
     def _settled(self, look: Look) -> None:
         self._tracks.pop(look.place, None)
-        self._tracks.pop(look.metadata_path, None)
+        if look.metadata_path is not None:
+            self._tracks.pop(look.metadata_path, None)
 
     # --- deciding ----------------------------------------------------------------------------
 
@@ -131,7 +138,7 @@ class Places:
     def _not_yet_quiet(self, look: Look, audio: Sighting, job: Job) -> float:
         """Seconds until files that are no longer the ones uploaded have been left alone: only then they can be judged."""
         pairs = ((look.place, audio, job.audio), (look.metadata_path, look.metadata, job.metadata))
-        changed = [(path, seen) for path, seen, known in pairs if seen and known and seen.stamp != known.stamp]
+        changed = [(path, seen) for path, seen, known in pairs if path and seen and known and seen.stamp != known.stamp]
         if job.gone_at is not None or not changed:
             return 0.0
         return max(pairing.quiet_left_s(self._track(path, seen), self.rules.quiet_period_s) for path, seen in changed)
@@ -142,7 +149,7 @@ class Places:
     def _candidate(self, look: Look, audio: Sighting, job: Job | None) -> Seen:
         new = job is None and look.place not in self._tracks
         tracks = [self._track(look.place, audio)]
-        if look.metadata is not None:
+        if look.metadata is not None and look.metadata_path is not None:
             tracks.append(self._track(look.metadata_path, look.metadata))
         left_s = max(pairing.quiet_left_s(track, self.rules.quiet_period_s) for track in tracks)
         promised = self.rules.metadata_last and look.metadata is not None
@@ -152,6 +159,8 @@ class Places:
         if left_s > 0 and not isinstance(finding, Fit):
             # The promise that metadata comes last was not kept; then the quiet period decides, as without it.
             return self._changing(look, job, left_s, tracks, new=new)
+        if isinstance(finding, Unfit) and finding.otherwise and self._unchanged_for_s(tracks) >= self.rules.cdr.wait_s:
+            finding = finding.otherwise
         seen = self._act(look, job, finding, tracks)
         return Seen(seen.again_in_s, seen.left_alone, new)
 
@@ -167,7 +176,7 @@ class Places:
                 problem = Problem(Reason.NOT_A_REGULAR_FILE, f"The {half} is {sighting.oddity}, not a regular file.")
                 return Unfit(Fate.UNUSABLE, problem, Half(audio.stamp))
         metadata_path = look.metadata_path if look.metadata else None
-        return examine(self.files, self.rules, look.place, metadata_path, forced=bool(job and job.forced))
+        return self._reader.examine(look.place, metadata_path, forced=bool(job and job.forced))
 
     def _act(self, look: Look, job: Job | None, finding: Finding, tracks: list[Track]) -> Seen:
         now = self.clock.now()
@@ -225,7 +234,7 @@ class Places:
         """A waiting row for the place, new or as it was, with this reason."""
         audio_path = look.place if look.audio else None
         metadata_path = look.metadata_path if look.metadata else None
-        place = Place(self.rules.name, audio_path or look.metadata_path)
+        place = Place(self.rules.name, audio_path or metadata_path or look.place)
         now = self.clock.now()
         if job is None:
             return self._apply(lifecycle.found(self._fresh(look, place, audio_path, metadata_path, problem), now))
@@ -283,8 +292,8 @@ class Places:
         self._tracks.pop(look.place, None)
         if job is not None and job.audio_path is not None:
             return self._gone(look, job)
-        if look.metadata is None:
-            self._tracks.pop(look.metadata_path, None)
+        if look.metadata is None or look.metadata_path is None:
+            self._settled(look)
             return self._gone(look, job) if job is not None else Seen()
         if job is None and self._older_than_start(look.metadata):
             return Seen()

@@ -12,12 +12,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 
-from speechsense_watch.core import fitness, metadata, wav
-from speechsense_watch.core.model import AudioFormat, Half, Problem, Recording, Stamp
+from speechsense_watch.core import fitness, wav
+from speechsense_watch.core.metadata import Fields
+from speechsense_watch.core.model import AudioFormat, Half, Problem, Recording, Stamp, half_by_name
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.core.verdict import Halt
-from speechsense_watch.ports import Files, FileTrouble, FileTroubleKind, Halted, OpenFile
+from speechsense_watch.gathering import NotYet, gather
+from speechsense_watch.ports import NO_SOURCES, Files, FileTrouble, FileTroubleKind, Halted, OpenFile, Sources
 
 METADATA_MAX_BYTES = 2**20
 _HASH_PIECE_BYTES = 2**20
@@ -32,12 +34,15 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """A recording that is not to be sent as it is now; the halves are what was seen of it."""
+    """A recording that is not to be sent as it is now; the halves are what was seen of it. `otherwise` is what it comes to
+    when its call record is waited for no longer.
+    """
 
     fate: Fate
     problem: Problem
     audio: Half | None = None
     metadata: Half | None = None
+    otherwise: Fit | Unfit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +64,51 @@ class Sound:
     format: AudioFormat
 
 
-def examine(files: Files, folder: Folder, audio_path: str, metadata_path: str | None, *, forced: bool = False) -> Finding:
-    """Opens both halves, reads the audio's header and the metadata. Without a `metadata_path` only the audio is judged:
-    it is never Fit then, but may turn out to hold no audio at all.
-    """
-    with ExitStack() as stack:
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads recordings of one folder by its rules."""
+
+    files: Files
+    folder: Folder
+    sources: Sources = NO_SOURCES
+
+    def examine(self, audio_path: str, metadata_path: str | None, *, forced: bool = False) -> Finding:
+        """Opens both halves, reads the audio's header and the metadata. Without a `metadata_path`, where the folder's
+        recordings have one, only the audio is judged: it is never Fit then, but may turn out to hold no audio at all.
+        """
+        with ExitStack() as stack:
+            try:
+                audio = stack.enter_context(self.files.open(audio_path))
+                return self.examine_open(audio, audio_path, metadata_path, forced=forced)
+            except FileTrouble as trouble:
+                return unfit_by_trouble(trouble, "audio")
+
+    def examine_open(self, audio: OpenFile, audio_path: str, metadata_path: str | None, *, forced: bool = False) -> Finding:
+        """As `examine`, for an audio file that is open already. Raises FileTrouble for the audio."""
+        alone = metadata_path is None and self.folder.metadata != ""
+        judged = judge_audio(self.folder, audio, alone=alone, forced=forced)
+        if isinstance(judged, Unfit):
+            return judged
+        if alone:
+            return _alone(judged.half)
+        half, raw = half_by_name(audio_path), None
         try:
-            audio = stack.enter_context(files.open(audio_path))
-            return examine_open(files, folder, audio, metadata_path, forced=forced)
+            if metadata_path is not None:
+                half, raw = read_metadata(self.files, metadata_path)
         except FileTrouble as trouble:
-            return unfit_by_trouble(trouble, "audio")
+            return unfit_by_trouble(trouble, "metadata", judged.half)
+        return _made(judged, half, gather(self.folder, audio_path, raw, self.sources))
 
 
-def examine_open(files: Files, folder: Folder, audio: OpenFile, metadata_path: str | None, *, forced: bool = False) -> Finding:
-    """As `examine`, for an audio file that is open already. Raises FileTrouble for the audio."""
-    judged = judge_audio(folder, audio, alone=metadata_path is None, forced=forced)
-    if isinstance(judged, Unfit):
-        return judged
-    if metadata_path is None:
-        return _alone(judged.half)
-    half = judged.half
-    try:
-        sidecar, raw = read_metadata(files, metadata_path)
-    except FileTrouble as trouble:
-        return unfit_by_trouble(trouble, "metadata", half)
-    fields = metadata.read_fields(raw, folder)
-    if isinstance(fields, Problem):
-        return Unfit(Fate.UNUSABLE, fields, half, sidecar)
-    recording = Recording(audio=half, metadata=sidecar, format=judged.format, fields=fields.values)
-    return Fit(recording, fields.actions)
+def _made(sound: Sound, metadata: Half, fields: Fields | Problem | NotYet) -> Finding:
+    match fields:
+        case NotYet(problem, otherwise):
+            then = _made(sound, metadata, otherwise) if otherwise is not None else None
+            return Unfit(Fate.WAIT, problem, sound.half, metadata, then)
+        case Problem():
+            return Unfit(Fate.UNUSABLE, fields, sound.half, metadata)
+        case Fields(values, actions):
+            return Fit(Recording(audio=sound.half, metadata=metadata, format=sound.format, fields=values), actions)
 
 
 def judge_audio(folder: Folder, audio: OpenFile, *, alone: bool = False, forced: bool = False) -> Sound | Unfit:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from speechsense_watch.core.archive import choose_target, free_name, partner_target
+from speechsense_watch.core.archive import choose_target
 
 
 @pytest.mark.parametrize(
@@ -32,19 +30,6 @@ def test_both_halves_keep_their_path_and_get_the_same_number(
     assert choose_target("/arc/", audio, metadata, taken.__contains__) == expected
 
 
-NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
-    lambda name: name not in {".", ".."}
-)
-
-
-@given(stem=NAMES, directory=st.lists(NAMES, max_size=2), taken=st.integers(0, 12), named_after=st.booleans())
-def test_after_a_restart_the_partners_name_follows_from_the_audios(
-    stem: str, directory: list[str], taken: int, *, named_after: bool
-) -> None:
-    """The metadata's target is a function of the audio's, so the queue need remember only one of them."""
-    below = "/".join([*directory, ""])
-    audio, metadata = f"{below}{stem}.wav", f"{below}{stem}.wav.json" if named_after else f"{below}{stem}.json"
-    used = {f"/arc/{free_name(audio, stem, number)}" for number in range(taken)}
-    chosen = choose_target("/arc", audio, metadata, used.__contains__)
-    assert chosen[0] not in used
-    assert partner_target(chosen[0], audio, metadata) == chosen[1]
+def test_a_recording_without_a_metadata_file_gets_one_target() -> None:
+    """Nothing is looked for, moved or counted as taken where there is no second file."""
+    assert choose_target("/arc", "2026/a.wav", None, {"/arc/2026/a.wav"}.__contains__) == ("/arc/2026/a.1.wav", None)

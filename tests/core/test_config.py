@@ -173,7 +173,7 @@ DURATION = 'expected a duration such as "10s" or "15m", got '
 PATH = 'expected an absolute path such as "/var/spool/calls", without "..", got '
 PATTERN = (
     'expected a name beside the audio such as "{stem}.json" (call.json for call.wav), "{name}.json" (call.wav.json) '
-    'or "meta/{stem}.json": relative, without "..", with {stem} or {name} in its last part, got '
+    'or "meta/{stem}.json": relative, without "..", with {stem} or {name} in its last part; or "" for none, got '
 )
 START = 'expected "now", "all" or a date such as 2025-04-01 or 2025-04-01T09:00:00+03:00, got '
 ZONE = 'expected the name of a time zone such as "Europe/Moscow"'
@@ -200,15 +200,7 @@ ZONE = 'expected the name of a time zone such as "Europe/Moscow"'
         ("time_zone = 3", 'expected the name of a time zone such as "Europe/Moscow", or "", got 3'),
         ("name = {}", 'expected a name such as "sales", without "/" and spaces around it, got {}'),
         ("min_duration = 2025-01-01", DURATION + "2025-01-01"),
-        (
-            "zzz = 1",
-            (
-                "unknown key in [[folders]]; expected one of abandon_after, after_upload, archive_to, audio, connection_id, "
-                "connection_type, detection, exclude, include, max_duration, metadata, metadata_defaults, metadata_last, "
-                "metadata_rename, min_duration, name, on_unknown, path, quiet_period, recording_id_field, recursive, "
-                "rescan_interval, search, search_patience, start_from, time_zone, unfinished"
-            ),
-        ),
+        ("zzz = 1", "unknown key in [[folders]]; `speechsense-watch check --sample` shows all that there are"),
         ("audio = []", 'expected a list of at least one file name pattern such as ["*.wav"], got []'),
         ('audio = ["a/*.wav"]', 'expected a list of at least one file name pattern such as ["*.wav"], got ["a/*.wav"]'),
         (

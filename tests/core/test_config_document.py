@@ -14,8 +14,8 @@ import pytest
 from speechsense_watch.config import LogSettings, QueueSettings, SpeechSense, loads, reference, sample
 from speechsense_watch.config.__main__ import main
 from speechsense_watch.config.option import Required
-from speechsense_watch.config.options import OPTIONS, SECTIONS, options_of
-from speechsense_watch.core.rules import Folder, SearchScope, UploadRules
+from speechsense_watch.config.options import OPTIONS, SECTIONS, SUBTABLES, options_of
+from speechsense_watch.core.rules import CallRecordRules, Folder, SearchScope, UploadRules
 
 ROOT = Path(__file__).parents[2]
 FILE = Path("/etc/speechsense-watch/config.toml")
@@ -32,22 +32,25 @@ def test_the_sample_loads_as_printed() -> None:
 
 def test_the_sample_shows_the_defaults() -> None:
     """Taking every "#" away before a key changes nothing but the tables of texts."""
-    uncommented = re.sub(r"^#(?=[a-z_]+ = )", "", sample(), flags=re.MULTILINE)
+    uncommented = re.sub(r"^#(?=[A-Za-z_]+ = )", "", sample(), flags=re.MULTILINE)
     assert uncommented != sample()
     keys = [option.key for option in OPTIONS if not option.table and option.section != "folders.search"]
-    shown = re.findall(r"^([a-z_]+) = ", uncommented, flags=re.MULTILINE)
-    assert sorted(shown) == sorted([*keys, "search", "agent", "language"])
+    shown = re.findall(r"^([A-Za-z_]+) = ", uncommented, flags=re.MULTILINE)
+    examples = ["agent", "language", "office", "Ingress", "Egress"]
+    assert sorted(shown) == sorted([*keys, "search", *examples])
     plain, full = loads(sample(), FILE, {}), loads(uncommented, FILE, {})
     assert dataclasses.replace(full, folders=plain.folders) == plain
     (folder,) = full.folders
     assert folder.metadata_rename == {"agent": "operator_name"}
     assert folder.metadata_defaults == {"language": "ru-RU"}
-    assert dataclasses.replace(folder, metadata_rename={}, metadata_defaults={}) == plain.folders[0]
+    assert folder.metadata_values == {"direction_outgoing": {"Ingress": "false", "Egress": "true"}}
+    tables = {option.key: getattr(plain.folders[0], option.key) for option in OPTIONS if option.table}
+    assert dataclasses.replace(folder, **tables) == plain.folders[0]
 
 
 def test_keys_that_nobody_should_need_come_last_in_their_section() -> None:
     """Whoever reads the sample from the top meets what matters first."""
-    for section in (*SECTIONS, "folders.search"):
+    for section in (*SECTIONS, "folders.search", "folders.cdr"):
         rare = [option.rare for option in options_of(section)]
         assert rare == sorted(rare), section
     lines = sample().split("\n")
@@ -71,16 +74,17 @@ def test_keys_that_nobody_should_need_come_last_in_their_section() -> None:
         ("log", LogSettings()),
         ("folders", Folder(path="", connection_id="", start_from="now", name="")),
         ("folders.search", SearchScope()),
+        ("folders.cdr", CallRecordRules()),
     ],
 )
 def test_the_table_and_the_rules_have_the_same_keys_and_defaults(section: str, rules: object) -> None:
     """A rule without a key could not be set, and a default said twice must not differ."""
     assert dataclasses.is_dataclass(rules)
-    names = {field.name for field in dataclasses.fields(rules)} - ({"search"} if section == "folders" else set())
+    names = {field.name for field in dataclasses.fields(rules)} - ({*SUBTABLES} if section == "folders" else set())
     assert {option.attribute for option in options_of(section)} == names
     for option in options_of(section):
         if not isinstance(option.default, Required):
-            value = {} if option.table else option.kind.read(option.default)
+            value: object = {} if option.table else option.kind.read(option.default)
             assert value == getattr(rules, option.attribute), option.key
 
 

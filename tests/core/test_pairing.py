@@ -114,6 +114,7 @@ def test_every_audio_is_found_from_its_metadata(pattern: str, directories: list[
     path = posixpath.join(*directories, stem + ending)
     assert is_audio(rules, path)
     metadata = metadata_path(rules, path)
+    assert metadata is not None
     assert ignored(metadata) or path in audio_paths(rules, metadata)
 
 

@@ -15,9 +15,10 @@ from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import HINTS, Reason
 from speechsense_watch.core.rules import AfterUpload, Folder
 from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.sources import sources_of
 from speechsense_watch.edge.supervisor import choose
 from speechsense_watch.ports import Clock, FileTrouble, Root, WatchState
-from speechsense_watch.recording import Unfit, examine
+from speechsense_watch.recording import Fit, Reader, Unfit
 
 _MOST_NAMES = 20_000
 _MOST_EXAMINED = 20
@@ -91,6 +92,8 @@ def _walk(files: FolderFiles, folder: Folder, seen: _Seen) -> Iterator[str]:
 
 
 def _paired(folder: Folder, seen: _Seen) -> list[str]:
+    if not folder.metadata:
+        return seen.audio
     return [path for path in seen.audio if pairing.metadata_path(folder, path) in seen.names]
 
 
@@ -109,7 +112,9 @@ def _tell_names(where: str, folder: Folder, seen: _Seen, report: Report) -> None
     else:
         files = "1 audio file" if len(seen.audio) == 1 else f"{len(seen.audio):,} audio files"
         text = f"{where}: {least}{files} ({patterns}), {paired:,} of them with metadata ({folder.metadata})."
-        if paired:
+        if not folder.metadata:
+            report.good(f"{where}: {least}{files} ({patterns}), which have no metadata files (`metadata` is empty).")
+        elif paired:
             report.good(text)
         else:
             report.note(text, HINTS[Reason.METADATA_MISSING])
@@ -118,11 +123,12 @@ def _tell_names(where: str, folder: Folder, seen: _Seen, report: Report) -> None
 def _tell_recordings(where: str, folder: Folder, files: FolderFiles, seen: _Seen, report: Report) -> None:
     """What would become of some of them."""
     some = _paired(folder, seen)[:_MOST_EXAMINED]
+    reader = Reader(files, folder, sources_of(folder))
     problems: Counter[Reason] = Counter()
     samples: dict[Reason, tuple[str, Problem]] = {}
     for path in some:
-        finding = examine(files, folder, path, pairing.metadata_path(folder, path))
-        if isinstance(finding, Unfit):
+        finding = reader.examine(path, pairing.metadata_path(folder, path))
+        if isinstance(finding, Unfit) and not isinstance(finding.otherwise, Fit):
             problems[finding.problem.reason] += 1
             samples.setdefault(finding.problem.reason, (path, finding.problem))
     fit = len(some) - problems.total()

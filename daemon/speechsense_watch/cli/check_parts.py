@@ -29,7 +29,7 @@ from speechsense_watch.edge.schema import NewerSchema
 from speechsense_watch.edge.syscalls import file_system_of, open_root, opened
 from speechsense_watch.named import Source
 from speechsense_watch.ports import CredentialError, FileTrouble, QueueTrouble
-from speechsense_watch.recording import Fit, Unfit, examine
+from speechsense_watch.recording import Fit, Reader, Unfit
 
 # What systemd/speechsense-watch.service makes by StateDirectory=.
 _STATE_DIRECTORY = Path("/var/lib/speechsense-watch")
@@ -209,20 +209,30 @@ def check_recording(inside: Inside, queue_path: Path, report: Report) -> None:
     folder = inside.folder
     report.good(f"It lies in folder {folder.name}: {folder.path}")
     report.detail(f"audio: {source.audio_file}")
-    report.detail(f"metadata: {source.metadata_file or f'none at {pairing.metadata_path(folder, source.audio_file)}'}")
+    report.detail(f"metadata: {source.metadata_file or _no_metadata(folder, source.audio_file)}")
     job, since = _on_record(queue_path, source.place, folder)
     if job is not None:
         report.note(f"On record as job {job.id}: {job.state}, {MEANINGS[job.state]}.", f"`speechsense-watch show {job.id}`")
     for rule in _left_alone(source, folder, since):
         report.note(rule, "`speechsense-watch upload` sends it all the same.")
-    finding = examine(source.files, folder, source.audio_file, source.metadata_file)
+    finding = Reader(source.files, folder, source.sources).examine(source.audio_file, source.metadata_file)
     match finding:
         case Fit(recording, actions):
             report.good("It can be sent; this is what would be:")
             for line in preview(recording, folder.connection_id, actions):
                 report.detail(line)
+        case Unfit(fate, problem, otherwise=Fit(recording, actions)):
+            report.note(f"It would wait ({fate.value}): {problem.message}", problem.hint)
+            report.good(f"Without it, after {folder.cdr.wait_s:g} s, this would be sent:")
+            for line in preview(recording, folder.connection_id, actions):
+                report.detail(line)
         case Unfit(fate, problem):
             report.wrong(f"It would not be sent as it is ({fate.value.replace('_', ' ')}): {problem.message}", problem.hint)
+
+
+def _no_metadata(folder: Folder, audio: str) -> str:
+    expected = pairing.metadata_path(folder, audio)
+    return "in no file of its own (`metadata` is empty)" if expected is None else f"none at {expected}"
 
 
 def _left_alone(source: Source, folder: Folder, since: datetime | None) -> list[str]:

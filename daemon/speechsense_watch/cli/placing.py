@@ -11,6 +11,7 @@ from speechsense_watch.core import pairing
 from speechsense_watch.core.model import Place
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.sources import sources_of
 from speechsense_watch.named import Source
 from speechsense_watch.ports import Clock, FileTrouble
 
@@ -45,9 +46,16 @@ def by_its_folder(inside: Inside, clock: Clock) -> Source:
         candidates = pairing.audio_paths(folder, path)
         path = next((each for each in candidates if _is_there(files, each)), path)
     metadata = pairing.metadata_path(folder, path)
-    there = metadata if _is_there(files, metadata) else None
-    place = Place(folder.name, path)
-    return Source(place=place, files=files, audio_file=path, metadata_file=there, metadata_path=there, rules=folder)
+    there = metadata if metadata is not None and _is_there(files, metadata) else None
+    return Source(
+        place=Place(folder.name, path),
+        files=files,
+        audio_file=path,
+        metadata_file=there,
+        metadata_path=there,
+        rules=folder,
+        sources=sources_of(folder),
+    )
 
 
 def by_itself(audio: str, metadata: str | None, connection_id: str, inside: Inside | None, clock: Clock) -> Source:
@@ -62,7 +70,7 @@ def by_itself(audio: str, metadata: str | None, connection_id: str, inside: Insi
         folder = inside.folder
         place = Place(folder.name, inside.path)
         own = pairing.metadata_path(folder, inside.path)
-        known_metadata = own if true_metadata == os.path.realpath(Path(folder.path, own)) else None
+        known_metadata = own if own and true_metadata == os.path.realpath(Path(folder.path, own)) else None
         mark = folder.recording_id_field if folder.connection_id == connection_id else ""
         rules = replace(rules, after_upload=folder.after_upload, recording_id_field=mark)
     return Source(

@@ -42,6 +42,7 @@ from speechsense_watch.core.verdict import Kind
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.records import AttemptRow, EventRow, Records
+from speechsense_watch.edge.sources import sources_of
 
 EXIT_UNKNOWN = 1
 
@@ -267,6 +268,7 @@ def _unknown(text: str, config: Config, records: Records, *, as_json: bool) -> N
         now=clock.now(),
         start_from=_start_from(spot, records),
         daemon_runs=daemon_view(config, records.runtime(), clock.now()).running,
+        sources=sources_of(spot.folder),
     )
     report = explain(spot, around)
     path = posixpath.join(spot.folder.path, spot.path)

@@ -14,8 +14,8 @@ from speechsense_watch.core import pairing
 from speechsense_watch.core.fitness import in_words
 from speechsense_watch.core.model import Sighting
 from speechsense_watch.core.rules import Folder
-from speechsense_watch.ports import Files, FileTrouble, FileTroubleKind
-from speechsense_watch.recording import Fate, Fit, examine
+from speechsense_watch.ports import NO_SOURCES, Files, FileTrouble, FileTroubleKind, Sources
+from speechsense_watch.recording import Fate, Fit, Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Surroundings:
     now: datetime
     start_from: datetime | None
     daemon_runs: bool
+    sources: Sources = NO_SOURCES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +63,8 @@ def spots_of(path: str, folders: Sequence[Folder]) -> Iterator[Spot]:
 def related(spot: Spot) -> tuple[str, ...]:
     """The path itself, and those of the other half that may stand for the same recording."""
     if pairing.is_audio(spot.folder, spot.path):
-        return (spot.path, pairing.metadata_path(spot.folder, spot.path))
+        beside = pairing.metadata_path(spot.folder, spot.path)
+        return (spot.path,) if beside is None else (spot.path, beside)
     return (spot.path, *pairing.audio_paths(spot.folder, spot.path))
 
 
@@ -140,13 +142,15 @@ def _look(path: str, around: Surroundings) -> Sighting | FileTrouble | None:
 
 def _by_look(spot: Spot, around: Surroundings) -> Report:
     kind = _kind(spot)
-    audio, metadata = spot.path, pairing.metadata_path(spot.folder, spot.path)
+    audio = spot.path
+    metadata = pairing.metadata_path(spot.folder, spot.path)
     if kind == "metadata":
         candidates = pairing.audio_paths(spot.folder, spot.path)
         audio, metadata = next((path for path in candidates if _look(path, around)), candidates[0]), spot.path
-    found = {"audio": _look(audio, around), "metadata": _look(metadata, around)}
+    halves = {"audio": audio} if metadata is None else {"audio": audio, "metadata": metadata}
+    found = {half: _look(path, around) for half, path in halves.items()}
     report = Report(kind=kind, exists=found[kind] is not None)
-    for half, path in (("audio", audio), ("metadata", metadata)):
+    for half, path in halves.items():
         _tell_half(report, half, path, found[half], around)
     if not report.missing:
         _tell_whole(report, spot.folder, audio, metadata, around)
@@ -171,8 +175,8 @@ def _tell_half(report: Report, half: str, path: str, look: Sighting | FileTroubl
             report.seen.append(f"The {half}, {path}: {look.size:,} bytes, changed {changed}.")
 
 
-def _tell_whole(report: Report, folder: Folder, audio: str, metadata: str, around: Surroundings) -> None:
-    finding = examine(around.files, folder, audio, metadata)
+def _tell_whole(report: Report, folder: Folder, audio: str, metadata: str | None, around: Surroundings) -> None:
+    finding = Reader(around.files, folder, around.sources).examine(audio, metadata)
     if isinstance(finding, Fit):
         report.seen.append(f"Both can be read and sent: {in_words(finding.recording.format.duration_s)} of audio.")
         return

@@ -11,7 +11,7 @@ from speechsense_watch.config.findings import Findings, dotted
 from speechsense_watch.config.folder_options import FOLDERS
 from speechsense_watch.config.lines import KeyPath
 from speechsense_watch.config.settings import Auth, QueueSettings, SpeechSense
-from speechsense_watch.core.rules import AfterUpload, Folder, OnUnknown, UploadRules
+from speechsense_watch.core.rules import AfterUpload, Folder, MetadataFormat, OnUnknown, UploadRules
 
 _SAMPLE_CONNECTION = next(option.example for option in FOLDERS if option.key == "connection_id")
 
@@ -40,6 +40,7 @@ def check_folders(folders: Sequence[Folder], queue: QueueSettings, findings: Fin
         _check_times(folder, ("folders", number), findings)
         _check_unknown_outcome(folder, ("folders", number), findings)
         _check_files(folder, ("folders", number), findings)
+        _check_sources(folder, ("folders", number), findings)
         _check_others(number, folders, findings)
         if folder.path and _inside(queue.path, folder.path):
             findings.conflict(
@@ -86,9 +87,26 @@ def _check_unknown_outcome(folder: Folder, at: KeyPath, findings: Findings) -> N
         findings.warn((*at, "connection_id"), "still as in the sample: put the id of your connection here")
 
 
+def _check_sources(folder: Folder, at: KeyPath, findings: Findings) -> None:
+    """Metadata must come from somewhere, and from one place of a kind."""
+    cdr = folder.cdr
+    if not folder.metadata and not folder.file_name and not cdr.wanted:
+        findings.warn(
+            (*at, "metadata"), "is empty, and neither `file_name` nor [folders.cdr] says anything of a call: all get the same"
+        )
+    if not folder.metadata and folder.metadata_last:
+        findings.warn((*at, "metadata_last"), "has no effect, because `metadata` is empty")
+    if folder.metadata_format is MetadataFormat.XML and not folder.metadata_paths:
+        findings.conflict((*at, "metadata_format"), ((*at, "metadata_paths"),), '"xml" needs [folders.metadata_paths] as well')
+    if len([place for place in (cdr.csv, cdr.mysql_host, cdr.mysql_socket) if place]) > 1:
+        findings.problem((*at, "cdr"), "expected one of `csv`, `mysql_host` and `mysql_socket`")
+    if (cdr.mysql_host or cdr.mysql_socket) and not cdr.mysql_user:
+        findings.problem((*at, "cdr", "mysql_user"), "is missing: expected a user who may read the table")
+
+
 def _check_files(folder: Folder, at: KeyPath, findings: Findings) -> None:
     metadata = folder.metadata.rpartition("/")[2].replace("{stem}", "a").replace("{name}", "a.wav").casefold()
-    if any(fnmatchcase(metadata, pattern.casefold()) for pattern in folder.audio):
+    if metadata and any(fnmatchcase(metadata, pattern.casefold()) for pattern in folder.audio):
         findings.conflict(
             (*at, "metadata"), ((*at, "audio"),), "names files that `audio` takes for recordings; give them another ending"
         )

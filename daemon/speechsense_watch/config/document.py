@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from speechsense_watch.config.literals import literal
 from speechsense_watch.config.option import Option, Required
-from speechsense_watch.config.options import SECTIONS, options_of
+from speechsense_watch.config.options import SECTIONS, SUBTABLES, options_of
 from speechsense_watch.config.reading import PREFIX
 
 _SAMPLE_HEAD = """\
@@ -83,8 +83,24 @@ def _sample_tables() -> Iterator[str]:
     yield "\n# Keys of [[folders]] stand above this line: what follows belongs to the tables below.\n"
     for option in options_of("folders"):
         if option.table and isinstance(option.example, dict):
-            yield f"\n{_comment(option)}[folders.{option.key}]\n"
-            yield "".join(f"#{key} = {literal(value)}\n" for key, value in option.example.items())
+            yield f"\n{_comment(option)}"
+            yield from _example_tables(option.key, option.example)
+    yield "\n# The exchange's call records, where recordings come without metadata of their own.\n[folders.cdr]\n"
+    for option in options_of("folders.cdr"):
+        yield f"{_comment(option)}#{option.key} = {literal(option.default)}\n"
+
+
+def _example_tables(name: str, example: Mapping[str, object]) -> Iterator[str]:
+    """Commented lines below the header, which may stand alone."""
+    nested = {key: value for key, value in example.items() if isinstance(value, dict)}
+    if not nested:
+        yield f"[folders.{name}]\n"
+    for key, value in example.items():
+        if isinstance(value, dict):
+            yield f"[folders.{name}.{key}]\n"
+            yield "".join(f"#{inner} = {literal(text)}\n" for inner, text in value.items())
+        else:
+            yield f"#{key} = {literal(value)}\n"
 
 
 def _default_line(option: Option) -> str:
@@ -106,8 +122,8 @@ def reference() -> str:
     for section, doc in SECTIONS.items():
         header = "[[folders]]" if section == "folders" else f"[{section}]"
         blocks.append(f"\n## `{header}`\n\n{doc}\n\n" + _table(section))
-    blocks.append("\n### `search` in `[[folders]]`\n\n")
-    blocks.append('Written as `search = { organization_id = "...", space_id = "..." }`.\n\n' + _table("folders.search"))
+    for name, doc in SUBTABLES.items():
+        blocks.append(f"\n### `{name}` in `[[folders]]`\n\n{doc}\n\n" + _table(f"folders.{name}"))
     return "".join(blocks)
 
 

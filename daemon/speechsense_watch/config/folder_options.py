@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from speechsense_watch.config import kinds
 from speechsense_watch.config.option import REQUIRED, Option
-from speechsense_watch.core.rules import AfterUpload, ConnectionType, Detection, OnUnknown, Unfinished
+from speechsense_watch.core.rules import (
+    AfterUpload,
+    ConnectionType,
+    Detection,
+    MetadataFormat,
+    OnUnknown,
+    TooLong,
+    Unfinished,
+)
 
 # SpeechSense takes no longer value of a metadata key.
 _VALUE_LIMIT_BYTES = 1024
@@ -66,7 +74,30 @@ FOLDERS = (
         kind=kinds.metadata_pattern(),
         default="{stem}.json",
         doc='Where a call\'s metadata lies: "{stem}.json" is call.json for call.wav, "{name}.json" is call.wav.json, '
-        '"meta/{stem}.json" is meta/call.json.',
+        '"meta/{stem}.json" is meta/call.json. Empty: in no file, but in the names or the call records (`file_name`, `cdr`).',
+    ),
+    Option(
+        section="folders",
+        key="metadata_format",
+        kind=kinds.one_of(MetadataFormat),
+        default="json",
+        doc="How metadata files are written; XML needs [folders.metadata_paths].",
+    ),
+    Option(
+        section="folders",
+        key="file_name",
+        kind=kinds.file_name(),
+        default="",
+        doc="What the names of the audio files tell: `freepbx`, `3cx`, or a regular expression with named groups for the whole "
+        "name without its ending, such as '(?P<operator_id>[0-9]+)_(?P<client_id>[^_]+)_.*'.",
+    ),
+    Option(
+        section="folders",
+        key="operators",
+        kind=kinds.absolute_path(may_be_empty=True),
+        default="",
+        doc="A CSV table of people with the columns extension, id and name: whoever has the extension that stands in "
+        "`operator_id`. A name that is lacking is the extension.",
     ),
     Option(
         section="folders",
@@ -156,11 +187,54 @@ FOLDERS = (
     ),
     Option(
         section="folders",
+        key="metadata_drop",
+        kind=kinds.keys(),
+        default=[],
+        doc="SpeechSense's keys that are not sent.",
+    ),
+    Option(
+        section="folders",
+        key="too_long",
+        kind=kinds.one_of(TooLong),
+        default="refuse",
+        doc="What is done with values of over 1,024 bytes, which SpeechSense does not take (a Cyrillic letter is two): the "
+        "recording is reported, or the value is cut.",
+    ),
+    Option(
+        section="folders",
         key="metadata_rename",
         kind=kinds.text_table("SpeechSense's key as a text in quotes", limit_bytes=_VALUE_LIMIT_BYTES, may_be_empty=False),
         default={},
         example={"agent": "operator_name"},
-        doc="The recorder's key = SpeechSense's key.",
+        doc="The recorder's key = SpeechSense's key. A column of the call records is sent only when it is renamed here.",
+        table=True,
+    ),
+    Option(
+        section="folders",
+        key="metadata_values",
+        kind=kinds.text_table("a text in quotes", limit_bytes=_VALUE_LIMIT_BYTES),
+        default={},
+        example={"direction_outgoing": {"Ingress": "false", "Egress": "true"}},
+        doc="For one of SpeechSense's keys: the recorder's value = the value to be sent. Others stay as they are.",
+        table=True,
+        tables=True,
+    ),
+    Option(
+        section="folders",
+        key="metadata_constants",
+        kind=kinds.text_table("a text in quotes", limit_bytes=_VALUE_LIMIT_BYTES),
+        default={},
+        example={"office": "north"},
+        doc="Keys that always have this value, whatever a recording says.",
+        table=True,
+    ),
+    Option(
+        section="folders",
+        key="metadata_paths",
+        kind=kinds.text_table("a key in quotes", limit_bytes=_VALUE_LIMIT_BYTES, may_be_empty=False),
+        default={},
+        example={"call/agent": "operator_id"},
+        doc="For metadata in XML: the path of an element, or of an attribute after @, = the key.",
         table=True,
     ),
     Option(
@@ -239,5 +313,80 @@ SEARCH = (
         default="",
         doc="A project shows only part of the calls: leave it empty.",
         rare=True,
+    ),
+)
+
+_IDENTIFIER = 'a name of letters, digits and "_"'
+
+CDR = (
+    Option(
+        section="folders.cdr",
+        key="csv",
+        kind=kinds.absolute_path(may_be_empty=True),
+        default="",
+        doc="The file to which Asterisk writes its call records, such as /var/log/asterisk/cdr-csv/Master.csv.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="columns",
+        kind=kinds.keys(),
+        default=[],
+        doc="The file's columns in their order; none: Asterisk's own, or those that its first line names.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="mysql_host",
+        kind=kinds.word('a host name, or ""'),
+        default="",
+        doc="The machine with the database, instead of a file.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="mysql_port",
+        kind=kinds.whole_number(1, 65535),
+        default=3306,
+        doc="Its port.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="mysql_socket",
+        kind=kinds.absolute_path(may_be_empty=True),
+        default="",
+        doc="The database's socket on this machine, instead of `mysql_host`.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="mysql_user",
+        kind=kinds.word('a user name, or ""'),
+        default="",
+        doc="A user who may do nothing but read the table.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="mysql_password_file",
+        kind=kinds.absolute_path(may_be_empty=True, hide=True),
+        default="",
+        doc="A file with that user's password, which only the service's user may read.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="mysql_database",
+        kind=kinds.identifier(_IDENTIFIER),
+        default="asteriskcdrdb",
+        doc="The database; FreePBX's by default.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="mysql_table",
+        kind=kinds.identifier(_IDENTIFIER),
+        default="cdr",
+        doc="The table in it.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="wait",
+        kind=kinds.duration("0s", "7d"),
+        default="5m",
+        doc="How long a finished recording waits for its call record before it goes on without.",
     ),
 )

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from speechsense_watch.config.zones import zone_problem
+from speechsense_watch.core.file_name import pattern_problem
 
 
 class Mismatch(ValueError):  # noqa: N818 - what it says is read as a sentence, not as a failure of the program
@@ -182,10 +183,12 @@ def patterns(what: str, *, slashes: bool, least: int = 0) -> Kind:
 def metadata_pattern() -> Kind:
     expected = (
         'a name beside the audio such as "{stem}.json" (call.json for call.wav), "{name}.json" (call.wav.json) '
-        'or "meta/{stem}.json": relative, without "..", with {stem} or {name} in its last part'
+        'or "meta/{stem}.json": relative, without "..", with {stem} or {name} in its last part; or "" for none'
     )
 
     def read(value: object) -> str:
+        if value == "":
+            return ""
         if not isinstance(value, str) or not printable(value) or value.startswith("/"):
             raise Mismatch
         *parents, last = value.split("/")
@@ -224,6 +227,43 @@ def word(what: str, *, may_be_empty: bool = True) -> Kind:
         return value
 
     return Kind("text", what, read)
+
+
+def identifier(what: str) -> Kind:
+    """A name that stands in a query as it is."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", value):
+            raise Mismatch
+        return value
+
+    return Kind("name", what, read)
+
+
+def keys() -> Kind:
+    """A list of keys, none of them twice."""
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list) or len(set(map(str, value))) != len(value):
+            raise Mismatch
+        if not all(isinstance(key, str) and key.strip() for key in value):
+            raise Mismatch
+        return tuple(value)
+
+    return Kind("list of keys", 'a list of keys such as ["agent", "queue"], each once', read)
+
+
+def file_name() -> Kind:
+    expected = '"freepbx", "3cx", or a regular expression with named groups such as \'(?P<operator_id>[0-9]+)-.*\''
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise Mismatch
+        if value and (problem := pattern_problem(value)):
+            raise Mismatch(f"{expected} ({problem})")
+        return value
+
+    return Kind("pattern", expected, read)
 
 
 def folder_name() -> Kind:

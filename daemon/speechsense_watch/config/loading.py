@@ -23,7 +23,7 @@ from speechsense_watch.config.settings import (
     SpeechSense,
 )
 from speechsense_watch.config.zones import moment
-from speechsense_watch.core.rules import Folder, SearchScope, UploadRules
+from speechsense_watch.core.rules import CallRecordRules, Folder, SearchScope, UploadRules
 
 DEFAULT_PATH = Path("/etc/speechsense-watch/config.toml")
 _LARGEST_FILE_BYTES = 2**20
@@ -105,15 +105,17 @@ def _folder(table: Mapping[str, Any], at: KeyPath, findings: Findings) -> Folder
     values["name"] = values["name"] or values["path"].rpartition("/")[2]
     if values["path"] == "/":
         findings.problem((*at, "path"), "expected a folder for recordings, got the root of the whole system")
-    search = table.get("search", {})
-    if not isinstance(search, dict):
-        findings.problem(
-            (*at, "search"),
-            f'expected a table such as {{ organization_id = "...", space_id = "..." }}, got {shown(search)}',
-        )
-        search = {}
-    values["search"] = SearchScope(**read_table(search, "folders.search", (*at, "search"), findings))
+    values["search"] = SearchScope(**_subtable(table, "search", 'organization_id = "...", space_id = "..."', at, findings))
+    values["cdr"] = CallRecordRules(**_subtable(table, "cdr", 'csv = "/var/log/asterisk/cdr-csv/Master.csv"', at, findings))
     return Folder(**values)
+
+
+def _subtable(table: Mapping[str, Any], name: str, example: str, at: KeyPath, findings: Findings) -> dict[str, Any]:
+    inner = table.get(name, {})
+    if not isinstance(inner, dict):
+        findings.problem((*at, name), f"expected a table such as {{ {example} }}, got {shown(inner)}")
+        inner = {}
+    return read_table(inner, f"folders.{name}", (*at, name), findings)
 
 
 def _read(path: Path) -> str:

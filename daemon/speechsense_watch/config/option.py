@@ -28,8 +28,9 @@ class Option:
     example: object = None
     # Nobody should need it.
     rare: bool = False
-    # A table of its own, `[section.key]`, of texts by key.
+    # A table of its own, `[section.key]`, of texts by key; or with `tables` of such tables, `[section.key.name]`.
     table: bool = False
+    tables: bool = False
     later: Mapping[str, str] = field(default_factory=dict)
     not_yet: Mapping[str, str] = field(default_factory=dict)
 

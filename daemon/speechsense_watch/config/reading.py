@@ -11,7 +11,7 @@ from speechsense_watch.config.kinds import Mismatch
 from speechsense_watch.config.lines import KeyPath
 from speechsense_watch.config.literals import shown
 from speechsense_watch.config.option import Option, Required
-from speechsense_watch.config.options import OPTIONS, OVERRIDABLE, SECTIONS, find_option, options_of
+from speechsense_watch.config.options import OPTIONS, OVERRIDABLE, SECTIONS, SUBTABLES, find_option, options_of
 
 PREFIX = "SPEECHSENSE_WATCH_"
 
@@ -19,6 +19,8 @@ _SECRETS = frozenset(
     {"api_key", "apikey", "iam_token", "iamtoken", "token", "oauth_token", "secret", "api_secret", "secret_key"}
     | {"password", "private_key", "service_account_key", "authorization", "key"}
 )
+# More names than that in a message help nobody.
+_MOST_LISTED = 20
 _KEYS_STAND_ELSEWHERE = (
     "a secret never stands in this file or among these settings: put it into a file of its own that only the service's "
     "user may read, and name that file with `api_key_file` or `iam_token_file` in [speechsense]; "
@@ -54,7 +56,7 @@ def read_section(document: Mapping[str, Any], section: str, findings: Findings) 
 def read_table(table: Mapping[str, Any], section: str, at: KeyPath, findings: Findings) -> dict[str, Any]:
     """The same for a table that stands anywhere. A required key that is lacking or wrong is a finding and left out."""
     options = options_of(section)
-    known = {option.key for option in options} | ({"search"} if section == "folders" else set())
+    known = {option.key for option in options} | ({*SUBTABLES} if section == "folders" else set())
     for key in table:
         if key not in known:
             findings.problem((*at, key), _unknown_key(key, section, known))
@@ -78,6 +80,9 @@ def read_top(document: Mapping[str, Any], findings: Findings) -> None:
 
 
 def _read_given(option: Option, value: object, path: KeyPath, values: dict[str, Any], findings: Findings) -> None:
+    if option.tables:
+        values[option.attribute] = _read_tables(option, value, path, findings)
+        return
     if option.table:
         values[option.attribute] = _read_texts(option, value, path, findings)
         return
@@ -95,12 +100,19 @@ def _read_given(option: Option, value: object, path: KeyPath, values: dict[str, 
         findings.warn(path, f"{shown(value)}: {option.later[value]}")
 
 
+def _read_tables(option: Option, tables: object, path: KeyPath, findings: Findings) -> dict[str, dict[str, str]]:
+    if not isinstance(tables, dict):
+        findings.problem(path, f"expected tables such as [folders.{option.key}.KEY], got {shown(tables)}")
+        return {}
+    return {key: _read_texts(option, table, (*path, key), findings) for key, table in tables.items()}
+
+
 def _read_texts(option: Option, table: object, path: KeyPath, findings: Findings) -> dict[str, str]:
     """A table of texts; a folder's own key in it is most likely a line that slipped below the wrong header."""
     if not isinstance(table, dict):
         findings.problem(path, f"expected a table [folders.{option.key}] of texts, got {shown(table)}")
         return {}
-    folder_keys = {known.key for known in options_of("folders")} | {"search"}
+    folder_keys = {known.key for known in options_of("folders")} | {*SUBTABLES}
     texts: dict[str, str] = {}
     for key, value in table.items():
         slipped = f"`{key}` is also a key of [[folders]]; if that is meant, move the line above [folders.{option.key}]"
@@ -131,7 +143,10 @@ def _unknown_key(key: str, section: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.6)
     if near:
         return f"{what}; did you mean {f'`{near[0]}`' if section else _header(near[0])}?"
-    listed = ", ".join(sorted(known) if section else (_header(name) for name in SECTIONS))
+    names = sorted(known)
+    if len(names) > _MOST_LISTED:
+        return f"{what}; `speechsense-watch check --sample` shows all that there are"
+    listed = ", ".join(names if section else (_header(name) for name in SECTIONS))
     return f"{what}; expected one of {listed}"
 
 

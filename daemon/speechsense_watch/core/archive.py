@@ -6,28 +6,21 @@ import itertools
 from collections.abc import Callable
 
 
-def choose_target(archive_to: str, audio_path: str, metadata_path: str, exists: Callable[[str], bool]) -> tuple[str, str]:
+def choose_target(
+    archive_to: str, audio_path: str, metadata_path: str | None, exists: Callable[[str], bool]
+) -> tuple[str, str | None]:
     """Absolute targets for both halves, neither of which exists: their paths below the folder's root, kept below
-    `archive_to`. Where one is taken, both get the same number after the stem, so that they stay a pair.
+    `archive_to`. Where one is taken, both get the same number after the stem, so that they stay a pair. None for metadata
+    that lies in no file.
     """
     stem = _stem_of(audio_path.rpartition("/")[2])
     base = archive_to.rstrip("/")
     for number in itertools.count():
-        audio, metadata = (f"{base}/{free_name(path, stem, number)}" for path in (audio_path, metadata_path))
-        if not exists(audio) and not exists(metadata):
+        audio = f"{base}/{free_name(audio_path, stem, number)}"
+        metadata = f"{base}/{free_name(metadata_path, stem, number)}" if metadata_path is not None else None
+        if not exists(audio) and not (metadata is not None and exists(metadata)):
             return audio, metadata
     raise AssertionError  # count() never ends
-
-
-def partner_target(audio_target: str, audio_path: str, metadata_path: str) -> str:
-    """The metadata's target for an audio target that `choose_target` chose, perhaps before a restart."""
-    stem = _stem_of(audio_path.rpartition("/")[2])
-    chosen = audio_target.rpartition("/")[2]
-    suffix = audio_path.rpartition("/")[2][len(stem) :]
-    digits = chosen[len(stem) : len(chosen) - len(suffix)].removeprefix(".")
-    number = int(digits) if digits else 0
-    base = audio_target.removesuffix(f"/{free_name(audio_path, stem, number)}")
-    return f"{base}/{free_name(metadata_path, stem, number)}"
 
 
 def free_name(path: str, stem: str, number: int) -> str:

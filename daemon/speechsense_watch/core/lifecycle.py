@@ -292,7 +292,7 @@ def confirmed(job: Job, talk_id: str, at: datetime) -> Change:
 # --- filing ----------------------------------------------------------------------------------
 
 
-def filing(job: Job, target: str, metadata_target: str, at: datetime) -> Change:
+def filing(job: Job, target: str, metadata_target: str | None, at: datetime) -> Change:
     """Where the files will be moved, on disk before they are: a restart then finds them."""
     return change(job, Event.FILING, at, filed_to=target, metadata_filed_to=metadata_target)
 

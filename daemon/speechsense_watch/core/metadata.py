@@ -1,21 +1,21 @@
-"""A metadata file and a folder's rules -> the fields that are sent.
+"""What a recorder says of a call and a folder's rules -> the fields that are sent.
 
-The rules act in this order: rename, defaults, direction, date; then everything is checked. Messages and
-actions name keys, never values: values are personal data.
+The rules act in this order: rename, drop, values, constants, operators, defaults, direction, date, length; then everything is
+checked. Messages and actions name keys, never values: values are personal data.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import Reason
-from speechsense_watch.core.rules import ConnectionType, Folder
-from speechsense_watch.core.sidecar import listed, read_values, shown
+from speechsense_watch.core.rules import ConnectionType, Folder, TooLong
+from speechsense_watch.core.sidecar import Values, listed, read_values, shown
 
 # SpeechSense's limits: bytes of one value in UTF-8, keys of one connection.
 MOST_VALUE_BYTES = 1024
@@ -61,28 +61,53 @@ class Fields:
     actions: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One line of the table of operators; what it does not say is empty."""
+
+    id: str = ""
+    name: str = ""
+
+
 def read_fields(raw: bytes, folder: Folder) -> Fields | Problem:
-    """The fields of a recording, from the bytes of its metadata file.
+    """The fields of a recording, from the bytes of its JSON metadata file alone.
 
     The problem is the first in the order in which the rules act, and names every key that has it.
     """
     read = read_values(raw)
     if isinstance(read, Problem):
         return read
-    actions = tuple(f"{shown(key)} is null and was left out." for key in read.nulls)
     made = apply_rules(read.values, folder)
-    return made if isinstance(made, Problem) else Fields(made.values, actions + made.actions)
+    return made if isinstance(made, Problem) else Fields(made.values, left_out(read) + made.actions)
 
 
-def apply_rules(values: Mapping[str, str], folder: Folder) -> Fields | Problem:
-    """The fields made of what a recorder says, wherever it said it: renamed, completed, put right and checked."""
+def left_out(read: Values) -> tuple[str, ...]:
+    return tuple(f"{shown(key)} is null and was left out." for key in read.nulls)
+
+
+def apply_rules(
+    values: Mapping[str, str], folder: Folder, person_of: Callable[[str], Person | None] | None = None
+) -> Fields | Problem:
+    """The fields made of what a recorder says, wherever it said it: renamed, completed, put right and checked.
+
+    `person_of` finds an operator by the extension that stands in `operator_id`; whatever it raises is passed on.
+    """
     actions: list[str] = []
     made = _renamed(values, folder.metadata_rename, actions)
+    _drop(made, folder, actions)
+    _translate(made, folder, actions)
+    for key, value in folder.metadata_constants.items():
+        made[key] = value
+        actions.append(f"{shown(key)} was set by [folders.metadata_constants].")
+    if person_of is not None:
+        _name_operator(made, person_of, actions)
     for key, value in folder.metadata_defaults.items():
         # A required key that is there but empty counts as lacking: recorders write "" for a caller without a name.
         if key not in made or (not made[key] and key in REQUIRED_KEYS[folder.connection_type]):
             made[key] = value
             actions.append(f"{shown(key)} is lacking and was filled in from [folders.metadata_defaults].")
+    if folder.too_long is TooLong.CUT:
+        _cut(made, actions)
     problem = (
         _check_reserved(made, folder)
         or _check_lengths(made)
@@ -98,8 +123,7 @@ def plain_fields(raw: bytes) -> Fields | Problem:
     read = read_values(raw)
     if isinstance(read, Problem):
         return read
-    actions = tuple(f"{shown(key)} is null and was left out." for key in read.nulls)
-    return _check_lengths(read.values) or Fields(read.values, actions)
+    return _check_lengths(read.values) or Fields(read.values, left_out(read))
 
 
 def default_fields(now: datetime) -> dict[str, str]:
@@ -136,6 +160,49 @@ def _renamed(values: Mapping[str, str], rename: Mapping[str, str], actions: list
             made[ours] = values[theirs]
             actions.append(f"{shown(theirs)} became {shown(ours)}.")
     return made
+
+
+# --- drop, translate, name, cut ----------------------------------------------------------------
+
+
+def _drop(made: dict[str, str], folder: Folder, actions: list[str]) -> None:
+    dropped = [key for key in folder.metadata_drop if made.pop(key, None) is not None]
+    actions.extend(f"{shown(key)} was left out by `metadata_drop`." for key in dropped)
+
+
+def _translate(made: dict[str, str], folder: Folder, actions: list[str]) -> None:
+    """Values by the folder's tables; what a table does not name stays as it is."""
+    for key, table in folder.metadata_values.items():
+        if key in made and made[key] in table:
+            made[key] = table[made[key]]
+            actions.append(f"{shown(key)} was translated by [folders.metadata_values].")
+
+
+def _name_operator(made: dict[str, str], person_of: Callable[[str], Person | None], actions: list[str]) -> None:
+    """The operator by the extension; a name that nobody gave is the extension itself, never an invented one."""
+    extension = made.get("operator_id", "").strip()
+    if not extension:
+        return
+    person = person_of(extension)
+    if person is None:
+        actions.append("The extension in `operator_id` is not in the table of operators.")
+    else:
+        made["operator_id"] = person.id or extension
+        actions.append("`operator_id` and `operator_name` are by the table of operators.")
+    if person is not None and person.name:
+        made["operator_name"] = person.name
+    elif not made.get("operator_name", "").strip():
+        made["operator_name"] = extension
+        actions.append("`operator_name` is the extension, since no name is given for it.")
+
+
+def _cut(made: dict[str, str], actions: list[str]) -> None:
+    """Values fit afterwards, cut between letters. Keys are not cut: half a key is another key."""
+    for key, value in made.items():
+        raw = value.encode()
+        if len(raw) > MOST_VALUE_BYTES:
+            made[key] = raw[:MOST_VALUE_BYTES].decode("utf-8", "ignore")
+            actions.append(f"{shown(key)} was cut to {MOST_VALUE_BYTES:,} bytes by `too_long`.")
 
 
 # --- checks -----------------------------------------------------------------------------------

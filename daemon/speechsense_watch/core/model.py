@@ -86,12 +86,23 @@ class AudioFormat:
     duration_s: float
 
 
+# The stamp of metadata that lies in no file of its own.
+NO_FILE = Stamp(0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Half:
-    """One file of the pair as it was when last read. `sha256` is hex, empty until the bytes were hashed."""
+    """One file of the pair as it was when last read. `sha256` is hex, empty until the bytes were hashed.
+
+    Metadata without a file has the stamp NO_FILE and the sha256 of what stands for it: the audio's name.
+    """
 
     stamp: Stamp
     sha256: str = ""
+
+    @property
+    def file_stamp(self) -> Stamp | None:
+        return None if self.stamp == NO_FILE else self.stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +171,12 @@ class Recording:
     metadata: Half
     format: AudioFormat
     fields: Mapping[str, str]
+
+
+def half_by_name(audio_path: str) -> Half:
+    """What stands for the metadata of a recording that has none in a file: the name of its audio, wherever it lies."""
+    name = audio_path.rpartition("/")[2]
+    return Half(NO_FILE, hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest())
 
 
 def uid_of(connection_id: str, audio_sha256: str, metadata_sha256: str) -> str:

@@ -72,8 +72,10 @@ def looks_like_audio(path: str) -> bool:
     return not ignored(path) and path.lower().endswith(_AUDIO_ENDINGS)
 
 
-def metadata_path(folder: Folder, audio_path: str) -> str:
-    """Where the metadata of this audio is looked for."""
+def metadata_path(folder: Folder, audio_path: str) -> str | None:
+    """Where the metadata of this audio is looked for; None in a folder whose recordings have no metadata files."""
+    if not folder.metadata:
+        return None
     directory, name = posixpath.split(audio_path)
     stem = posixpath.splitext(name)[0]
     # In one pass: a file may be called "{name}.wav".
@@ -96,7 +98,7 @@ def _metadata_pattern(template: str) -> re.Pattern[str]:
 
 def audio_paths(folder: Folder, path: str) -> tuple[str, ...]:
     """The names the audio of this metadata may have, the likeliest first; none when it is no metadata's name."""
-    if ignored(path):
+    if ignored(path) or not folder.metadata:
         return ()
     found = _metadata_pattern(folder.metadata).fullmatch(path)
     if found is None:

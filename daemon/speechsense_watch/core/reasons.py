@@ -20,6 +20,8 @@ class Reason(StrEnum):
     SHORTER_THAN_HEADER = "shorter_than_header"
     UNREADABLE = "unreadable"
     READ_AGAIN = "read_again"
+    CALL_RECORD_MISSING = "call_record_missing"
+    SOURCE_UNREADABLE = "source_unreadable"
     # unusable: the audio
     NOT_A_REGULAR_FILE = "not_a_regular_file"
     NOT_WAV = "not_wav"
@@ -81,6 +83,9 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.UNREADABLE: "Give the service's user the right to read it, for instance by membership of the "
         "recorder's group; it is tried again by itself.",
         Reason.READ_AGAIN: _NOTHING,
+        Reason.CALL_RECORD_MISSING: "The exchange writes it when the call ends; after `wait` in [folders.cdr] the recording "
+        "goes on without it. If it never comes: does the record name the recording or its unique id?",
+        Reason.SOURCE_UNREADABLE: "Mend what the message says ([folders.cdr], `operators`); it is tried again by itself.",
         Reason.NOT_A_REGULAR_FILE: "Links, pipes and devices are never followed or read; put the file itself there.",
         Reason.NOT_WAV: "Set the recorder to write WAV, or narrow `audio` in the folder's rules.",
         Reason.NOT_PCM: "Set the recorder to write WAV with 16-bit PCM (Asterisk: format wav, not wav49).",

@@ -28,6 +28,16 @@ class Unfinished(StrEnum):
     REPAIR = "repair"
 
 
+class MetadataFormat(StrEnum):
+    JSON = "json"
+    XML = "xml"
+
+
+class TooLong(StrEnum):
+    REFUSE = "refuse"
+    CUT = "cut"
+
+
 class AfterUpload(StrEnum):
     KEEP = "keep"
     ARCHIVE = "archive"
@@ -50,6 +60,28 @@ class SearchScope:
     organization_id: str = ""
     space_id: str = ""
     project_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecordRules:
+    """Where the exchange's call records (CDR) are: a CSV that grows, or a MySQL or MariaDB table. `wait_s` is how long a
+    finished recording waits for its record. Files are absolute; `columns` empty: Asterisk's own.
+    """
+
+    csv: str = ""
+    columns: tuple[str, ...] = ()
+    mysql_host: str = ""
+    mysql_port: int = 3306
+    mysql_socket: str = ""
+    mysql_user: str = ""
+    mysql_password_file: str = ""
+    mysql_database: str = "asteriskcdrdb"
+    mysql_table: str = "cdr"
+    wait_s: float = 300.0
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.csv or self.mysql_host or self.mysql_socket)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +113,18 @@ class Folder:
     recording_id_field: str = ""
     search: SearchScope = field(default_factory=SearchScope)
     search_patience_s: float = 600.0
+    # Metadata from elsewhere than a file beside the audio; `metadata` empty: there is none.
+    metadata_format: MetadataFormat = MetadataFormat.JSON
+    metadata_paths: Mapping[str, str] = field(default_factory=dict)
+    file_name: str = ""
+    cdr: CallRecordRules = field(default_factory=CallRecordRules)
+    operators: str = ""
+    # What becomes of it, in the order in which it acts.
     metadata_rename: Mapping[str, str] = field(default_factory=dict)
+    metadata_drop: tuple[str, ...] = ()
+    metadata_values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    metadata_constants: Mapping[str, str] = field(default_factory=dict)
+    too_long: TooLong = TooLong.REFUSE
     metadata_defaults: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -19,9 +19,12 @@ from speechsense_watch.ports.files import (
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
 from speechsense_watch.ports.queue import Queue, QueueTrouble, Selection, Stale, UidTaken
 from speechsense_watch.ports.service import Channel, ChannelState, CredentialError, Credentials, Halted, Service, Talk
+from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sources, SourceTrouble
 from speechsense_watch.ports.time import Chance, Clock, Wake
 
 __all__ = [
+    "NO_SOURCES",
+    "CallRecords",
     "Chance",
     "Channel",
     "ChannelState",
@@ -40,11 +43,14 @@ __all__ = [
     "Halted",
     "Hint",
     "OpenFile",
+    "People",
     "Queue",
     "QueueTrouble",
     "Root",
     "Selection",
     "Service",
+    "SourceTrouble",
+    "Sources",
     "Stale",
     "Talk",
     "UidTaken",
