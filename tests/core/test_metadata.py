@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechsense_watch.core.metadata import Fields, apply_rules, default_fields, read_fields
+from speechsense_watch.core.metadata import Fields, Person, apply_rules, default_fields, read_fields
 from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import Reason
-from speechsense_watch.core.rules import ConnectionType, Folder
+from speechsense_watch.core.rules import ConnectionType, Folder, TooLong
 from speechsense_watch.core.sidecar import MOST_BYTES, Values, listed, read_values, shown
 
 TWO = Folder(path="/spool", connection_id="c", start_from="all", name="spool")
@@ -388,6 +388,8 @@ def test_a_date_with_a_zone_passes_unchanged(date: str) -> None:
         ("2025-04-24 14:34:19", folder(time_zone="UTC"), "2025-04-24T14:34:19+00:00"),
         ("2025-04-24 14:34:19", folder(time_zone="Asia/Kolkata"), "2025-04-24T14:34:19+05:30"),
         ("2025-04-24 14:34:19", folder(time_zone="America/New_York"), "2025-04-24T14:34:19-04:00"),
+        ("20241105-091730", MOSCOW, "2024-11-05T09:17:30+03:00"),
+        ("20190219120918", MOSCOW, "2019-02-19T12:09:18+03:00"),
         ("1900-01-01 00:00:00", folder(time_zone="Europe/Moscow"), "1900-01-01T00:00:00+02:30"),
     ],
 )
@@ -605,3 +607,69 @@ def test_a_default_fills_a_required_key_that_is_empty() -> None:
     fields = read_fields(sidecar(client_name="", note=""), rules)
     assert isinstance(fields, Fields)
     assert (fields.values["client_name"], fields.values["note"]) == ("unknown", "")
+
+
+# --- drop, translate, constants, people, cut -----------------------------------------------------
+
+
+def test_rules_act_one_after_the_other() -> None:
+    """Renamed, then dropped, translated by our key, and a constant has the last word."""
+    rules = folder(
+        metadata_rename={"way": "direction_outgoing", "secret": "note"},
+        metadata_drop=("note", "absent"),
+        metadata_values={"direction_outgoing": {"Ingress": "false"}, "absent": {"x": "y"}, "client_name": {"other": "z"}},
+        metadata_constants={"office": "north", "language": "kk-KZ"},
+    )
+    read = fields_of(sidecar(direction_outgoing=None, way="Ingress", secret="s"), rules)
+    assert read.values == {**WHOLE, "direction_outgoing": "false", "office": "north", "language": "kk-KZ"}
+    assert read.actions == (
+        "`way` became `direction_outgoing`.",
+        "`secret` became `note`.",
+        "`note` was left out by `metadata_drop`.",
+        "`direction_outgoing` was translated by [folders.metadata_values].",
+        "`office` was set by [folders.metadata_constants].",
+        "`language` was set by [folders.metadata_constants].",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "person", "sent"),
+    [
+        ({"operator_name": None}, Person("a-17", "Anna"), ("a-17", "Anna")),
+        ({"operator_name": "by the exchange"}, Person("a-17", "Anna"), ("a-17", "Anna")),
+        ({"operator_name": "by the exchange"}, Person("a-17", ""), ("a-17", "by the exchange")),
+        ({"operator_name": None}, Person("", "Anna"), ("201", "Anna")),
+        ({"operator_name": None}, Person("a-17", ""), ("a-17", "201")),
+        ({"operator_name": None}, None, ("201", "201")),
+        ({"operator_name": " "}, None, ("201", "201")),
+    ],
+)
+def test_the_operator_by_the_extension(said: dict[str, object], person: Person | None, sent: tuple[str, str]) -> None:
+    """A name that nobody gives is the extension, never an invented one."""
+    made = apply_rules(read_values_of(sidecar(**said)), TWO, lambda extension: person if extension == "201" else None)
+    assert isinstance(made, Fields)
+    assert (made.values["operator_id"], made.values["operator_name"]) == sent
+
+
+def test_nobody_is_looked_up_without_an_extension() -> None:
+    """Defaults then say who it was."""
+    rules = folder(metadata_defaults={"operator_id": "0", "operator_name": "nobody"})
+    made = apply_rules(read_values_of(sidecar(operator_id=None, operator_name=None)), rules, lambda _: Person("x", "x"))
+    assert isinstance(made, Fields)
+    assert (made.values["operator_id"], made.values["operator_name"]) == ("0", "nobody")
+
+
+def test_long_values_are_cut_where_that_is_asked_for() -> None:
+    """Between letters, and never a key."""
+    rules = folder(too_long=TooLong.CUT)
+    read = fields_of(sidecar(note="я" * 513, more="ab" * 512), rules)
+    assert read.values["note"] == "я" * 512
+    assert read.values["more"] == "ab" * 512
+    assert read.actions == ("`note` was cut to 1,024 bytes by `too_long`.",)
+    assert problem_of(sidecar(**{"k" * 1025: "v"}), rules).reason is Reason.METADATA_VALUE_TOO_LONG
+
+
+def read_values_of(raw: bytes) -> dict[str, str]:
+    read = read_values(raw)
+    assert isinstance(read, Values)
+    return dict(read.values)

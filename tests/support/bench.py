@@ -18,6 +18,7 @@ from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.sources import sources_of
 from speechsense_watch.filer import Filer
 from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.intake import Intake
@@ -138,7 +139,16 @@ class Bench:
         roots = Roots(self.files, self.queue, self.folder.name)
         start_from = None if isinstance(self.folder.start_from, str) else self.folder.start_from
         self.places = Places(
-            self.folder, self.files, self.queue, self.clock, logger(), roots, start_from, local=True, ready=lambda: None
+            self.folder,
+            self.files,
+            self.queue,
+            self.clock,
+            logger(),
+            roots,
+            start_from,
+            local=True,
+            ready=lambda: None,
+            sources=sources_of(self.folder),
         )
         scan = Scan(self.files, self.folder, self.clock)
         self.folder_intake = FolderIntake(
@@ -146,7 +156,7 @@ class Bench:
         )
         self.intake.configure({self.folder.name: self.folder_intake})
         self.attempts.rules = self.upload_rules
-        self.attempts.trees = {self.folder.name: Tree(self.folder, self.files, roots.gone_counts)}
+        self.attempts.trees = {self.folder.name: Tree(self.folder, self.files, roots.gone_counts, self.places.sources)}
         self.queue.reconnect(self.folder.name, self.folder.connection_id)
         self.uploader.configure(self.upload_rules, {self.folder.name: self.folder})
         self.filer.configure({self.folder.name: self.folder}, 90 * 86400.0)

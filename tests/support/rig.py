@@ -53,6 +53,8 @@ class Rig:
         self.speechsense: dict[str, object] = {"endpoint": f"127.0.0.1:{port}", "auth": "none", "plaintext": True}
         self.upload: dict[str, object] = {"retry_initial": "100ms", "retry_max": "500ms", "shutdown_grace": "5s"}
         self.rules: dict[str, object] = {"start_from": "all", "quiet_period": "200ms", "rescan_interval": "1s"}
+        # What follows the folder's own keys: its tables, or further folders.
+        self.tables = ""
         self.environ: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -71,7 +73,7 @@ class Rig:
             "[speechsense]\n" + toml(self.speechsense),
             "[queue]\n" + toml({"path": str(self.queue_path)}),
             "[upload]\n" + toml(self.upload),
-            "[[folders]]\n" + toml({"path": str(self.folder), "connection_id": "conn-1", **self.rules}),
+            "[[folders]]\n" + toml({"path": str(self.folder), "connection_id": "conn-1", **self.rules}) + self.tables,
         ]
         self.config_path.write_text("\n".join(parts))
 

@@ -51,6 +51,8 @@ _DATE = re.compile(
     r"(?P<minute>[0-9]{2}:[0-9]{2})(?P<second>:[0-9]{2}(?:[.,][0-9]{1,9})?)?"
     r"(?P<zone>Z|[+-][0-9]{2}(?P<colon>:?)[0-9]{2}|[+-][0-9]{2})?"
 )
+# As names of files and databases have them: 20241105-091730, 20190219120918.
+_COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})[-_ T]?([0-9]{2})([0-9]{2})([0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,8 @@ def _settle_direction(made: dict[str, str], actions: list[str]) -> Problem | Non
 
 def _settle_date(made: dict[str, str], time_zone: str, actions: list[str]) -> Problem | None:
     """`date` is ISO 8601 with a zone afterwards; one that was so before is left as it is."""
-    written = _DATE.fullmatch(made["date"])
+    compact = _COMPACT.fullmatch(made["date"])
+    written = _DATE.fullmatch("{}-{}-{}T{}:{}:{}".format(*compact.groups()) if compact else made["date"])
     moment = _moment(written) if written else None
     if written is None or moment is None:
         return Problem(Reason.METADATA_BAD_DATE, "`date` is not a date and time like 2025-04-24T14:34:19+03:00.")
