@@ -16,6 +16,7 @@ from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.model import Half, Job, Problem, Recording, Stamp, uid_of
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.reshape import reshaped
 from speechsense_watch.core.rules import Folder, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
 from speechsense_watch.ports import (
@@ -164,7 +165,8 @@ class Attempts:
         claimed = self._record(job, tree, claim)
         if claimed is None:
             return Ended(job)
-        return Ended(claimed, self.service.send_whole(_talk(claimed, claim), data))
+        sent = b"".join(reshaped([data], recording.format, recording.shape))
+        return Ended(claimed, self.service.send_whole(_talk(claimed, claim), sent))
 
     def _send_stream(self, job: Job, tree: Tree, recording: Recording, audio: OpenFile, *, hold_s: float) -> Ended:
         stamp = recording.audio.stamp
@@ -174,7 +176,10 @@ class Attempts:
         if claimed is None:
             return Ended(job)
         outcome = self.service.send_stream(
-            _talk(claimed, claim), self._throttled(audio, stamp), lambda: self._commit(claimed), hold_s
+            _talk(claimed, claim),
+            reshaped(self._throttled(audio, stamp), recording.format, recording.shape),
+            lambda: self._commit(claimed),
+            hold_s,
         )
         return Ended(claimed, outcome)
 
@@ -229,10 +234,12 @@ class Attempts:
 
 
 def _finding(job: Job, tree: Tree, audio: OpenFile) -> Finding:
-    """Read as the intake read it; a call record was waited for then, so it is not waited for again."""
+    """Read as the intake read it; what was waited for then is not waited for again."""
     reader = Reader(tree.files, tree.rules, tree.sources)
     finding = reader.examine_open(audio, job.place.path, job.metadata_path, forced=job.forced)
-    return finding.otherwise if isinstance(finding, Unfit) and finding.otherwise else finding
+    while isinstance(finding, Unfit) and finding.otherwise is not None:
+        finding = finding.otherwise
+    return finding
 
 
 def _frozen(job: Job, rules: Folder, recording: Recording) -> tuple[str, Mapping[str, str]]:

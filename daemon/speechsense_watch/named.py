@@ -7,6 +7,7 @@ from datetime import datetime
 
 from speechsense_watch.core import metadata
 from speechsense_watch.core.model import Job, Place, Problem, Recording, half_by_name
+from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import AfterUpload, ConnectionType, Folder
 from speechsense_watch.core.wav import Finished, inspect
 from speechsense_watch.ports import NO_SOURCES, Files, FileTrouble, OpenFile, Queue, Sources
@@ -16,6 +17,7 @@ from speechsense_watch.recording import (
     Fit,
     Reader,
     Unfit,
+    Unrepaired,
     judge_audio,
     read_metadata,
     unfit_by_trouble,
@@ -49,9 +51,12 @@ def examine(source: Source, audio: OpenFile, now: datetime) -> Finding:
     if not source.plain:
         reader = Reader(source.files, source.rules, source.sources)
         finding = reader.examine_open(audio, source.audio_file, source.metadata_file, forced=True)
-        # Who names a recording wants it sent now, with what there is.
-        return finding.otherwise if isinstance(finding, Unfit) and finding.otherwise else finding
+        # Who names a recording wants it sent now, without its call record if need be; but not while it may be growing.
+        late = isinstance(finding, Unfit) and finding.problem.reason is Reason.CALL_RECORD_MISSING
+        return finding.otherwise if late and isinstance(finding, Unfit) and finding.otherwise else finding
     judged = judge_audio(_for_its_channels(source.rules, audio), audio, forced=True)
+    if isinstance(judged, Unrepaired):
+        return Unfit(Fate.WAIT, judged.problem, judged.half)
     if isinstance(judged, Unfit):
         return judged
     if source.metadata_file is None:

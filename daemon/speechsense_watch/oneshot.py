@@ -17,6 +17,7 @@ from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff, Claim
 from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Recording, Stamp, State, uid_of
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.reshape import reshaped
 from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.core.verdict import Halt, Kind, Outcome, PauseReason, Verdict, judge
 from speechsense_watch.ending import Ending, Result, busy, ending_of, not_recorded, stopped, undecided, unfit, unreachable
@@ -105,9 +106,10 @@ class OneShot:
         job, talk = claimed
         if whole is not None:
             self._throttle.take(stamp.size)
-            outcome = self._service.send_whole(talk, whole)
+            outcome = self._service.send_whole(talk, b"".join(reshaped([whole], recording.format, recording.shape)))
         else:
-            outcome = self._service.send_stream(talk, self._throttled(audio, stamp), lambda: self._still_ours(job), 0.0)
+            sent = reshaped(self._throttled(audio, stamp), recording.format, recording.shape)
+            outcome = self._service.send_stream(talk, sent, lambda: self._still_ours(job), 0.0)
         return self._finish(job, source, outcome)
 
     def _throttled(self, audio: OpenFile, stamp: Stamp) -> Iterator[bytes]:

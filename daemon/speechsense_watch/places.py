@@ -159,8 +159,7 @@ class Places:
         if left_s > 0 and not isinstance(finding, Fit):
             # The promise that metadata comes last was not kept; then the quiet period decides, as without it.
             return self._changing(look, job, left_s, tracks, new=new)
-        if isinstance(finding, Unfit) and finding.otherwise and self._unchanged_for_s(tracks) >= self.rules.cdr.wait_s:
-            finding = finding.otherwise
+        finding = self._after_all(finding, tracks)
         seen = self._act(look, job, finding, tracks)
         return Seen(seen.again_in_s, seen.left_alone, new)
 
@@ -177,6 +176,16 @@ class Places:
                 return Unfit(Fate.UNUSABLE, problem, Half(audio.stamp))
         metadata_path = look.metadata_path if look.metadata else None
         return self._reader.examine(look.place, metadata_path, forced=bool(job and job.forced))
+
+    def _after_all(self, finding: Finding, tracks: list[Track]) -> Finding:
+        """What it comes to without that for which it has been waited long enough."""
+        while isinstance(finding, Unfit) and finding.otherwise is not None:
+            record = finding.problem.reason is Reason.CALL_RECORD_MISSING
+            patience_s = self.rules.cdr.wait_s if record else self.rules.abandon_after_s
+            if self._unchanged_for_s(tracks) < patience_s:
+                break
+            finding = finding.otherwise
+        return finding
 
     def _act(self, look: Look, job: Job | None, finding: Finding, tracks: list[Track]) -> Seen:
         now = self.clock.now()

@@ -7,16 +7,16 @@ operator asks; all of them get the same answer from here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 
-from speechsense_watch.core import fitness, wav
+from speechsense_watch.core import fitness, reshape, wav
 from speechsense_watch.core.metadata import Fields
-from speechsense_watch.core.model import AudioFormat, Half, Problem, Recording, Stamp, half_by_name
+from speechsense_watch.core.model import AudioFormat, Half, Problem, Recording, Shape, Stamp, half_by_name
 from speechsense_watch.core.reasons import Reason
-from speechsense_watch.core.rules import Folder
+from speechsense_watch.core.rules import Folder, Unfinished
 from speechsense_watch.core.verdict import Halt
 from speechsense_watch.gathering import NotYet, gather
 from speechsense_watch.ports import NO_SOURCES, Files, FileTrouble, FileTroubleKind, Halted, OpenFile, Sources
@@ -35,7 +35,7 @@ class Fate(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Unfit:
     """A recording that is not to be sent as it is now; the halves are what was seen of it. `otherwise` is what it comes to
-    when its call record is waited for no longer.
+    when what is lacking (its call record, the end of its header) is waited for no longer.
     """
 
     fate: Fate
@@ -62,6 +62,7 @@ class Sound:
 
     half: Half
     format: AudioFormat
+    repaired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,31 +88,61 @@ class Reader:
         """As `examine`, for an audio file that is open already. Raises FileTrouble for the audio."""
         alone = metadata_path is None and self.folder.metadata != ""
         judged = judge_audio(self.folder, audio, alone=alone, forced=forced)
+        if isinstance(judged, Unrepaired):
+            then = self._with_metadata(judged.otherwise, audio_path, metadata_path)
+            return Unfit(Fate.WAIT, judged.problem, judged.half, otherwise=then)
+        return self._with_metadata(judged, audio_path, metadata_path)
+
+    def _with_metadata(self, judged: Sound | Unfit, audio_path: str, metadata_path: str | None) -> Finding:
         if isinstance(judged, Unfit):
             return judged
-        if alone:
-            return _alone(judged.half)
         half, raw = half_by_name(audio_path), None
         try:
             if metadata_path is not None:
                 half, raw = read_metadata(self.files, metadata_path)
         except FileTrouble as trouble:
             return unfit_by_trouble(trouble, "metadata", judged.half)
-        return _made(judged, half, gather(self.folder, audio_path, raw, self.sources))
+        return self._made(judged, half, gather(self.folder, audio_path, raw, self.sources))
+
+    def _made(self, sound: Sound, metadata: Half, fields: Fields | Problem | NotYet) -> Finding:
+        match fields:
+            case NotYet(problem, otherwise):
+                then = self._made(sound, metadata, otherwise) if otherwise is not None else None
+                return Unfit(Fate.WAIT, problem, sound.half, metadata, then)
+            case Problem():
+                return Unfit(Fate.UNUSABLE, fields, sound.half, metadata)
+            case Fields(values, actions):
+                shape = Shape(sound.repaired, _swapped(self.folder, values))
+                recording = Recording(audio=sound.half, metadata=metadata, format=sound.format, fields=values, shape=shape)
+                return Fit(recording, (*actions, *in_words(shape)))
 
 
-def _made(sound: Sound, metadata: Half, fields: Fields | Problem | NotYet) -> Finding:
-    match fields:
-        case NotYet(problem, otherwise):
-            then = _made(sound, metadata, otherwise) if otherwise is not None else None
-            return Unfit(Fate.WAIT, problem, sound.half, metadata, then)
-        case Problem():
-            return Unfit(Fate.UNUSABLE, fields, sound.half, metadata)
-        case Fields(values, actions):
-            return Fit(Recording(audio=sound.half, metadata=metadata, format=sound.format, fields=values), actions)
+def _swapped(folder: Folder, fields: Mapping[str, str]) -> bool:
+    """A rule for two-channel audio: the folder's check of the channels came before."""
+    wanted = folder.swap_channels_when
+    return bool(wanted) and all(fields.get(key) == value for key, value in wanted.items())
 
 
-def judge_audio(folder: Folder, audio: OpenFile, *, alone: bool = False, forced: bool = False) -> Sound | Unfit:
+def in_words(shape: Shape) -> tuple[str, ...]:
+    """What is done to the audio on its way, a sentence each."""
+    said = []
+    if shape.repaired:
+        said.append("The header was never finished and is sent as the file's size says (`unfinished`).")
+    if shape.swapped:
+        said.append("Left and right are exchanged (`swap_channels_when`).")
+    return tuple(said)
+
+
+@dataclass(frozen=True, slots=True)
+class Unrepaired:
+    """Audio whose header is not finished: `otherwise` is what it comes to when nobody goes on with it."""
+
+    problem: Problem
+    half: Half
+    otherwise: Sound | Unfit
+
+
+def judge_audio(folder: Folder, audio: OpenFile, *, alone: bool = False, forced: bool = False) -> Sound | Unfit | Unrepaired:
     """The audio by its header and size, against the folder's rules. `alone`: there is no metadata, so that only a file
     without any audio in it is more than something to wait with. Raises FileTrouble.
     """
@@ -125,16 +156,23 @@ def judge_audio(folder: Folder, audio: OpenFile, *, alone: bool = False, forced:
     if alone:
         return _alone(half)
     if isinstance(verdict, wav.Unfinished):
-        return Unfit(Fate.WAIT, verdict.problem, half)
+        repaired = verdict.repaired if verdict.problem.reason is Reason.HEADER_UNFINISHED else None
+        if folder.unfinished is not Unfinished.REPAIR or repaired is None or not reshape.sendable(repaired):
+            return Unfit(Fate.WAIT, verdict.problem, half)
+        return Unrepaired(verdict.problem, half, _suited(folder, half, repaired, forced=forced, repaired=True))
     if isinstance(verdict, wav.Bad):
         return Unfit(Fate.UNUSABLE, verdict.problem, half)
-    match fitness.judge(verdict.format, folder, forced=forced):
+    return _suited(folder, half, verdict.format, forced=forced)
+
+
+def _suited(folder: Folder, half: Half, audio: AudioFormat, *, forced: bool, repaired: bool = False) -> Sound | Unfit:
+    match fitness.judge(audio, folder, forced=forced):
         case fitness.Skip(problem):
             return Unfit(Fate.LEAVE_OUT, problem, half)
         case fitness.Unusable(problem):
             return Unfit(Fate.UNUSABLE, problem, half)
         case fitness.Fit():
-            return Sound(half, verdict.format)
+            return Sound(half, audio, repaired)
 
 
 def _alone(audio: Half) -> Unfit:

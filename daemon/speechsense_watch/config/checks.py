@@ -11,7 +11,7 @@ from speechsense_watch.config.findings import Findings, dotted
 from speechsense_watch.config.folder_options import FOLDERS
 from speechsense_watch.config.lines import KeyPath
 from speechsense_watch.config.settings import Auth, QueueSettings, SpeechSense
-from speechsense_watch.core.rules import AfterUpload, Folder, MetadataFormat, OnUnknown, UploadRules
+from speechsense_watch.core.rules import AfterUpload, ConnectionType, Folder, MetadataFormat, OnUnknown, UploadRules
 
 _SAMPLE_CONNECTION = next(option.example for option in FOLDERS if option.key == "connection_id")
 
@@ -96,6 +96,8 @@ def _check_sources(folder: Folder, at: KeyPath, findings: Findings) -> None:
         )
     if not folder.metadata and folder.metadata_last:
         findings.warn((*at, "metadata_last"), "has no effect, because `metadata` is empty")
+    if folder.swap_channels_when and folder.connection_type is ConnectionType.SINGLE_CHANNEL:
+        findings.warn((*at, "swap_channels_when"), 'has no effect, because connection_type = "single-channel"')
     if folder.metadata_format is MetadataFormat.XML and not folder.metadata_paths:
         findings.conflict((*at, "metadata_format"), ((*at, "metadata_paths"),), '"xml" needs [folders.metadata_paths] as well')
     if len([place for place in (cdr.csv, cdr.mysql_host, cdr.mysql_socket) if place]) > 1:

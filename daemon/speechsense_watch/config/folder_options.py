@@ -157,6 +157,14 @@ FOLDERS = (
     ),
     Option(
         section="folders",
+        key="unfinished",
+        kind=kinds.one_of(Unfinished),
+        default="report",
+        doc="What is done after `abandon_after` with audio whose header was never finished, because the recorder was killed: "
+        "it is reported, or sent with a header made after its size; the file itself stays as it is.",
+    ),
+    Option(
+        section="folders",
         key="quiet_period",
         kind=kinds.duration("100ms", "1d"),
         default="10s",
@@ -184,6 +192,16 @@ FOLDERS = (
         kind=kinds.word('a metadata key such as "recording_id", without spaces, or ""'),
         default="",
         doc="A key of type String, declared in the connection, that shall carry the recording's identity and number of the try.",
+    ),
+    Option(
+        section="folders",
+        key="swap_channels_when",
+        kind=kinds.text_table("a text in quotes", limit_bytes=_VALUE_LIMIT_BYTES),
+        default={},
+        example={"direction_outgoing": "true"},
+        doc="Left and right are exchanged where a call has these values, for recorders whose channels follow the leg that is "
+        "recorded; the file itself stays as it is.",
+        table=True,
     ),
     Option(
         section="folders",
@@ -245,15 +263,6 @@ FOLDERS = (
         example={"language": "ru-RU"},
         doc="Values for keys that a recording's metadata lacks.",
         table=True,
-    ),
-    Option(
-        section="folders",
-        key="unfinished",
-        kind=kinds.one_of(Unfinished),
-        default="report",
-        doc="What is done after `abandon_after` with audio whose header was never finished.",
-        rare=True,
-        later={"repair": "repairing headers comes with a later version; until then it acts as `report`"},
     ),
     Option(
         section="folders",

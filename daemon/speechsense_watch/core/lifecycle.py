@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event, IllegalEdge, because, change
-from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Problem, Recording, State
+from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Problem, Recording, Shape, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.verdict import Kind, Outcome, Verdict
 
@@ -45,6 +45,7 @@ def completed(job: Job, recording: Recording, at: datetime) -> Change:
         job,
         Event.COMPLETED,
         at,
+        _shaped(recording.shape),
         audio=recording.audio,
         metadata=recording.metadata,
         format=recording.format,
@@ -52,6 +53,13 @@ def completed(job: Job, recording: Recording, at: datetime) -> Change:
         next_attempt_at=at,
         **because(None),
     )
+
+
+def _shaped(shape: Shape) -> str:
+    """The event's detail: what is done to the audio on its way."""
+    parts = ("its header corrected" * shape.repaired, "left and right exchanged" * shape.swapped)
+    said = " and ".join(part for part in parts if part)
+    return f"To be sent with {said}." if said else ""
 
 
 def found_unusable(job: Job, problem: Problem, at: datetime, audio: Half | None, metadata: Half | None) -> Change:

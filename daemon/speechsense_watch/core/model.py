@@ -86,6 +86,14 @@ class AudioFormat:
     duration_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is done to the audio on its way; the file stays as it is."""
+
+    repaired: bool = False
+    swapped: bool = False
+
+
 # The stamp of metadata that lies in no file of its own.
 NO_FILE = Stamp(0, 0, 0)
 
@@ -171,6 +179,7 @@ class Recording:
     metadata: Half
     format: AudioFormat
     fields: Mapping[str, str]
+    shape: Shape = Shape()
 
 
 def half_by_name(audio_path: str) -> Half:

@@ -105,6 +105,8 @@ class Folder:
     time_zone: str = ""
     min_duration_s: float = 0.0
     max_duration_s: float = 4 * 3600.0
+    # Fields that all must have these values for left and right to be exchanged; none: never.
+    swap_channels_when: Mapping[str, str] = field(default_factory=dict)
     unfinished: Unfinished = Unfinished.REPORT
     abandon_after_s: float = 3600.0
     after_upload: AfterUpload = AfterUpload.KEEP
