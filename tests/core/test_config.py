@@ -457,7 +457,18 @@ def test_a_text_that_is_not_toml_is_one_problem_with_its_line(text: str, problem
             "speechsense.ca_file (line 4): has no effect, because `plaintext` is true",
         ),
         (FOLDER + 'search_patience = "5m"', 'folders[1].search_patience (line 5): less than "10m"'),
-        (FOLDER + 'unfinished = "repair"', 'folders[1].unfinished (line 5): "repair": repairing headers comes with a later'),
+        (
+            FOLDER + 'connection_type = "single-channel"\nswap_channels_when = {direction_outgoing = "true"}',
+            'folders[1].swap_channels_when (line 6): has no effect, because connection_type = "single-channel"',
+        ),
+        (
+            FOLDER + 'metadata = ""',
+            "folders[1].metadata (line 5): is empty, and neither `file_name` nor [folders.cdr] says anything of a call",
+        ),
+        (
+            FOLDER + 'metadata = ""\nfile_name = "3cx"\nmetadata_last = true',
+            "folders[1].metadata_last (line 7): has no effect, because `metadata` is empty",
+        ),
         (
             FOLDER + 'on_unknown = "search"\nrecording_id_field = "r"\nsearch = {organization_id = "o", space_id = "s"}',
             (

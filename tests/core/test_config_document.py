@@ -36,7 +36,7 @@ def test_the_sample_shows_the_defaults() -> None:
     assert uncommented != sample()
     keys = [option.key for option in OPTIONS if not option.table and option.section != "folders.search"]
     shown = re.findall(r"^([A-Za-z_]+) = ", uncommented, flags=re.MULTILINE)
-    examples = ["agent", "language", "office", "Ingress", "Egress"]
+    examples = ["agent", "language", "office", "Ingress", "Egress", "direction_outgoing"]
     assert sorted(shown) == sorted([*keys, "search", *examples])
     plain, full = loads(sample(), FILE, {}), loads(uncommented, FILE, {})
     assert dataclasses.replace(full, folders=plain.folders) == plain

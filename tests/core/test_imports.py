@@ -32,7 +32,7 @@ COMPOSITION = {"app", "assembly"}
 VALUES = {
     "__future__",
     *("collections", "collections.abc", "dataclasses", "datetime", "enum", "fnmatch", "functools", "hashlib", "itertools"),
-    *("json", "math", "posixpath", "re", "shlex", "struct", "types", "typing", "zoneinfo"),
+    *("array", "json", "math", "posixpath", "re", "shlex", "struct", "types", "typing", "zoneinfo"),
 }
 # Everything foreign is wrapped in one place; the stand-in and the demo are worlds of their own.
 FOREIGN = {
