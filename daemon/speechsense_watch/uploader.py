@@ -18,6 +18,7 @@ from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
 from speechsense_watch.core.verdict import Kind, Outcome, PauseReason, judge
+from speechsense_watch.holding import Holding, Room
 from speechsense_watch.log import Event, Log
 from speechsense_watch.ports import Chance, ChannelState, Clock, Queue, Selection, Service, Stale
 
@@ -75,12 +76,15 @@ class Uploader:
         self._rules = UploadRules()
         self._folders: Mapping[str, Folder] = {}
         self.traffic = Traffic(self._rules.concurrency, self._rules.retry_max_s)
+        self._holding = Holding(queue, clock)
+        self._room = Room({})
         self.stopping = False
         self.accepted = 0
 
     def configure(self, rules: UploadRules, folders: Mapping[str, Folder]) -> None:
         """Takes new rules over; pauses stay."""
         self._rules, self._folders = rules, folders
+        self._holding.configure(folders)
         self.traffic.concurrency, self.traffic.retry_max_s = rules.concurrency, rules.retry_max_s
         self.traffic.keep_only({folder.connection_id for folder in folders.values()})
 
@@ -102,6 +106,7 @@ class Uploader:
             return 0.2 if self._in_work else LONGEST_REST_S
         self._look_after_the_forgotten()
         self._settle_unconfirmed()
+        self._room = self._holding.room(self._in_work.values())
         if not self._reachable():
             self._publish()
             # A connection that comes wakes the loop; a credential that is put in place does not.
@@ -234,7 +239,7 @@ class Uploader:
         now = self._clock.monotonic()
         self._away = {folder: until for folder, until in self._away.items() if until > now}
         self._resting = {job: until for job, until in self._resting.items() if until > now}
-        folders = frozenset(self._folders) - self._away.keys()
+        folders = frozenset(self._folders) - self._away.keys() - self._room.closed
         return Selection(folders, frozenset(self._in_work) | self._resting.keys(), paused)
 
     def _begin_probes(self) -> None:
@@ -265,6 +270,8 @@ class Uploader:
             return
         choice = self._choice(frozenset(self.traffic.pauses))
         for job in self._queue.due(self._clock.now(), free, self._rules.order, choice):
+            if self._room.left.get(job.place.folder, 1) <= 0:
+                continue  # one before it took the last place of its folder's trial
             if job.failing_s >= self._rules.give_up_after_s:
                 self._apply(lifecycle.gave_up(job, self._clock.now()))
             else:
@@ -272,6 +279,7 @@ class Uploader:
 
     def _begin(self, job: Job, *, probe: bool) -> None:
         self._in_work[job.id] = job
+        self._room = self._room.after(job.place.folder)
         self._start(job, probe, self.hand_back)
 
     # --- the rest ----------------------------------------------------------------------------

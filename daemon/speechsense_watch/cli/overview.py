@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,17 +10,20 @@ from typing import Any
 
 from speechsense_watch.cli.as_json import time_as_json
 from speechsense_watch.config import Config
-from speechsense_watch.core.attention import Attention, FolderTrouble, Snapshot, Standstill, attention
+from speechsense_watch.core.attention import Attention, FolderTrouble, Snapshot, Standstill, TrialDone, attention
 from speechsense_watch.core.model import State
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.core.traffic import SERVICE
 from speechsense_watch.edge.disk import disk_of
 from speechsense_watch.edge.lock import is_held
 from speechsense_watch.edge.records import Records
+from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
 
 # The daemon's heart beats once a minute.
 FRESH_FOR = timedelta(minutes=3)
 RATE_OVER = timedelta(minutes=10)
+# The scope of a pause of everything by the operator.
+ALL_FOLDERS = "everything"
 EXIT_OK, EXIT_NEEDS_OPERATOR, EXIT_STOPPED = 0, 1, 2
 
 
@@ -70,7 +73,7 @@ class Overview:
     def stopped(self) -> bool:
         """Nothing at all is uploaded now."""
         paused = {pause.scope for pause in self.paused}
-        return not self.daemon.fresh or SERVICE in paused or self.connections <= paused
+        return not self.daemon.fresh or bool({SERVICE, ALL_FOLDERS} & paused) or self.connections <= paused
 
     @property
     def exit_code(self) -> int:
@@ -84,7 +87,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     runtime = records.runtime()
     daemon = daemon_view(config, runtime, now)
     # What a daemon that is gone said of pauses and folders may be long out of date.
-    pauses = _pauses(runtime) if daemon.running else ()
+    pauses = (*_operator_pauses(config, runtime, now), *(_pauses(runtime) if daemon.running else ()))
     folders = tuple(_folder(folder, runtime, daemon) for folder in config.folders)
     counts = records.counts()
     snapshot = Snapshot(
@@ -94,6 +97,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         pauses=pauses,
         folders=tuple(_trouble(folder) for folder in folders),
         disk=disk_of(Path(config.queue.path)),
+        trials=tuple(_trials(config, runtime)),
     )
     return Overview(
         now=now,
@@ -141,6 +145,32 @@ def _pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
         )
         for pause in pauses
     )
+
+
+def _operator_pauses(config: Config, runtime: Mapping[str, object], now: datetime) -> Iterator[Standstill]:
+    for scope in (EVERYTHING, *(folder.name for folder in config.folders)):
+        pause = pause_of(runtime.get(pause_key(scope)))
+        if pause is not None and pause.holds(now):
+            ends = "by `resume`, or by itself at the time given" if pause.until else "by `resume`"
+            yield Standstill(
+                scope=f"folder {scope}" if scope else ALL_FOLDERS,
+                reason="operator",
+                message=f"The operator paused it; it ends {ends}.",
+                since=pause.since,
+                next_probe_at=pause.until,
+                needs_operator=False,
+            )
+
+
+def _trials(config: Config, runtime: Mapping[str, object]) -> Iterator[TrialDone]:
+    """Those whose recordings have been sent and that nobody has approved."""
+    for folder in config.folders:
+        told = _table(runtime.get(f"trial:{folder.name}"))
+        sent, talks = _number(told.get("sent")), told.get("talks")
+        approved = runtime.get(f"approved:{folder.name}")
+        if folder.trial and told and approved != told.get("fingerprint") and sent >= _number(told.get("most")):
+            ids = tuple(str(talk) for talk in talks) if isinstance(talks, list) else ()
+            yield TrialDone(folder=folder.name, since=_time(told.get("since")), sent=sent, talks=ids)
 
 
 def _folder(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -> FolderView:

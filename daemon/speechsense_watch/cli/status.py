@@ -18,6 +18,7 @@ from rich.text import Text
 
 from speechsense_watch.cli.common import config_option, load_or_exit
 from speechsense_watch.cli.overview import (
+    ALL_FOLDERS,
     EXIT_OK,
     EXIT_STOPPED,
     DaemonView,
@@ -195,9 +196,13 @@ def _pauses(view: Overview) -> RenderableType:
 
 
 def _pause(view: Overview, pause: Standstill) -> list[RenderableType]:
-    scope = "All uploads" if pause.scope == SERVICE else f"Connection {printable(pause.scope)}"
+    by_operator = pause.reason == "operator"
+    scope = "All uploads" if pause.scope in (SERVICE, ALL_FOLDERS) else f"Connection {printable(pause.scope)}"
+    if by_operator and pause.scope != ALL_FOLDERS:
+        scope = printable(pause.scope).replace("folder", "Folder", 1)
     since = f", begun {when(view.now, pause.since)}" if pause.since else ""
-    probe = f", next try {due(view.now, pause.next_probe_at)}" if pause.next_probe_at else ""
+    then = "ends" if by_operator else "next try"
+    probe = f", {then} {due(view.now, pause.next_probe_at)}" if pause.next_probe_at else ""
     lines: list[RenderableType] = [Text.assemble((scope, "bold"), f" paused{since}{probe}")]
     if not pause.needs_operator:  # else it stands on top already
         lines += [Text(printable(pause.message)), Text(pause_hint(pause.reason), style="dim")]

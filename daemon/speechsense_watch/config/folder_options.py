@@ -129,6 +129,14 @@ FOLDERS = (
     ),
     Option(
         section="folders",
+        key="trial",
+        kind=kinds.whole_number(0, 1000),
+        default=0,
+        doc="So many recordings are sent first, and again after each change of what is sent (connection, metadata, channels); "
+        "the rest waits until you have looked at their talks and typed `speechsense-watch approve NAME`. 0: no trial.",
+    ),
+    Option(
+        section="folders",
         key="after_upload",
         kind=kinds.one_of(AfterUpload),
         default="keep",

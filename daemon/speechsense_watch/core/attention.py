@@ -76,6 +76,16 @@ class FolderTrouble:
     unreadable_directories: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialDone:
+    """A folder's trial that waits for the operator's word."""
+
+    folder: str
+    since: datetime | None
+    sent: int
+    talks: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
     """The disk that holds `path`."""
@@ -95,6 +105,7 @@ class Snapshot:
     pauses: tuple[Standstill, ...] = ()
     folders: tuple[FolderTrouble, ...] = ()
     disk: Disk | None = None
+    trials: tuple[TrialDone, ...] = ()
 
 
 def attention(snapshot: Snapshot) -> tuple[Attention, ...]:
@@ -103,6 +114,7 @@ def attention(snapshot: Snapshot) -> tuple[Attention, ...]:
         *_pauses(snapshot),
         *_folders(snapshot),
         *_disk(snapshot.disk),
+        *(_trial(trial) for trial in snapshot.trials),
         *(line for group in sorted(snapshot.groups, key=_weight) if (line := _of_group(group, snapshot))),
     )
 
@@ -151,6 +163,16 @@ def _disk(disk: Disk | None) -> Iterator[Attention]:
             "Nothing is uploaded once the queue cannot be written."
         )
         yield Attention(code="disk_nearly_full", count=1, since=None, what=what, do=f"df -h {shlex.quote(disk.path)}")
+
+
+def _trial(trial: TrialDone) -> Attention:
+    said = ", ".join(trial.talks) or "none has a talk id yet: `show` tells what became of them"
+    what = (
+        f"The trial of folder {trial.folder} is over: {_number(trial.sent, 'recording was', 'recordings were')} sent, the rest "
+        f"waits. Look at these talks in SpeechSense, at operator, client, direction and channels: {said}."
+    )
+    do = f"speechsense-watch approve {shlex.quote(trial.folder)}"
+    return Attention(code="trial", count=trial.sent, since=trial.since, what=what, do=do)
 
 
 # --- recordings ------------------------------------------------------------------------------

@@ -122,6 +122,8 @@ class Folder:
     cdr: CallRecordRules = field(default_factory=CallRecordRules)
     operators: str = ""
     # What becomes of it, in the order in which it acts.
+    # How many recordings are sent by new rules before the operator has looked at their talks; 0: no trial.
+    trial: int = 0
     metadata_rename: Mapping[str, str] = field(default_factory=dict)
     metadata_drop: tuple[str, ...] = ()
     metadata_values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

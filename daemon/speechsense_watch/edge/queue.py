@@ -210,6 +210,15 @@ class SqliteQueue:
         which = f"{_UNFINISHED} state = 'uploaded' AND next_attempt_at <= ?"
         return self._jobs(f"{which} ORDER BY updated_at LIMIT ?", (to_us(now), limit))
 
+    def sent_since(self, folder: str, since: datetime, limit: int) -> Sequence[str | None]:
+        tried = "EXISTS (SELECT 1 FROM attempts WHERE job_id = jobs.id AND started_at >= ?)"
+        late = f"folder = ? AND updated_at >= ? AND {tried}"
+        done = f"SELECT id, talk_id FROM jobs INDEXED BY by_age WHERE state = 'done' AND {late}"
+        rest = f"SELECT id, talk_id FROM jobs {_UNFINISHED} state IN ('unconfirmed', 'uploaded') AND {late}"
+        keys = (folder, to_us(since), to_us(since))
+        found = self.rows(f"SELECT talk_id FROM ({done} UNION ALL {rest}) ORDER BY id LIMIT ?", (*keys, *keys, limit))
+        return [row["talk_id"] for row in found]
+
     def next_filing(self) -> datetime | None:
         return self._earliest("state = 'uploaded'")
 

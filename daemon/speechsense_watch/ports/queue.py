@@ -85,6 +85,12 @@ class Queue(Protocol):
         """Uploaded jobs whose filing is due."""
         ...
 
+    def sent_since(self, folder: str, since: datetime, limit: int) -> Sequence[str | None]:
+        """Talk ids of the folder's recordings that were first or again tried since then and are, or may be, with SpeechSense;
+        None for one whose outcome is not known. At most `limit`.
+        """
+        ...
+
     def next_filing(self) -> datetime | None: ...
 
     def reconnect(self, folder: str, connection_id: str) -> None:

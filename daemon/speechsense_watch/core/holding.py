@@ -1,0 +1,59 @@
+"""What holds a folder's recordings back although they are ready: the operator's pause, and a trial that waits for a word."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from speechsense_watch.core.rules import Folder
+
+# What decides neither who a call is sent to nor what is said of it: a change of these begins no new trial.
+_NOT_WHAT_IS_SENT = frozenset(
+    {"path", "start_from", "include", "exclude", "recursive", "quiet_period_s", "metadata_last", "rescan_interval_s"}
+    | {"detection", "min_duration_s", "max_duration_s", "abandon_after_s", "after_upload", "archive_to", "on_unknown"}
+    | {"search", "search_patience_s", "trial", "name", "audio"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorPause:
+    """The operator's word; it ends by itself at `until`, or by `resume`."""
+
+    since: datetime
+    until: datetime | None = None
+
+    def holds(self, now: datetime) -> bool:
+        return self.until is None or now < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Recordings sent by rules that nobody has approved yet: `sent` of them, those whose outcome is not known included; `talks`
+    are those that SpeechSense has. `most` are sent before somebody has looked.
+    """
+
+    fingerprint: str
+    since: datetime
+    most: int
+    sent: int = 0
+    talks: tuple[str, ...] = ()
+
+    @property
+    def room(self) -> int:
+        """How many more may be sent now."""
+        return max(0, self.most - self.sent)
+
+
+def fingerprint(folder: Folder) -> str:
+    """The same for rules that send the same: where to, and what is said of a call. 16 hex digits."""
+    deciding = {field.name: getattr(folder, field.name) for field in fields(folder) if field.name not in _NOT_WHAT_IS_SENT}
+    # Mappings by their contents: the order of lines in the file decides nothing, except between renames, which do not overlap.
+    text = repr([(name, _plain(value)) for name, value in sorted(deciding.items())])
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return sorted((key, _plain(inner)) for key, inner in value.items())
+    return value

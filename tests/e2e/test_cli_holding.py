@@ -1,0 +1,98 @@
+"""`pause`, `resume` and `approve` beside a running daemon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from speechsense_watch.core.model import State
+from speechsense_watch.standin import StandIn
+from support.rig import Rig
+from support.waiting import wait_for
+from support.wavs import pcm
+
+
+@pytest.fixture
+def standin(tmp_path: Path) -> Iterator[StandIn]:
+    with StandIn(tmp_path / "service") as service:
+        yield service
+
+
+@pytest.fixture
+def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
+    with Rig(tmp_path, standin.port) as rig:
+        yield rig
+
+
+def done(rig: Rig) -> int:
+    return sum(state is State.DONE for state in rig.states().values())
+
+
+def status(rig: Rig) -> tuple[int, dict[str, list[dict[str, object]]]]:
+    code, said = rig.call("status", "--json")
+    return code, json.loads(said)
+
+
+def test_a_pause_of_everything_outlives_the_daemon(rig: Rig, standin: StandIn) -> None:
+    """Recordings are queued, `status` says who holds them, and `resume` lets them go without a restart."""
+    rig.start()
+    code, said = rig.call("pause", "--until", "2h")
+    assert (code, said.partition(" until ")[0]) == (0, "Nothing is sent"), said
+    rig.stop()
+    rig.start()
+    rig.drop("call")
+    rig.wait_for_states(call=State.READY)
+    code, view = status(rig)
+    assert code == 2
+    assert [(pause["scope"], pause["reason"]) for pause in view["paused"]] == [("everything", "operator")]
+    assert "All uploads paused" in rig.call("status")[1]
+    assert rig.call("resume") == (0, "The pause of everything is over.\n")
+    rig.wait_for_states(call=State.DONE)
+    assert status(rig)[0] == 0
+    assert len(standin.talks()) == 1
+
+
+def test_one_folder_is_paused_and_a_name_that_is_none_is_told(rig: Rig) -> None:
+    """That is no standstill of everything: exit code 0."""
+    rig.start()
+    assert rig.call("pause", "in")[0] == 0
+    code, view = status(rig)
+    assert (code, view["paused"][0]["scope"]) == (0, "folder in")
+    assert "Folder in paused" in rig.call("status")[1]
+    assert rig.call("resume") == (
+        0,
+        "There was no pause of everything.\nStill paused: folder in; `speechsense-watch resume in` ends that.\n",
+    )
+    assert rig.call("resume", "in") == (0, "The pause of folder in is over.\n")
+    assert rig.call("pause", "sales") == (1, "speechsense-watch: No folder is called sales; there are: in.\n")
+    assert rig.call("pause", "--until", "yesterday")[0] == 2
+    assert "is over already" in rig.call("pause", "--until", "2020-01-01")[1]
+
+
+def test_a_trial_from_its_first_recording_to_the_word(rig: Rig, standin: StandIn) -> None:
+    """`status` names the talks to look at and the command to type."""
+    rig.rules["trial"] = 2
+    rig.start()
+    for number in range(5):
+        rig.drop(f"call-{number}", pcm(seconds=1, seed=number))
+    wait_for(lambda: done(rig) == 2 and len(rig.states()) == 5, 20)
+    code, view = status(rig)
+    (line,) = view["attention"]
+    assert (code, line["code"]) == (1, "trial")
+    assert str(line["do"]).startswith("speechsense-watch approve in")
+    assert all(talk.talk_id in str(line["what"]) for talk in standin.talks())
+    assert rig.call("approve", "in") == (0, "Folder in is approved: its recordings are sent from now on.\n")
+    wait_for(lambda: done(rig) == 5, 20)
+    assert status(rig)[0] == 0
+    assert rig.call("approve", "in") == (0, "Folder in is approved already.\n")
+
+
+def test_there_is_nothing_to_approve_without_a_trial(rig: Rig) -> None:
+    """Said in words."""
+    rig.start()
+    code, said = rig.call("approve", "in")
+    assert code == 1
+    assert "has no trial" in said

@@ -1,0 +1,140 @@
+"""What the operator holds back, and trials: ready recordings that are not sent yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from speechsense_watch.core.holding import OperatorPause, fingerprint
+from speechsense_watch.core.model import State
+from speechsense_watch.core.verdict import Code, Outcome
+from speechsense_watch.holding import EVERYTHING, pause_as_json, pause_key
+from support.bench import Bench, bench_on
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with bench_on(tmp_path) as bench:
+        yield bench
+
+
+def pause(bench: Bench, scope: str, seconds: float | None = None) -> None:
+    now = bench.clock.now()
+    until = now + timedelta(seconds=seconds) if seconds is not None else None
+    bench.queue.set_runtime(pause_key(scope), pause_as_json(OperatorPause(now, until)))
+
+
+def ready(bench: Bench, count: int) -> None:
+    for number in range(count):
+        bench.drop(f"call-{number}", seed=number)
+    bench.settle()
+
+
+def sent(bench: Bench) -> int:
+    return sum(job.state in (State.UPLOADED, State.DONE) for job in bench.jobs())
+
+
+@pytest.mark.parametrize("scope", [EVERYTHING, "in"])
+def test_a_paused_folder_is_filled_and_not_emptied(bench: Bench, scope: str) -> None:
+    """Until the word is taken back; nothing is charged and nothing is lost."""
+    pause(bench, scope)
+    ready(bench, 2)
+    bench.send()
+    assert [job.state for job in bench.jobs()] == [State.READY] * 2
+    bench.queue.set_runtime(pause_key(scope), None)
+    bench.send()
+    assert sent(bench) == 2
+    assert [job.attempts for job in bench.jobs()] == [0, 0]
+
+
+def test_a_pause_ends_by_itself(bench: Bench) -> None:
+    """At the time that was given."""
+    pause(bench, "in", 3600)
+    ready(bench, 1)
+    bench.send(3000)
+    assert sent(bench) == 0
+    bench.send(700)
+    assert sent(bench) == 1
+
+
+def test_another_folder_s_pause_holds_nothing_here(bench: Bench) -> None:
+    """Folders do not harm each other."""
+    pause(bench, "other")
+    ready(bench, 1)
+    bench.send()
+    assert sent(bench) == 1
+
+
+def test_a_trial_sends_so_many_and_waits_for_the_word(bench: Bench) -> None:
+    """However many are due and however many would go at once; what it sent is on record for `status`."""
+    bench.configure(trial=3)
+    ready(bench, 8)
+    for _ in range(3):
+        bench.send(1)
+    assert sent(bench) == 3
+    told = bench.queue.runtime()["trial:in"]
+    assert isinstance(told, dict)
+    assert told["sent"] == 3
+    assert sorted(told["talks"]) == ["talk-1", "talk-2", "talk-3"]
+    bench.queue.set_runtime("approved:in", fingerprint(bench.folder))
+    for _ in range(3):
+        bench.send(1)
+    assert sent(bench) == 8
+
+
+def test_a_lost_answer_counts_as_sent(bench: Bench) -> None:
+    """It may have arrived, so no other goes in its place."""
+    bench.configure(trial=1, on_unknown="hold")
+    ready(bench, 3)
+    bench.service.script = [Outcome(code=Code.UNAVAILABLE, committed=True)]
+    for _ in range(3):
+        bench.send(1)
+    assert sorted(job.state for job in bench.jobs()) == [State.READY, State.READY, State.UNCONFIRMED]
+
+
+def test_a_refused_one_does_not_count(bench: Bench) -> None:
+    """There is no talk to look at."""
+    bench.configure(trial=1)
+    ready(bench, 2)
+    bench.service.script = [Outcome(code=Code.INVALID_ARGUMENT, committed=True, message="no")]
+    for _ in range(3):
+        bench.send(1)
+    assert sorted(job.state for job in bench.jobs()) == [State.REFUSED, State.UPLOADED]
+
+
+def test_changed_rules_have_a_trial_of_their_own(bench: Bench) -> None:
+    """What was approved is what is sent, not the folder's name; a change of anything else is none."""
+    bench.configure(trial=1)
+    bench.queue.set_runtime("approved:in", fingerprint(bench.folder))
+    ready(bench, 2)
+    bench.send(1)
+    assert sent(bench) == 2
+    bench.configure(trial=1, quiet_period_s=5.0)
+    bench.drop("same rules", seed=20)
+    bench.settle()
+    bench.send(1)
+    assert sent(bench) == 3
+    bench.configure(trial=1, metadata_constants={"office": "north"})
+    for number in range(2):
+        bench.drop(f"new rules {number}", seed=30 + number)
+    bench.settle()
+    for _ in range(3):
+        bench.send(1)
+    assert sent(bench) == 4
+
+
+def test_a_trial_goes_on_after_a_restart(bench: Bench) -> None:
+    """The uploader's memory is not what it is counted by."""
+    bench.configure(trial=2)
+    ready(bench, 1)
+    bench.send(1)
+    bench.configure(trial=2)
+    for number in range(5, 8):
+        bench.drop(f"call-{number}", seed=number)
+    bench.settle()
+    for _ in range(3):
+        bench.send(1)
+    assert sent(bench) == 2
