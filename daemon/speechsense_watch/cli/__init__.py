@@ -23,6 +23,7 @@ COMMANDS = {
     "resume": "speechsense_watch.cli.holding",
     "approve": "speechsense_watch.cli.holding",
     "upload": "speechsense_watch.cli.upload",
+    "sidecar": "speechsense_watch.cli.sidecar",
     "standin": "speechsense_watch.cli.standin",
     "demo": "speechsense_watch.cli.demo",
 }

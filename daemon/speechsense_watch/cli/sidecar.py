@@ -1,0 +1,96 @@
+"""`sidecar`: a correct metadata file beside a recording, for the hooks of recorders."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from speechsense_watch.cli.common import fail
+from speechsense_watch.cli.words import printable
+from speechsense_watch.core import pairing
+from speechsense_watch.core.model import Problem
+from speechsense_watch.core.rules import Folder
+from speechsense_watch.core.sidecar import read_values, shown
+from speechsense_watch.edge.atomic import rights_of, write_whole
+
+EXIT_FAILED = 1
+
+
+@click.command("sidecar")
+@click.argument("pairs", metavar="KEY=VALUE...", nargs=-1)
+@click.option("--audio", metavar="F", required=True, type=click.Path(path_type=Path), help="The recording.")
+@click.option("--stdin", "from_stdin", is_flag=True, help="Read KEY=VALUE lines from standard input as well.")
+@click.option(
+    "--name", "pattern", metavar="PATTERN", default="{stem}.json", show_default=True, help="As `metadata` in the folder's rules."
+)
+@click.option("--force", is_flag=True, help="Replace a metadata file that says something else.")
+def sidecar_command(pairs: tuple[str, ...], audio: Path, from_stdin: bool, pattern: str, force: bool) -> None:  # noqa: FBT001
+    """Write the metadata file of a recording, whole and in one step.
+
+    Made to be the last thing that a recorder's hook does: the file appears under its name only when it is complete and on
+    disk, so that a folder with `metadata_last = true` takes the call at once. Values are written exactly as given, as texts.
+
+    What stands among the arguments is seen by everybody who may list processes; --stdin keeps numbers and names out of it:
+
+    \b
+      printf '%s\\n' "client_id=$caller" "operator_id=$agent" |
+        speechsense-watch sidecar --audio /spool/call.wav --stdin direction_outgoing=false
+
+    \b
+    Exit codes: 0 written, or there with this content already; 1 not written.
+    """
+    lines = [*pairs, *(_lines() if from_stdin else ())]
+    values = _values(lines)
+    if not audio.is_file():
+        fail(f"there is no recording {printable(str(audio))}: write its metadata when it is final.", EXIT_FAILED)
+    target = _target(audio, pattern)
+    data = (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogateescape")
+    problem = read_values(data)
+    if isinstance(problem, Problem):
+        fail(f"nothing was written: {problem.message}", EXIT_FAILED)
+    try:
+        if target.exists() and not force:
+            if target.read_bytes() == data:
+                return
+            fail(f"{printable(str(target))} is there already and says something else; --force replaces it.", EXIT_FAILED)
+        mode, owner = rights_of(audio)
+        write_whole(target, data, mode=mode, owner=owner)
+    except OSError as error:
+        fail(f"{printable(str(target))} cannot be written: {error.strerror}.", EXIT_FAILED)
+
+
+def _lines() -> Iterable[str]:
+    text = sys.stdin.buffer.read(2**20).decode("utf-8", "surrogateescape")
+    return [line for line in text.split("\n") if line]
+
+
+def _values(lines: Iterable[str]) -> dict[str, str]:
+    """Ends the program when a line is no KEY=VALUE or a key comes twice."""
+    values: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        key, separator, value = line.partition("=")
+        if not separator or not key.strip():
+            # The line itself may be personal data.
+            fail(f"argument or line {number} is not of the form KEY=VALUE.", EXIT_FAILED)
+        if key in values:
+            fail(f"the key {shown(key)} is given twice.", EXIT_FAILED)
+        values[key] = value
+    if not values:
+        fail("no KEY=VALUE is given, neither as an argument nor by --stdin.", EXIT_FAILED)
+    return values
+
+
+def _target(audio: Path, pattern: str) -> Path:
+    rules = Folder(path="/", connection_id="", start_from="all", name="", metadata=pattern)
+    name = pairing.metadata_path(rules, audio.name)
+    if name is None or ("{stem}" not in pattern and "{name}" not in pattern):
+        fail(f"--name must hold {{stem}} or {{name}}, not {printable(pattern)}.", EXIT_FAILED)
+    target = Path(os.path.normpath(audio.parent / name))
+    if target == audio:
+        fail("--name gives the recording's own name.", EXIT_FAILED)
+    return target
