@@ -37,7 +37,7 @@ TABLE = {
     "claimed": ["ready > uploading"],
     "committing": [f"uploading ready waiting {STOPPED} > committing"],
     "accepted": ["committing > uploaded"],
-    "adopted": ["ready > uploaded"],
+    "adopted": ["ready > uploaded", "waiting > uploaded"],
     "refused": ["uploading committing > refused"],
     "failed": ["ready uploading > ready"],
     "given_back": ["uploading committing > ready"],

@@ -98,7 +98,7 @@ def test_every_reason_is_told_with_what_to_do() -> None:
     [
         ("| `filed` | `uploaded` | `done` |", "| `filed` | `uploaded` | `ready` |"),
         ("| `failed` | `ready` `uploading` |", "| `failed` | `uploading` |"),
-        ("| `adopted` | `ready` |", "| `adopted` | `ready` `waiting` |"),
+        ("| `adopted` | `ready` `waiting` |", "| `adopted` | `ready` |"),
         ("| `found` | |", "| `found` | `ready` |"),
     ],
 )

@@ -19,6 +19,7 @@ COMMANDS = {
     "retry": "speechsense_watch.cli.operator",
     "skip": "speechsense_watch.cli.operator",
     "resolve": "speechsense_watch.cli.operator",
+    "adopt": "speechsense_watch.cli.adopt",
     "pause": "speechsense_watch.cli.holding",
     "resume": "speechsense_watch.cli.holding",
     "approve": "speechsense_watch.cli.holding",

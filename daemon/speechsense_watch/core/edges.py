@@ -67,7 +67,7 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
         **dict.fromkeys(_STOPPED, _S.COMMITTING),
     },
     Event.ACCEPTED: {_S.COMMITTING: _S.UPLOADED},
-    Event.ADOPTED: {_S.READY: _S.UPLOADED},
+    Event.ADOPTED: {_S.READY: _S.UPLOADED, _S.WAITING: _S.UPLOADED},
     Event.REFUSED: {_S.UPLOADING: _S.REFUSED, _S.COMMITTING: _S.REFUSED},
     # From `ready` when the file could not be read before there was a claim.
     Event.FAILED: {_S.UPLOADING: _S.READY, _S.READY: _S.READY},

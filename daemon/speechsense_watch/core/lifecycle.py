@@ -147,7 +147,7 @@ def claimed(job: Job, claim: Claim) -> Change:
 
 
 def adopted(job: Job, claim: Claim, talk_id: str) -> Change:
-    """The journal knows this recording's talk id though the queue had lost it: nothing is sent."""
+    """Its talk id is known though we did not send it, or have forgotten that we did: from the journal, or from the operator."""
     recording = claim.recording
     return change(
         job,
@@ -159,6 +159,7 @@ def adopted(job: Job, claim: Claim, talk_id: str) -> Change:
         claims=claim.n,
         audio=recording.audio,
         metadata=recording.metadata,
+        format=recording.format,
         fields=recording.fields,
         next_attempt_at=claim.at,
         **because(None),
@@ -346,9 +347,8 @@ def retried(job: Job, at: datetime) -> Change:
     )
 
 
-def skipped(job: Job, at: datetime) -> Change:
+def skipped(job: Job, at: datetime, message: str = "Skipped by the operator.") -> Change:
     """The operator's word that it is not to be sent, or that an alarm was seen."""
-    message = "Skipped by the operator."
     problem = Problem(Reason.BY_OPERATOR, message)
     if job.state is State.DONE:
         if not job.changed_after_upload:
