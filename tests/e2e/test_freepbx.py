@@ -138,3 +138,50 @@ def test_check_shows_what_would_be_sent_and_why(rig: Rig) -> None:
     assert "[folders.cdr], 2 lines" in said
     assert "table of operators" in said
     assert "agent-3" in said
+
+
+def test_from_init_to_talks(rig: Rig, standin: StandIn) -> None:
+    """What `init` writes is all that is needed: a trial of three, the word, then the rest."""
+    calls = {
+        f"{DAY}/out-0079161112233-202-20260309-1200{n:02}-17730468{n:02}.310.wav": pcm(seconds=1, channels=1, seed=n)
+        for n in range(5)
+    }
+    for path, data in calls.items():
+        write(rig, path, data)
+    (rig.directory / "units").mkdir()
+    etc = rig.directory / "etc"
+    rig.config_path = etc / "config.toml"
+    options = {
+        "--recorder": "freepbx",
+        "--path": str(rig.folder),
+        "--connection-id": "conn-1",
+        "--connection-type": "single-channel",
+        "--start-from": "all",
+        "--time-zone": "Europe/Moscow",
+        "--bandwidth": "-",
+        "--cdr-csv": str(rig.directory / "Master.csv"),
+        "--endpoint": f"127.0.0.1:{standin.port}",
+        "--etc": str(etc),
+        "--units": str(rig.directory / "units"),
+        "--queue": str(rig.queue_path),
+    }
+    (rig.directory / "Master.csv").write_text(
+        "".join(
+            line(f"17730468{n:02}.310", "202", "0079161112233", ("PJSIP/202-5", "PJSIP/mts-6"), "from-internal", 20)
+            for n in range(5)
+        )
+    )
+    code, said = rig.init("--plaintext", *(word for pair in options.items() for word in pair))
+    assert code == 0, said
+    # An hour of waiting is not for a test.
+    text = rig.config_path.read_text()
+    rig.config_path.write_text(text.replace('quiet_period = "60s"', 'quiet_period = "1s"\nrescan_interval = "1s"'))
+    (etc / "operators.csv").write_text("extension,id,name\n202,,Вера\n")
+    rig.start(configure=False)
+    wait_for(lambda: _done(rig) == 3 and len(rig.states()) == 5, 30, "the trial is sent")
+    assert rig.call("approve", "freepbx")[0] == 0
+    wait_for(lambda: _done(rig) == 5, 30, "the rest is sent")
+    talks = standin.talks()
+    assert {talk.fields["operator_name"] for talk in talks} == {"Вера"}
+    assert {talk.fields["date"] for talk in talks} == {"2026-03-09T11:32:03+03:00"}
+    assert len(talks) == 5

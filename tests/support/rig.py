@@ -77,8 +77,9 @@ class Rig:
         ]
         self.config_path.write_text("\n".join(parts))
 
-    def start(self) -> None:
-        self.configure()
+    def start(self, *, configure: bool = True) -> None:
+        if configure:
+            self.configure()
         self.log_path.unlink(missing_ok=True)
         with self.log_path.open("ab") as log:
             self.process = self.command("run", stderr=log)
@@ -99,6 +100,13 @@ class Rig:
         process = self.command(*arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         output, _ = process.communicate(timeout=30)
         return process.returncode, output.decode()
+
+    def init(self, *options: str) -> tuple[int, str]:
+        """`init`, which takes no --config; with nobody there to answer."""
+        line = [sys.executable, "-m", "speechsense_watch", "init", *options]
+        environ = {**os.environ, **self.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environ)
+        return done.returncode, done.stdout + done.stderr
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -11,6 +11,7 @@ from speechsense_watch import __version__
 
 # In the order in which a new user needs them. name -> module; the command in it bears the name, "-" read as "_".
 COMMANDS = {
+    "init": "speechsense_watch.cli.init",
     "check": "speechsense_watch.cli.check",
     "run": "speechsense_watch.cli.run",
     "status": "speechsense_watch.cli.status",
@@ -53,7 +54,7 @@ def group() -> None:
     \b
     First steps:
       speechsense-watch demo                 see it work, without account or configuration
-      speechsense-watch check --sample       a configuration to start from
+      sudo speechsense-watch init            set it up for your recorder, by a few questions
       speechsense-watch check                is everything set up right?
       speechsense-watch status               how is it going, and does anything need me?
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import HINTS, Reason
 from speechsense_watch.core.rules import AfterUpload, Folder
 from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.people import CsvPeople
 from speechsense_watch.edge.sources import sources_of
 from speechsense_watch.edge.supervisor import choose
-from speechsense_watch.ports import Clock, FileTrouble, Root, WatchState
+from speechsense_watch.ports import Clock, FileTrouble, Root, SourceTrouble, WatchState
 from speechsense_watch.recording import Fit, Reader, Unfit
 
 _MOST_NAMES = 20_000
@@ -44,12 +45,34 @@ def check_folder(folder: Folder, clock: Clock, report: Report) -> None:
         report.wrong(f"{where}: {folder.path}: {root.trouble}.", f"Checked as user {user_name()}.")
         return
     report.good(f"{where}: {folder.path} can be read ({_watched(folder, root)}).")
+    _check_sources(where, folder, report)
     seen = _look_through(files, folder)
     for path in seen.closed[:3]:
         report.wrong(f"{where}: {Path(folder.path, path)} may not be listed by user {user_name()}.", HINTS[Reason.UNREADABLE])
     _tell_names(where, folder, seen, report)
     _tell_recordings(where, folder, files, seen, report)
     _check_filing(where, folder, report)
+
+
+def _check_sources(where: str, folder: Folder, report: Report) -> None:
+    """Whether call records and the table of operators can be asked."""
+    sources = sources_of(folder)
+    if (records := sources.call_records) is not None:
+        _ask(lambda: records.find("-", "0"), f"{where}: the call records can be read.", where, report)
+    if folder.operators:
+        people = CsvPeople(folder.operators)
+        _ask(lambda: people.find("-"), f"{where}: the table of operators can be read.", where, report)
+        for line in people.repeated:
+            report.note(f"{where}: {folder.operators}, line {line}: an earlier line names the same extension, and counts.")
+
+
+def _ask(ask: Callable[[], object], good: str, where: str, report: Report) -> None:
+    try:
+        ask()
+    except SourceTrouble as trouble:
+        report.wrong(f"{where}: {trouble.message}", HINTS[Reason.SOURCE_UNREADABLE])
+    else:
+        report.good(good)
 
 
 def _watched(folder: Folder, root: Root) -> str:
