@@ -6,7 +6,7 @@ begins, a call record is written when the call has ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from speechsense_watch.core.call_record import fields_of, key_of, spoken
@@ -15,7 +15,7 @@ from speechsense_watch.core.metadata import Fields, apply_rules, left_out
 from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, MetadataFormat
-from speechsense_watch.core.sidecar import Values, read_values
+from speechsense_watch.core.sidecar import Values, read_values, sendable
 from speechsense_watch.core.sidecar_xml import read_xml
 from speechsense_watch.ports import CallRecords, Sources, SourceTrouble
 
@@ -57,7 +57,12 @@ def _by_name(folder: Folder, audio_path: str) -> tuple[dict[str, str], tuple[str
     named = read_name(folder.file_name, audio_path)
     if named is None:
         return {}, ("The file's name does not fit `file_name`, so nothing was taken from it.",)
-    return dict(named), (f"From the file's name (`file_name`): {_keys(named)}.",)
+    # Bytes of a name that are not UTF-8 come as lone surrogates, which nothing can carry further.
+    plain = {key: value for key, value in named.items() if sendable(value)}
+    taken = f"From the file's name (`file_name`): {_keys(plain)}."
+    if unclear := named.keys() - plain.keys():
+        return plain, (taken, f"Left out, since that part of the file's name is not UTF-8: {_keys(sorted(unclear))}.")
+    return plain, (taken,)
 
 
 def _beside(folder: Folder, raw: bytes) -> Values | Problem:
@@ -93,5 +98,5 @@ def _call_record(folder: Folder, audio_path: str, records: CallRecords | None) -
     return _Record({**asked_for, **derived}, (found, *actions))
 
 
-def _keys(values: Mapping[str, str]) -> str:
+def _keys(values: Iterable[str]) -> str:
     return ", ".join(f"`{key}`" for key in values) or "nothing"

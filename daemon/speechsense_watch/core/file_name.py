@@ -38,7 +38,7 @@ def read_name(pattern: str, path: str) -> Mapping[str, str] | None:
     `pattern` is "freepbx", "3cx" or a regular expression for the whole name. What a name leaves open is no key.
     """
     stem = path.rpartition("/")[2].rpartition(".")[0]
-    if len(stem.encode("utf-8", "surrogateescape")) > MOST_BYTES or not stem.isprintable():
+    if len(stem.encode("utf-8", "surrogateescape")) > MOST_BYTES:
         return None
     match pattern:
         case "freepbx":

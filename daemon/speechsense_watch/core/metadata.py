@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import ConnectionType, Folder, TooLong
-from speechsense_watch.core.sidecar import Values, listed, read_values, shown
+from speechsense_watch.core.sidecar import Values, listed, read_values, sendable, shown
 
 # SpeechSense's limits: bytes of one value in UTF-8, keys of one connection.
 MOST_VALUE_BYTES = 1024
@@ -84,7 +84,8 @@ def read_fields(raw: bytes, folder: Folder) -> Fields | Problem:
 
 
 def left_out(read: Values) -> tuple[str, ...]:
-    return tuple(f"{shown(key)} is null and was left out." for key in read.nulls)
+    """A sentence for each key without a value, and those about how the file was read."""
+    return (*(f"{shown(key)} is null and was left out." for key in read.nulls), *read.notes)
 
 
 def apply_rules(
@@ -108,6 +109,9 @@ def apply_rules(
         if key not in made or (not made[key] and key in REQUIRED_KEYS[folder.connection_type]):
             made[key] = value
             actions.append(f"{shown(key)} is lacking and was filled in from [folders.metadata_defaults].")
+    if unsendable := [key for key, value in made.items() if not (sendable(key) and sendable(value))]:
+        message = f"The metadata has characters that cannot be sent (NUL, or not UTF-8) in: {listed(unsendable)}."
+        return Problem(Reason.METADATA_BAD_VALUE, message)
     if folder.too_long is TooLong.CUT:
         _cut(made, actions)
     problem = (

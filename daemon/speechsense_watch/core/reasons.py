@@ -35,6 +35,8 @@ class Reason(StrEnum):
     # unusable: the metadata
     METADATA_NOT_TEXT = "metadata_not_text"
     METADATA_NOT_JSON = "metadata_not_json"
+    METADATA_NOT_XML = "metadata_not_xml"
+    METADATA_DOCTYPE = "metadata_doctype"
     METADATA_NOT_AN_OBJECT = "metadata_not_an_object"
     METADATA_TOO_BIG = "metadata_too_big"
     METADATA_DUPLICATE_KEY = "metadata_duplicate_key"
@@ -99,6 +101,10 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.TRUNCATED: "Copy the file again whole and it is taken by itself.",
         Reason.METADATA_NOT_TEXT: "Write the metadata in UTF-8.",
         Reason.METADATA_NOT_JSON: "Mend the JSON and the recording is taken by itself.",
+        Reason.METADATA_NOT_XML: "Mend the XML and the recording is taken by itself. `metadata_format` in the folder's rules "
+        "says whether it is XML or JSON.",
+        Reason.METADATA_DOCTYPE: "Have the recorder write XML without a DOCTYPE: entities can hide a great deal of text, or lead "
+        "to other files.",
         Reason.METADATA_NOT_AN_OBJECT: 'The metadata must be one JSON object, like {"operator_id": "201"}.',
         Reason.METADATA_TOO_BIG: "Metadata of one call is never this big: is it the right file?",
         Reason.METADATA_DUPLICATE_KEY: "Name each key once.",

@@ -26,10 +26,13 @@ _MOST_LEVELS = 4
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What the file says: strings as they are, numbers as written, booleans as true and false. `nulls` had no value."""
+    """What the file says: strings as they are, numbers as written, booleans as true and false. `nulls` had no value; `notes`
+    tells, a sentence each, what had to be decided in reading it.
+    """
 
     values: Mapping[str, str]
     nulls: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_values(raw: bytes) -> Values | Problem:
@@ -113,7 +116,7 @@ def _fault(pairs: _Object) -> Problem | None:
         paths = listed(path for key, value in nested for path in _paths(key, value))
         message = f"The metadata has values within values, which cannot be sent: {paths}."
         return Problem(Reason.METADATA_NESTED, message)
-    broken = [key for key, value in pairs if not _sendable(key) or (isinstance(value, str) and not _sendable(value))]
+    broken = [key for key, value in pairs if not sendable(key) or (isinstance(value, str) and not sendable(value))]
     if broken:
         message = f"The metadata has characters that cannot be sent (NUL or half of a pair) in: {listed(broken)}."
         return Problem(Reason.METADATA_BAD_VALUE, message)
@@ -140,7 +143,7 @@ def _members(path: str, inner: list[object]) -> list[tuple[str, object]]:
     return [(f"{path}[{index}]", member) for index, member in enumerate(inner)]
 
 
-def _sendable(text: str) -> bool:
+def sendable(text: str) -> bool:
     """Whether UTF-8, and so protobuf, can carry it; a NUL ends a string for much of what reads it later."""
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
