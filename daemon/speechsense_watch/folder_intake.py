@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from speechsense_watch.core import pairing
-from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.model import Job, Place, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Detection, Folder
 from speechsense_watch.log import Event, Log
@@ -58,6 +58,9 @@ class FolderIntake:
     _slice_directory: Listing | None = None
     _first_walk: bool = True
     _next_scan_at: float = 0.0
+    # Whether somebody asked for the next scan, and whether the present one came by the clock alone.
+    _scan_asked: bool = False
+    _periodic: bool = False
     _next_supervision_at: float = 0.0
     _looks: list[tuple[float, str]] = field(default_factory=list)
     _due: dict[str, float] = field(default_factory=dict)
@@ -76,7 +79,7 @@ class FolderIntake:
         """An event named a path, or asks for a scan of everything."""
         now = self.clock.monotonic()
         if hint.path is None:
-            self._next_scan_at = now
+            self._next_scan_at, self._scan_asked = now, True
             return
         for place in self._places_of(hint.path):
             self.look_at(place, now)
@@ -88,6 +91,8 @@ class FolderIntake:
         if not candidates:
             self._hinted_directory(path)
         taken = tuple(candidate for candidate in candidates if pairing.takes(self.rules, candidate))
+        if known := tuple(candidate for candidate in taken if candidate in self._due):
+            return known
         return tuple(candidate for candidate in taken if self._is_there(candidate)) or taken[:1]
 
     def _is_there(self, candidate: str) -> bool:
@@ -105,7 +110,7 @@ class FolderIntake:
             return
         self.scan.forget_mtime(path.rpartition("/")[0])
         self.scan.forget_mtime(path)
-        self._next_scan_at = min(self._next_scan_at, self.clock.monotonic())
+        self._next_scan_at, self._scan_asked = min(self._next_scan_at, self.clock.monotonic()), True
 
     def look_at(self, place: str, at: float) -> None:
         """The place is looked at when its time comes; an earlier appointment stands."""
@@ -147,7 +152,10 @@ class FolderIntake:
             self._next_supervision_at = now + SUPERVISE_EVERY_S
         if self._walk is None and now >= self._next_scan_at and not self._begin_scan():
             return ROOT_AWAY_LOOK_S
-        busy = self._scan_slice() | self._due_looks()
+        busy = self._scan_slice()
+        self.places.flush()
+        busy |= self._due_looks()
+        self.places.flush()
         if busy or self._walk is not None:
             return 0.0
         waits = [self._next_scan_at, self._next_supervision_at, *(at for at, _ in self._looks[:1])]
@@ -180,7 +188,9 @@ class FolderIntake:
         self.last_seen_at = self.clock.now()
         if not self._first_walk:
             self.found_by_scan += by_scan
-            self._weigh(by_scan=by_scan)
+            # A scan that was asked for, after an overflow for one, is what events are: it says nothing against them.
+            if not by_scan or self._periodic:
+                self._weigh(by_scan=by_scan)
 
     def _weigh(self, *, by_scan: bool) -> None:
         """`detection = "auto"` goes by evidence: where most recordings are found by scans only, events are given up."""
@@ -205,6 +215,7 @@ class FolderIntake:
             self._next_scan_at = self.clock.monotonic() + ROOT_AWAY_LOOK_S
             self.publish()
             return False
+        self._periodic, self._scan_asked = not self._scan_asked, False
         self._walk = self.scan.walk(anew=self._first_walk)
         self._next_scan_at = self.clock.monotonic() + self.rules.rescan_interval_s
         return True
@@ -291,9 +302,8 @@ class FolderIntake:
 
     def _look_for_vanished(self, listing: Listing) -> None:
         present = self._present(listing)
-        for job in self.queue.open_in(self.rules.name, listing.path):
-            name = job.place.path.rpartition("/")[2]
-            if name not in present:
+        for path in self.queue.open_in(self.rules.name, listing.path):
+            if path.rpartition("/")[2] not in present and (job := self.queue.at_place(Place(self.rules.name, path))):
                 self._examine(self._place_to_look_at(job), by_scan=True)
 
     def _place_to_look_at(self, job: Job) -> str:

@@ -5,14 +5,16 @@ Events are hints, scans are the truth. One `FolderIntake` for each folder, one `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
 
 from speechsense_watch.core.model import Place
 from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.log import Log
 from speechsense_watch.loop import AFTER_TROUBLE_S, isolated
 from speechsense_watch.ports import Hint
+
+_MOST_HINTS = 10_000
 
 
 class Intake:
@@ -22,7 +24,9 @@ class Intake:
         self.folders: dict[str, FolderIntake] = {}
         self._wake = wake
         self._log = log
-        self._hints: SimpleQueue[Hint] = SimpleQueue()
+        # Each once: one file that is written brings several events.
+        self._hints: dict[Hint, None] = {}
+        self._hints_lock = Lock()
         self._revisit = False
         self._replacement: dict[str, FolderIntake] | None = None
 
@@ -49,7 +53,12 @@ class Intake:
 
     def hint(self, hint: Hint) -> None:
         """Never blocks, never raises: watchdog's threads call it."""
-        self._hints.put(hint)
+        with self._hints_lock:
+            if len(self._hints) < _MOST_HINTS:
+                self._hints[hint] = None
+            else:
+                # More than can be kept in mind: a scan finds what they were about.
+                self._hints[Hint(hint.folder, None)] = None
         self._wake()
 
     def look(self, place: Place) -> None:
@@ -65,11 +74,7 @@ class Intake:
         if self._replacement is not None:
             replacement, self._replacement = self._replacement, None
             self._replace(replacement)
-        for _ in range(10_000):
-            try:
-                hint = self._hints.get_nowait()
-            except Empty:
-                break
+        for hint in self._fresh_hints():
             if folder := self.folders.get(hint.folder):
                 folder.hinted(hint)
         if self._revisit:
@@ -77,6 +82,11 @@ class Intake:
             for folder in self.folders.values():
                 folder.revisit()
         return min((self._step(folder) for folder in self.folders.values()), default=60.0)
+
+    def _fresh_hints(self) -> Iterable[Hint]:
+        with self._hints_lock:
+            hints, self._hints = self._hints, {}
+        return hints
 
     def _step(self, folder: FolderIntake) -> float:
         """A fault with one folder does not stop the others."""

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from speechsense_watch.core import edges, lifecycle, pairing
-from speechsense_watch.core.model import Half, Job, Place, Problem, Sighting, State
+from speechsense_watch.core.model import Half, Job, Place, Problem, Recording, Sighting, State
 from speechsense_watch.core.pairing import Track
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.log import Event, Log
 from speechsense_watch.past import Look, Past
-from speechsense_watch.ports import NO_SOURCES, Clock, Files, FileTrouble, FileTroubleKind, Queue, Sources, Stale
+from speechsense_watch.ports import NO_SOURCES, Arrival, Clock, Files, FileTrouble, FileTroubleKind, Queue, Sources, Stale
 from speechsense_watch.recording import Fate, Finding, Fit, Reader, Unfit
 from speechsense_watch.roots import Roots
 
@@ -32,6 +32,8 @@ _LOGGED = {
     State.LOST: Event.RECORDING_LOST,
 }
 UNREADABLE_AGAIN_S = 30.0
+# So many recordings are entered in one write at most: each write waits for the disk.
+_MOST_TOGETHER = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Places:
     ready: Callable[[], None]
     sources: Sources = NO_SOURCES
     _tracks: dict[str, Track] = field(default_factory=dict)
+    # Recordings found complete that are not in the queue yet, by place.
+    _arrivals: dict[str, Arrival] = field(default_factory=dict)
     _past: Past = field(init=False)
     _reader: Reader = field(init=False)
 
@@ -67,20 +71,24 @@ class Places:
         self._past = Past(self.files, self.clock, self._apply)
 
     def examine(self, place: str) -> Seen:
-        """The job of this place is as far as what lies there allows."""
+        """The job of this place is as far as what lies there allows, or will be with the next `flush`."""
+        if place in self._arrivals:
+            self.flush()
         look = self._look(place)
-        job = self.queue.at_place(Place(self.rules.name, place)) or self._orphan(look)
+        job = self._job_of(look)
         try:
             return self._examine(look, job)
         except Stale:
             return Seen(again_in_s=1.0)  # a command changed the row just now
 
-    def _orphan(self, look: Look) -> Job | None:
-        """The row of a metadata file that waits for this audio."""
-        if look.metadata_path is None:
-            return None
-        job = self.queue.at_place(Place(self.rules.name, look.metadata_path))
-        return job if job is not None and job.audio_path is None and job.state is not State.DONE else None
+    def _job_of(self, look: Look) -> Job | None:
+        """The row of the place; else that of a metadata file which waits for this audio."""
+        paths = [look.place] if look.metadata_path is None else [look.place, look.metadata_path]
+        found = self.queue.at_places(self.rules.name, paths)
+        if look.place in found or look.metadata_path is None:
+            return found.get(look.place)
+        orphan = found.get(look.metadata_path)
+        return orphan if orphan is not None and orphan.audio_path is None and orphan.state is not State.DONE else None
 
     # --- looking -----------------------------------------------------------------------------
 
@@ -190,10 +198,8 @@ class Places:
     def _act(self, look: Look, job: Job | None, finding: Finding, tracks: list[Track]) -> Seen:
         now = self.clock.now()
         if isinstance(finding, Fit):
-            waiting = self._enter(look, job, Problem(Reason.READ_AGAIN, "Complete."))
-            self._apply(lifecycle.completed(waiting, finding.recording, now))
+            self._complete(look, job, finding.recording)
             self._settled(look)
-            self.ready()
             return Seen()
         match finding.fate:
             case Fate.GONE:
@@ -208,6 +214,26 @@ class Places:
                 self._apply(lifecycle.left_out(waiting, finding.problem, now, finding.audio, self._half(look.metadata)))
         self._settled(look)
         return Seen()
+
+    def _complete(self, look: Look, job: Job | None, recording: Recording) -> None:
+        """Entered with the next `flush`: in a burst one write to the disk serves many."""
+        now = self.clock.now()
+        entering = self._entering(look, job, Problem(Reason.READ_AGAIN, "Complete."))
+        self._arrivals[look.place] = Arrival(entering, lambda waiting: lifecycle.completed(waiting, recording, now))
+        if len(self._arrivals) >= _MOST_TOGETHER:
+            self.flush()
+
+    def flush(self) -> None:
+        """What was found complete is on disk and may be sent. A row that a command changed meanwhile is looked at again by the
+        next scan.
+        """
+        if not self._arrivals:
+            return
+        arrivals, self._arrivals = list(self._arrivals.values()), {}
+        for job in self.queue.apply_each(arrivals):
+            if job is not None:
+                self._tell(job)
+        self.ready()
 
     def _waits(self, look: Look, job: Job | None, finding: Unfit, tracks: list[Track]) -> Seen:
         abandoned = _UNFINISHED.get(finding.problem.reason)
@@ -241,18 +267,21 @@ class Places:
 
     def _enter(self, look: Look, job: Job | None, problem: Problem) -> Job:
         """A waiting row for the place, new or as it was, with this reason."""
+        entering = self._entering(look, job, problem)
+        return entering if isinstance(entering, Job) else self._apply(entering)
+
+    def _entering(self, look: Look, job: Job | None, problem: Problem) -> edges.Change | Job:
+        """What makes the row or brings it to this reason; the row itself when it is there with it."""
         audio_path = look.place if look.audio else None
         metadata_path = look.metadata_path if look.metadata else None
         place = Place(self.rules.name, audio_path or metadata_path or look.place)
         now = self.clock.now()
         if job is None:
-            return self._apply(lifecycle.found(self._fresh(look, place, audio_path, metadata_path, problem), now))
+            return lifecycle.found(self._fresh(look, place, audio_path, metadata_path, problem), now)
         same = (job.reason, job.message, job.place, job.audio_path, job.metadata_path)
         if same == (problem.reason, problem.message, place, audio_path, metadata_path):
             return job
-        return self._apply(
-            lifecycle.still_waiting(job, problem, now, place=place, audio_path=audio_path, metadata_path=metadata_path)
-        )
+        return lifecycle.still_waiting(job, problem, now, place=place, audio_path=audio_path, metadata_path=metadata_path)
 
     def _fresh(self, look: Look, place: Place, audio: str | None, metadata: str | None, problem: Problem) -> Job:
         sighting = look.audio or look.metadata

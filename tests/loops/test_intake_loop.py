@@ -14,14 +14,13 @@ from typing import cast
 import pytest
 
 from speechsense_watch.core import edges, lifecycle
-from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.log import logger
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import Entry, FileTrouble, FileTroubleKind, Hint, QueueTrouble, WatchState
+from speechsense_watch.ports import Arrival, Entry, FileTrouble, FileTroubleKind, Hint, QueueTrouble, WatchState
 from support.bench import Bench, StillWatch, bench_on
 from support.rig import FIELDS
 from support.wavs import asterisk_open, header_only, pcm, truncated
@@ -308,15 +307,15 @@ def test_a_queue_that_fails_in_between_makes_nothing_forgotten(bench: Bench, mon
         bench.drop(f"call{number}", seed=number)
     bench.look()
     bench.clock.advance(10.1)
-    real, calls = bench.queue.apply, []
+    real, calls = bench.queue.apply_each, []
 
-    def failing(change: Change) -> Job:
-        calls.append(change)
-        if len(calls) == 2:
+    def failing(arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
+        calls.append(arrivals)
+        if len(calls) == 1:
             raise QueueTrouble("The queue: database or disk is full.")
-        return real(change)
+        return real(arrivals)
 
-    monkeypatch.setattr(bench.queue, "apply", failing)
+    monkeypatch.setattr(bench.queue, "apply_each", failing)
     with pytest.raises(QueueTrouble):
         bench.look()
     bench.settle()

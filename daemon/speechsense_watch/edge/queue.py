@@ -13,6 +13,7 @@ import posixpath
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
@@ -26,7 +27,7 @@ from speechsense_watch.core.rules import Order
 from speechsense_watch.edge import schema
 from speechsense_watch.edge.journal import FolderLine, Journal, TalkLine
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
-from speechsense_watch.ports import QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 
 _BUSY_TIMEOUT_MS = 10_000
 _WAL_TRIES = 5
@@ -105,11 +106,33 @@ class SqliteQueue:
 
     # --- writing -----------------------------------------------------------------------------
 
+    def apply_each(self, arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
+        with self._transaction() as conn:
+            return [self._arrived(conn, arrival) for arrival in arrivals]
+
+    def _arrived(self, conn: sqlite3.Connection, arrival: Arrival) -> Job | None:
+        conn.execute("SAVEPOINT arrival")
+        try:
+            row = arrival.row
+            job = row if isinstance(row, Job) else replace(row.after, id=self._write_one(conn, row))
+            change = arrival.then(job)
+            self._write_one(conn, change)
+        except (Stale, UidTaken):
+            conn.execute("ROLLBACK TO arrival")
+            return None
+        finally:
+            conn.execute("RELEASE arrival")
+        return change.after
+
+    def _write_one(self, conn: sqlite3.Connection, change: Change) -> int:
+        job_id = self._write(conn, change)
+        _write_event(conn, job_id, change)
+        _write_attempt(conn, job_id, change)
+        return job_id
+
     def apply(self, change: Change) -> Job:
         with self._transaction() as conn:
-            job_id = self._write(conn, change)
-            _write_event(conn, job_id, change)
-            _write_attempt(conn, job_id, change)
+            job_id = self._write_one(conn, change)
         after = change.after
         if change.event in (Event.ACCEPTED, Event.CONFIRMED) and after.uid and after.talk_id:
             with translated():
@@ -166,9 +189,12 @@ class SqliteQueue:
             found |= {job.place.path: job for job in self._jobs(where + order, keys)}
         return found
 
-    def open_in(self, folder: str, directory: str) -> Sequence[Job]:
+    def open_in(self, folder: str, directory: str) -> Sequence[str]:
         there = "(state NOT IN ('done', 'skipped', 'lost') OR (state = 'done' AND gone_at IS NULL))"
-        return self._jobs(f"WHERE folder = ? AND directory = ? AND {there}", (folder, path_bytes(directory)))
+        found = self.rows(
+            f"SELECT place FROM jobs WHERE folder = ? AND directory = ? AND {there}", (folder, path_bytes(directory))
+        )
+        return [os.fsdecode(row["place"]) for row in found]
 
     def directories(self, folder: str) -> Sequence[str]:
         sql = "SELECT DISTINCT directory FROM jobs WHERE folder = ? AND (state <> 'done' OR gone_at IS NULL)"

@@ -17,13 +17,14 @@ from speechsense_watch.ports.files import (
     WatchState,
 )
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
-from speechsense_watch.ports.queue import Queue, QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
 from speechsense_watch.ports.service import Channel, ChannelState, CredentialError, Credentials, Halted, Service, Talk
 from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sources, SourceTrouble
 from speechsense_watch.ports.time import Chance, Clock, Wake
 
 __all__ = [
     "NO_SOURCES",
+    "Arrival",
     "CallRecords",
     "Chance",
     "Channel",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -37,6 +37,12 @@ class QueueTrouble(Exception):  # noqa: N818
 class Queue(Protocol):
     """The jobs on disk. Every method raises QueueTrouble; what returned is durable."""
 
+    def apply_each(self, arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
+        """Each as `apply` would, all in one write; None for one whose row was changed meanwhile. Raises QueueTrouble: then none
+        is written.
+        """
+        ...
+
     def apply(self, change: Change) -> Job:
         """Carries the change out by compare-and-set on state and claims. Raises Stale, UidTaken."""
         ...
@@ -51,8 +57,8 @@ class Queue(Protocol):
         """`at_place` for many paths at once."""
         ...
 
-    def open_in(self, folder: str, directory: str) -> Sequence[Job]:
-        """The jobs right in that directory whose files are thought to be there: not done, or done and not seen gone."""
+    def open_in(self, folder: str, directory: str) -> Sequence[str]:
+        """The paths of jobs right in that directory whose files are thought to be there: not done, or done and not seen gone."""
         ...
 
     def directories(self, folder: str) -> Sequence[str]:
@@ -130,6 +136,14 @@ class Queue(Protocol):
         ...
 
     def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A recording that is to be entered in one go: its row as it is, or the change that makes it, and what follows from there."""
+
+    row: Change | Job
+    then: Callable[[Job], Change]
 
 
 @dataclass(frozen=True, slots=True)
