@@ -80,7 +80,7 @@ def test_keys_that_nobody_should_need_come_last_in_their_section() -> None:
 def test_the_table_and_the_rules_have_the_same_keys_and_defaults(section: str, rules: object) -> None:
     """A rule without a key could not be set, and a default said twice must not differ."""
     assert dataclasses.is_dataclass(rules)
-    names = {field.name for field in dataclasses.fields(rules)} - ({*SUBTABLES} if section == "folders" else set())
+    names = {field.name for field in dataclasses.fields(rules)} - ({*SUBTABLES, "inner"} if section == "folders" else set())
     assert {option.attribute for option in options_of(section)} == names
     for option in options_of(section):
         if not isinstance(option.default, Required):

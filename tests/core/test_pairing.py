@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 
 import pytest
@@ -21,6 +22,7 @@ from speechsense_watch.core.pairing import (
     looks_like_audio,
     metadata_path,
     quiet_left_s,
+    takes,
 )
 from speechsense_watch.core.rules import Folder
 
@@ -263,3 +265,14 @@ def test_quiet_is_counted_from_the_last_change(looks: list[tuple[float, int]], p
         track = follow(track, sighting(now, size=size), WALL_NS, local=True)
     assert isinstance(track, Track)
     assert quiet_left_s(track, period_s) == pytest.approx(max(0.0, last_change + period_s - now))
+
+
+def test_the_nearest_folder_owns_a_file() -> None:
+    """What another folder watches below this one's root is left to it, whatever it says of it."""
+    outer = dataclasses.replace(folder("{stem}.json", ("*.wav",)), inner=("sales", "day/night"))
+    assert takes(outer, "call.wav")
+    assert takes(outer, "salesroom/call.wav")
+    assert takes(outer, "day/call.wav")
+    assert not takes(outer, "sales/call.wav")
+    assert not takes(outer, "sales/2026/call.wav")
+    assert not takes(outer, "day/night/call.wav")

@@ -45,6 +45,9 @@ def check_folder(folder: Folder, clock: Clock, report: Report) -> None:
         report.wrong(f"{where}: {folder.path}: {root.trouble}.", f"Checked as user {user_name()}.")
         return
     report.good(f"{where}: {folder.path} can be read ({_watched(folder, root)}).")
+    if folder.inner:
+        owned = ", ".join(folder.inner)
+        report.note(f"{where}: recordings below {owned} belong to the folders that are watched there.")
     _check_sources(where, folder, report)
     seen = _look_through(files, folder)
     for path in seen.closed[:3]:
@@ -105,7 +108,7 @@ def _walk(files: FolderFiles, folder: Folder, seen: _Seen) -> Iterator[str]:
                     path = f"{directory}/{entry.name}" if directory else entry.name
                     if not entry.is_directory:
                         yield path
-                    elif folder.recursive and not pairing.excluded(folder, path):
+                    elif pairing.enters(folder, path):
                         directories.append(path)
                 if len(seen.names) >= _MOST_NAMES:
                     seen.cut = True

@@ -120,6 +120,8 @@ def _left_out(spot: Spot) -> str:
     above = ["/".join(directories[: depth + 1]) for depth in range(len(directories))]
     if directories and not folder.recursive:
         return "It lies in a subdirectory, and `recursive = false` leaves those out."
+    if inner := next((part for part in above if part in folder.inner), ""):
+        return f"It belongs to the folder that watches {posixpath.join(folder.path, inner)}."
     if any(name.startswith(".") for name in directories):
         return "It lies in a hidden directory, and those are left out."
     if any(pairing.excluded(folder, part) for part in (*above, path)):

@@ -136,8 +136,6 @@ def _check_others(number: int, folders: Sequence[Folder], findings: Findings) ->
         elif other_number < number and folder.name and folder.name == other.name:
             message = f'the name "{folder.name}" is taken by {dotted(there)}: give each folder a `name` of its own'
             findings.conflict((*at, "name"), ((*there, "name"), *paths, (*at, "path")), message)
-        if folder.path != other.path and other.path and other.recursive and _inside(folder.path, other.path):
-            findings.warn((*at, "path"), f"lies inside {dotted(there)}, so its recordings are found by both")
 
 
 def _inside(path: str, directory: str) -> bool:

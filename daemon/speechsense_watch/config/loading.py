@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,14 @@ def _folders(document: Mapping[str, Any], findings: Findings) -> tuple[Folder, .
         return ()
     if not tables:
         findings.problem(("folders",), "there is no [[folders]] block, so nothing would be watched; add one")
-    return tuple(_folder(table, ("folders", number), findings) for number, table in enumerate(tables))
+    folders = [_folder(table, ("folders", number), findings) for number, table in enumerate(tables)]
+    return tuple(replace(folder, inner=_inside(folder, folders)) for folder in folders)
+
+
+def _inside(outer: Folder, folders: Sequence[Folder]) -> tuple[str, ...]:
+    """The other folders' roots below this one's, relative to it."""
+    prefix = f"{outer.path}/"
+    return tuple(sorted({folder.path.removeprefix(prefix) for folder in folders if folder.path.startswith(prefix)}))
 
 
 def _folder(table: Mapping[str, Any], at: KeyPath, findings: Findings) -> Folder:

@@ -46,13 +46,17 @@ def excluded(folder: Folder, path: str) -> bool:
 
 
 def enters(folder: Folder, directory: str) -> bool:
-    """Whether recordings in this directory count: not hidden, not excluded, nor below one that is; '' is the root itself."""
+    """Whether recordings in this directory count: not hidden, not excluded, not another folder's, nor below one that is; '' is
+    the root itself.
+    """
     if not directory:
         return True
     if not folder.recursive:
         return False
     parent, _, name = directory.rpartition("/")
-    return not name.startswith(".") and not excluded(folder, directory) and enters(folder, parent)
+    return (
+        directory not in folder.inner and not name.startswith(".") and not excluded(folder, directory) and enters(folder, parent)
+    )
 
 
 def takes(folder: Folder, path: str) -> bool:

@@ -130,6 +130,8 @@ class Folder:
     metadata_constants: Mapping[str, str] = field(default_factory=dict)
     too_long: TooLong = TooLong.REFUSE
     metadata_defaults: Mapping[str, str] = field(default_factory=dict)
+    # Directories below the root that other folders of the configuration watch: the nearest one owns a file. Not a key.
+    inner: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
