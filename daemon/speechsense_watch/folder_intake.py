@@ -69,9 +69,16 @@ class FolderIntake:
     _present_names: frozenset[str] = frozenset()
 
     def begin(self) -> None:
+        self.last_seen_at = self._remembered()
         self.watch.start()
         health = self.watch.health()
         self.log.info(Event.FOLDER_WATCHING, folder=self.rules.name, how=health.state, why=health.reason)
+
+    def _remembered(self) -> datetime | None:
+        """When the last recording came, by what was told before a restart."""
+        told = self.queue.runtime().get(f"folder:{self.rules.name}")
+        seen = told.get("last_seen_at") if isinstance(told, dict) and told.get("path") == self.rules.path else None
+        return datetime.fromisoformat(seen) if isinstance(seen, str) else None
 
     # --- what asks for a look ----------------------------------------------------------------
 

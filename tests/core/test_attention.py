@@ -179,3 +179,18 @@ def test_what_stops_everything_comes_first() -> None:
         disk=Disk("/", 1, GB),
     )
     assert [line.code for line in attention(snapshot)] == ["paused", "folder_away", "disk_nearly_full", "lost", "unusable"]
+
+
+def test_files_that_no_rule_takes_and_a_folder_that_stays_silent() -> None:
+    """Both look like peace and quiet."""
+    lines = attention(
+        Snapshot(
+            folders=(
+                FolderTrouble(name="calls", path="/in", unmatched=3, last_seen_at=SINCE),
+                FolderTrouble(name="more", path="/more", silent_h=5.4, last_seen_at=SINCE),
+            )
+        )
+    )
+    assert [(line.code, line.count, line.since) for line in lines] == [("unmatched", 3, SINCE), ("no_recordings", 1, SINCE)]
+    assert "3 files look like recordings and match no rule" in lines[0].what
+    assert "for 5 hours of working time" in lines[1].what

@@ -210,7 +210,9 @@ def test_bad_recordings_have_reasons_and_harm_nobody(rig: Rig, standin: StandIn,
     for stem in ("good", "with\na newline", "имя"):
         rig.drop(stem, pcm(seconds=1, seed=len(stem)))
     rig.start()
-    wait_for(lambda: len(standin.talks()) == 3, 30, "the good ones go through")
+    good = [f"{stem}.wav" for stem in ("good", "with\na newline", "имя")]
+    wait_for(lambda: all(rig.states().get(path) is DONE for path in good), 30, "the good ones go through")
+    assert len(standin.talks()) == 3
 
     def all_told() -> bool:
         stems = {path.rpartition(".")[0] for path in rig.jobs()}
@@ -328,7 +330,7 @@ def test_a_lost_queue_sends_nothing_that_the_journal_knows(rig: Rig, standin: St
     talk_id = standin.talks()[0].talk_id
     rig.configure()
     rig.start()
-    assert "queue_suspicious" in rig.log()
+    wait_for(lambda: "queue_suspicious" in rig.log(), 10)
     rig.wait_for_states(call=DONE)
     assert rig.jobs()["call.wav"].talk_id == talk_id
     rig.stop()

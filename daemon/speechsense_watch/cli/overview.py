@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from speechsense_watch.cli.as_json import time_as_json
 from speechsense_watch.config import Config
@@ -14,6 +15,7 @@ from speechsense_watch.core.attention import Attention, FolderTrouble, Snapshot,
 from speechsense_watch.core.model import State
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.core.traffic import SERVICE
+from speechsense_watch.core.working_time import parse, seconds_within
 from speechsense_watch.edge.disk import disk_of
 from speechsense_watch.edge.lock import is_held
 from speechsense_watch.edge.records import Records
@@ -22,6 +24,7 @@ from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
 # The daemon's heart beats once a minute.
 FRESH_FOR = timedelta(minutes=3)
 RATE_OVER = timedelta(minutes=10)
+UNMATCHED_AFTER = timedelta(days=1)
 # The scope of a pause of everything by the operator.
 ALL_FOLDERS = "everything"
 EXIT_OK, EXIT_NEEDS_OPERATOR, EXIT_STOPPED = 0, 1, 2
@@ -95,7 +98,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         counts=counts,
         policies={folder.name: folder.on_unknown for folder in config.folders},
         pauses=pauses,
-        folders=tuple(_trouble(folder) for folder in folders),
+        folders=tuple(_trouble(rules, view, counts, records, now) for rules, view in zip(config.folders, folders, strict=True)),
         disk=disk_of(Path(config.queue.path)),
         trials=tuple(_trials(config, runtime)),
     )
@@ -197,14 +200,33 @@ def _folder(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -
     )
 
 
-def _trouble(folder: FolderView) -> FolderTrouble:
+def _trouble(
+    rules: Folder, folder: FolderView, counts: Mapping[str, Mapping[State, int]], records: Records, now: datetime
+) -> FolderTrouble:
+    first = records.first_watched(rules.name, rules.path)
+    last = folder.last_seen_at
+    # Where a recording has come lately, a few other files are nobody's concern.
+    idle = not any(counts.get(rules.name, {}).values()) or (last is not None and now - last > UNMATCHED_AFTER)
+    seen = max((at for at in (first, last) if at is not None), default=now)
     return FolderTrouble(
+        unmatched=folder.unmatched if idle and folder.detection != "down" else 0,
+        silent_h=_silent_h(rules, seen, now),
+        last_seen_at=last,
         name=folder.name,
         path=folder.path,
         away=folder.away,
         away_since=folder.away_since,
         unreadable_directories=folder.unreadable_directories,
     )
+
+
+def _silent_h(rules: Folder, seen: datetime, now: datetime) -> float:
+    """Hours of working time since the last recording, or since the folder is watched; 0 while that is no reason for an alarm."""
+    working = parse(rules.working_time)
+    if not rules.quiet_alarm_s or working is None:
+        return 0.0
+    silent_s = seconds_within(working, seen, now, ZoneInfo(rules.time_zone) if rules.time_zone else None)
+    return silent_s / 3600 if silent_s >= rules.quiet_alarm_s else 0.0
 
 
 def _table(value: object) -> Mapping[str, object]:

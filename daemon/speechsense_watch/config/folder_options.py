@@ -137,6 +137,20 @@ FOLDERS = (
     ),
     Option(
         section="folders",
+        key="quiet_alarm",
+        kind=kinds.duration("0s", "30d"),
+        default="0s",
+        doc="`status` needs you when no recording has come for so much of the working time; 0s: never.",
+    ),
+    Option(
+        section="folders",
+        key="working_time",
+        kind=kinds.working_time(),
+        default="",
+        doc="When calls are to be expected, by `time_zone` (or the machine's zone): `Mon-Fri 09:00-18:00`; empty: always.",
+    ),
+    Option(
+        section="folders",
         key="after_upload",
         kind=kinds.one_of(AfterUpload),
         default="keep",

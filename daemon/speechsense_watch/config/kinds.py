@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from speechsense_watch.config.zones import zone_problem
 from speechsense_watch.core.file_name import pattern_problem
+from speechsense_watch.core.working_time import parse
 
 
 class Mismatch(ValueError):  # noqa: N818 - what it says is read as a sentence, not as a failure of the program
@@ -227,6 +228,17 @@ def word(what: str, *, may_be_empty: bool = True) -> Kind:
         return value
 
     return Kind("text", what, read)
+
+
+def working_time() -> Kind:
+    expected = 'days and hours such as "Mon-Fri 09:00-18:00" or "09:00-21:00", or "" for always'
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or parse(value) is None:
+            raise Mismatch
+        return value
+
+    return Kind("working time", expected, read)
 
 
 def identifier(what: str) -> Kind:

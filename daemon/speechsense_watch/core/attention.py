@@ -74,6 +74,10 @@ class FolderTrouble:
     away: str = ""
     away_since: datetime | None = None
     unreadable_directories: int = 0
+    # Names that look like recordings and match no rule, while nothing else arrives; and hours of working time without any.
+    unmatched: int = 0
+    silent_h: float = 0.0
+    last_seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +156,18 @@ def _folders(snapshot: Snapshot) -> Iterator[Attention]:
                 "Give the service's user the right to read and enter (r-x).",
             )
             yield Attention(code="directories_unreadable", count=n, since=None, what=what, do=do)
+        if n := folder.unmatched:
+            what = (
+                f"In the folder {folder.name} {_number(n, 'file looks like a recording', 'files look like recordings')} and "
+                f"{'matches' if n == 1 else 'match'} no rule, and nothing else arrives: correct `audio`, `include` or `exclude`."
+            )
+            yield Attention(code="unmatched", count=n, since=folder.last_seen_at, what=what, do=do)
+        if folder.silent_h:
+            what = (
+                f"No recording has come to the folder {folder.name} for {folder.silent_h:.0f} hours of working time: does the "
+                "recorder still record, and does it still write there?"
+            )
+            yield Attention(code="no_recordings", count=1, since=folder.last_seen_at, what=what, do=do)
 
 
 def _disk(disk: Disk | None) -> Iterator[Attention]:

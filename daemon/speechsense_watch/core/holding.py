@@ -12,7 +12,7 @@ from speechsense_watch.core.rules import Folder
 _NOT_WHAT_IS_SENT = frozenset(
     {"path", "start_from", "include", "exclude", "recursive", "quiet_period_s", "metadata_last", "rescan_interval_s"}
     | {"detection", "min_duration_s", "max_duration_s", "abandon_after_s", "after_upload", "archive_to", "on_unknown"}
-    | {"search", "search_patience_s", "trial", "name", "audio", "inner"}
+    | {"search", "search_patience_s", "trial", "name", "audio", "inner", "quiet_alarm_s", "working_time"}
 )
 
 

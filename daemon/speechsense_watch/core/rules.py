@@ -122,6 +122,9 @@ class Folder:
     cdr: CallRecordRules = field(default_factory=CallRecordRules)
     operators: str = ""
     # What becomes of it, in the order in which it acts.
+    # After so many seconds of working time without a recording something is wrong; 0: never.
+    quiet_alarm_s: float = 0.0
+    working_time: str = ""
     # How many recordings are sent by new rules before the operator has looked at their talks; 0: no trial.
     trial: int = 0
     metadata_rename: Mapping[str, str] = field(default_factory=dict)
