@@ -164,7 +164,7 @@ def test_status_as_json_has_every_key_of_the_contract(desk: Desk, played: Played
         "unreadable_directories": 0,
     }
     assert told["folders"][1]["detection"] is None
-    assert {line["code"] for line in told["attention"]} == {"lost", "refused", "unusable"}
+    assert {line["code"] for line in told["attention"]} == {"lost", "refused", "unusable", "unmatched"}
     assert all(set(line) == {"code", "count", "since", "what", "do"} for line in told["attention"])
     assert told["daemon"]["running"] is True
 
