@@ -172,8 +172,16 @@ class Places:
         return Seen(seen.again_in_s, seen.left_alone, new)
 
     def _changing(self, look: Look, job: Job | None, left_s: float, tracks: list[Track], *, new: bool) -> Seen:
-        """Not quiet yet. A row only when it has been so for longer than the quiet period, or when there is one."""
-        if job is not None or any(t.sighting.at - t.first > self.rules.quiet_period_s for t in tracks):
+        """Not quiet yet. A row only when it has been so for longer than the quiet period; one that is there is told when
+        something did change, not when this is only the first look in a while.
+        """
+        changed = any(t.since > t.first for t in tracks)
+        if job is None:
+            tell = changed and any(t.sighting.at - t.first > self.rules.quiet_period_s for t in tracks)
+        else:
+            both = (job.audio_path is not None, job.metadata_path is not None)
+            tell = changed or both != (True, look.metadata is not None)
+        if tell:
             self._enter(look, job, Problem(Reason.STILL_CHANGING, "The files are still being written."))
         return Seen(left_s, new=new)
 

@@ -12,7 +12,6 @@ import pytest
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.standin import Fault, Rules, StandIn
-from support.bad_inputs import write_bad_inputs
 from support.rig import FIELDS, Rig, free_port
 from support.waiting import wait_for
 from support.wavs import asterisk_open, pcm
@@ -200,35 +199,6 @@ def test_an_absent_service_then_a_refused_key_then_all_well(tmp_path: Path) -> N
 def _paused(rig: Rig) -> list[str]:
     paused = rig.read(lambda queue: queue.runtime()).get("paused", [])
     return [pause["reason"] for pause in paused]
-
-
-def test_bad_recordings_have_reasons_and_harm_nobody(rig: Rig, standin: StandIn, tmp_path: Path) -> None:
-    """Every bad file ends in a state with a reason a person understands; those beside it go through."""
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    bad = write_bad_inputs(rig.folder, outside)
-    for stem in ("good", "with\na newline", "имя"):
-        rig.drop(stem, pcm(seconds=1, seed=len(stem)))
-    rig.start()
-    good = [f"{stem}.wav" for stem in ("good", "with\na newline", "имя")]
-    wait_for(lambda: all(rig.states().get(path) is DONE for path in good), 30, "the good ones go through")
-    assert len(standin.talks()) == 3
-
-    def all_told() -> bool:
-        stems = {path.rpartition(".")[0] for path in rig.jobs()}
-        return all(one.stem in stems for one in bad)
-
-    wait_for(all_told, 30, "every bad one has a row")
-    # A recording without audio lies where its metadata does.
-    jobs = {path.rpartition(".")[0]: job for path, job in rig.jobs().items()}
-    for one in bad:
-        job = jobs[one.stem]
-        assert job.state in one.states, (one.stem, job)
-        assert job.reason in one.reasons, (one.stem, job)
-        assert job.message
-        assert job.hint
-    assert len(bad) >= 30
-    assert rig.states()["with\na newline.wav"] is DONE
 
 
 def test_a_growing_recording_waits(rig: Rig, standin: StandIn) -> None:

@@ -88,6 +88,25 @@ def test_a_file_that_grows_is_never_taken(bench: Bench) -> None:
     assert bench.job().state is State.READY
 
 
+def test_what_waits_unchanged_is_told_once(bench: Bench) -> None:
+    """Arrivals beside it make the directory be listed again and again: that writes nothing about those that only wait."""
+    bench.write("lonely.wav", pcm(seed=1))
+    bench.settle()
+    before = bench.job("lonely.wav")
+    assert before.reason is Reason.METADATA_MISSING
+    for number in range(5):
+        bench.drop(f"other-{number}")
+        bench.look(60)
+        assert bench.job("lonely.wav") == before
+        bench.look(11)
+    assert bench.job("lonely.wav") == before
+    bench.write("lonely.json", json.dumps(FIELDS).encode())
+    bench.look(60)
+    assert bench.job("lonely.wav").reason is Reason.STILL_CHANGING
+    bench.look(11)
+    assert bench.job("lonely.wav").state is State.READY
+
+
 def test_metadata_last_completes_at_once(tmp_path: Path) -> None:
     """The recorder's promise spares the quiet period, but not the header check."""
     with bench_on(tmp_path, metadata_last=True) as bench:

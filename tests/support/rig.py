@@ -56,6 +56,8 @@ class Rig:
         # What follows the folder's own keys: its tables, or further folders.
         self.tables = ""
         self.environ: dict[str, str] = {}
+        # What the daemon is started through, if anything.
+        self.launcher: tuple[str, ...] = ()
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -82,7 +84,7 @@ class Rig:
             self.configure()
         self.log_path.unlink(missing_ok=True)
         with self.log_path.open("ab") as log:
-            self.process = self.command("run", stderr=log)
+            self.process = self.command("run", launcher=self.launcher, stderr=log)
         wait_for(lambda: self._running() and "daemon_started" in self.log(), 20, "the daemon starts")
 
     def _running(self) -> bool:
@@ -90,9 +92,18 @@ class Rig:
         assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}:\n{self.log()}"
         return True
 
-    def command(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+    def command(self, *arguments: str, launcher: tuple[str, ...] = (), **options: Any) -> subprocess.Popen[bytes]:
         environ = {**os.environ, **self.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        line = [sys.executable, "-m", "speechsense_watch", arguments[0], "--config", str(self.config_path), *arguments[1:]]
+        line = [
+            *launcher,
+            sys.executable,
+            "-m",
+            "speechsense_watch",
+            arguments[0],
+            "--config",
+            str(self.config_path),
+            *arguments[1:],
+        ]
         return subprocess.Popen(line, env=environ, **options)
 
     def call(self, *arguments: str) -> tuple[int, str]:
@@ -145,7 +156,7 @@ class Rig:
     def states(self) -> dict[str, State]:
         return {path: job.state for path, job in self.jobs().items()}
 
-    def wait_for_states(self, timeout_s: float = 20, **states: State) -> None:
+    def wait_for_states(self, timeout_s: float = 20, /, **states: State) -> None:
         """Every stem named ends up in that state (`a=State.DONE`)."""
 
         def reached() -> bool:
