@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from speechsense_watch.core import pairing
@@ -18,7 +18,7 @@ from speechsense_watch.core.rules import Detection, Folder
 from speechsense_watch.log import Event, Log
 from speechsense_watch.loop import isolated
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, Queue, Root, Watch, WatchState
+from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, Queue, Root, Watch, WatchHealth, WatchState
 from speechsense_watch.scan import Directory, Listing, Scan
 
 # One slice of a scan: how many places are looked at before the loop turns to hints and due looks again.
@@ -53,6 +53,7 @@ class FolderIntake:
     last_seen_at: datetime | None = None
     away: str = ""
     away_since: datetime | None = None
+    _watched: WatchHealth | None = None
     _walk: Iterator[Listing | None] | None = None
     _slices: list[Sequence[str]] = field(default_factory=list)
     _slice_directory: Listing | None = None
@@ -71,8 +72,23 @@ class FolderIntake:
     def begin(self) -> None:
         self.last_seen_at = self._remembered()
         self.watch.start()
-        health = self.watch.health()
-        self.log.info(Event.FOLDER_WATCHING, folder=self.rules.name, how=health.state, why=health.reason)
+        self._tell_watch()
+
+    def _tell_watch(self) -> None:
+        """How the folder is watched is in the log and in `status` as soon as it changes; when the watch is down, a scan at once
+        tells whether the root is away.
+        """
+        health, before = replace(self.watch.health(), overflows=0), self._watched
+        if health == before:
+            return
+        self._watched = health
+        if health.state is WatchState.DOWN:
+            self._next_scan_at, self._scan_asked = self.clock.monotonic(), True
+        else:
+            say = self.log.warning if health.restarts else self.log.info
+            say(Event.FOLDER_WATCHING, folder=self.rules.name, how=health.state, why=health.reason, restarts=health.restarts)
+        if before is not None:
+            self.publish()
 
     def _remembered(self) -> datetime | None:
         """When the last recording came, by what was told before a restart."""
@@ -156,6 +172,7 @@ class FolderIntake:
         now = self.clock.monotonic()
         if now >= self._next_supervision_at:
             self.watch.supervise()
+            self._tell_watch()
             self._next_supervision_at = now + SUPERVISE_EVERY_S
         if self._walk is None and now >= self._next_scan_at and not self._begin_scan():
             return ROOT_AWAY_LOOK_S
@@ -208,6 +225,7 @@ class FolderIntake:
         if len(self._arrivals) == EVIDENCE and sum(self._arrivals) > EVIDENCE / 2:
             self.watch.prefer_polling(f"events missed {sum(self._arrivals)} of the last {EVIDENCE} recordings")
             self._arrivals.clear()
+            self._tell_watch()
 
     # --- scanning ------------------------------------------------------------------------------
 
@@ -356,6 +374,7 @@ class FolderIntake:
                 "detection_reason": health.reason,
                 "found_by_scan": self.found_by_scan,
                 "overflows": health.overflows,
+                "watch_restarts": health.restarts,
                 "last_seen_at": self.last_seen_at.isoformat() if self.last_seen_at else None,
                 "unmatched": self.scan.unmatched,
                 "left_alone": self.scan.left_alone,

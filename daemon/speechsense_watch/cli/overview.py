@@ -50,6 +50,7 @@ class FolderView:
     detection_reason: str
     found_by_scan: int
     overflows: int
+    watch_restarts: int
     last_seen_at: datetime | None
     unmatched: int
     left_alone: int
@@ -191,6 +192,7 @@ def _folder(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -
         detection_reason=reason,
         found_by_scan=_number(told.get("found_by_scan")),
         overflows=_number(told.get("overflows")),
+        watch_restarts=_number(told.get("watch_restarts")),
         last_seen_at=_time(told.get("last_seen_at")),
         unmatched=_number(told.get("unmatched")),
         left_alone=_number(told.get("left_alone")),
@@ -288,6 +290,7 @@ def _folder_as_json(folder: FolderView) -> dict[str, Any]:
         "detection_reason": folder.detection_reason,
         "found_by_scan": folder.found_by_scan,
         "overflows": folder.overflows,
+        "watch_restarts": folder.watch_restarts,
         "last_seen_at": time_as_json(folder.last_seen_at),
         "unmatched": folder.unmatched,
         "left_alone": folder.left_alone,

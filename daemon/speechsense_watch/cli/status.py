@@ -234,6 +234,7 @@ def _watched(folder: FolderView, view: Overview) -> str:
             ("recordings by the look of them, but matched by no rule", folder.unmatched),
             ("found by scans alone", folder.found_by_scan),
             ("event overflows", folder.overflows),
+            ("watch started anew", folder.watch_restarts),
         )
         if count
     ]

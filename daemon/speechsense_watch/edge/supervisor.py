@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -51,6 +52,8 @@ _STOP_PATIENCE_S = 2.0
 
 # Nothing of watchdog's own goes to stderr by logging's last resort; health() says what there is to say.
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
+# Of directories that are renamed quickly it warns with every path it watches, whole, and more than once.
+warnings.filterwarnings("ignore", r"Callback with id ", RuntimeWarning)
 
 
 def choose(detection: Detection, root: Root) -> tuple[WatchState, str]:
