@@ -51,6 +51,7 @@ class FolderIntake:
     log: Log
     found_by_scan: int = 0
     last_seen_at: datetime | None = None
+    scanned_at: datetime | None = None
     away: str = ""
     away_since: datetime | None = None
     _watched: WatchHealth | None = None
@@ -347,6 +348,7 @@ class FolderIntake:
             self._look_for_vanished(Listing(directory, (), self.scan.directories.get(directory) or Directory(0, False, ())))
         self._look_singly()
         self._first_walk = False
+        self.scanned_at = self.clock.now()
         self.publish()
 
     def _singles(self) -> Sequence[Job]:
@@ -376,6 +378,7 @@ class FolderIntake:
                 "overflows": health.overflows,
                 "watch_restarts": health.restarts,
                 "last_seen_at": self.last_seen_at.isoformat() if self.last_seen_at else None,
+                "scanned_at": self.scanned_at.isoformat() if self.scanned_at else None,
                 "unmatched": self.scan.unmatched,
                 "left_alone": self.scan.left_alone,
                 "away": self.away,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +27,7 @@ from speechsense_watch.edge.clock import SystemClock
 from support.bad_inputs import good_sidecar
 from support.manual_clock import ManualClock
 from support.played_queue import FIELDS, PlayedQueue
-from support.wavs import pcm
+from support.wavs import pcm, sox_open
 
 ON_A_TERMINAL = {"FORCE_COLOR": "1", "COLUMNS": "80", "LINES": "50", "TERM": "xterm-256color"}
 PAUSE = {
@@ -138,6 +139,7 @@ def test_status_as_json_has_every_key_of_the_contract(desk: Desk, played: Played
             "found_by_scan": 2,
             "overflows": 1,
             "watch_restarts": 2,
+            "scanned_at": "2026-03-01T09:30:00+00:00",
             "last_seen_at": "2026-03-01T09:00:00+00:00",
             "unmatched": 3,
             "left_alone": 4,
@@ -159,6 +161,7 @@ def test_status_as_json_has_every_key_of_the_contract(desk: Desk, played: Played
         "found_by_scan": 2,
         "overflows": 1,
         "watch_restarts": 2,
+        "scanned_at": "2026-03-01T09:30:00.000Z",
         "last_seen_at": "2026-03-01T09:00:00.000Z",
         "unmatched": 3,
         "left_alone": 4,
@@ -647,6 +650,72 @@ def test_a_root_that_is_away(desk: Desk) -> None:
     """Then nothing can be said of the file."""
     desk.calls.rmdir()
     assert "root is away" in unrecorded(desk, desk.calls / "a.wav")["seen"][0]
+
+
+def test_what_each_rule_says_of_a_path(desk: Desk) -> None:
+    """In the order in which they decide, up to the one that leaves it out."""
+    rules = unrecorded(desk, desk.calls / "2025" / "a.wav")["rules"]
+    assert rules == [
+        f'path: "{desk.calls}" is the nearest watched folder above it, so "calls" owns it',
+        'exclude: none of "*/private/*", "secret" matches',
+        'audio: "*.wav" matches',
+        'metadata: by "{stem}.json" it is 2025/a.json',
+    ]
+    assert unrecorded(desk, desk.calls / "a.json")["rules"][-1].startswith('metadata: by "{stem}.json" it belongs to a.wav')
+    assert unrecorded(desk, desk.calls / "secret" / "a.wav")["rules"][-1].startswith("`exclude`")
+    assert unrecorded(desk, desk.calls / ".a.wav")["rules"][-1].startswith("name: ")
+
+
+def test_a_directory_is_not_nothing(desk: Desk, played: PlayedQueue, daemon: object) -> None:
+    """What is on record below it, whether it is entered, and when it is looked at next."""
+    (desk.calls / "2025" / "04").mkdir(parents=True)
+    played.refused("2025/04/a")
+    played.done("2025/b")
+    played.done("20250")
+    told = unrecorded(desk, desk.calls / "2025")
+    assert (told["kind"], told["exists"], told["folder"]) == ("directory", True, "calls")
+    assert told["seen"] == ["Recordings on record below it: 2 (1 done, 1 refused)."]
+    assert told["next"][-1] == "The next scan comes within 1 min."
+    assert unrecorded(desk, desk.calls / "2025" / "04")["seen"] == ["Recordings on record below it: 1 (1 refused)."]
+    (desk.calls / "secret").mkdir()
+    assert unrecorded(desk, desk.calls / "secret")["next"] == ["Nothing in it is taken, unless the folder's rules are changed."]
+
+
+def test_a_folders_root_tells_how_it_is_watched(desk: Desk, played: PlayedQueue, daemon: object) -> None:
+    """And when the daemon looked through it last."""
+    played.queue.set_runtime(
+        "folder:calls",
+        {
+            "path": str(desk.calls),
+            "detection": "polling",
+            "detection_reason": "nfs",
+            "scanned_at": (datetime.now(UTC) - timedelta(seconds=40)).isoformat(),
+        },
+    )
+    told = unrecorded(desk, desk.calls)
+    assert told["kind"] == "directory"
+    assert told["seen"][-1] == "It is the folder's root: polled (nfs)."
+    assert re.fullmatch(r"The next scan comes within 1 min of the last one, which ended 4\d s ago\.", told["next"][-1])
+    assert "A watched directory: " in desk.type("show", str(desk.calls)).stdout
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "then"), [("report", "reported as unusable"), ("repair", "sent with a corrected header (`unfinished`)")]
+)
+def test_a_recording_that_waits_says_for_how_long(
+    desk: Desk, played: PlayedQueue, daemon: object, unfinished: str, then: str
+) -> None:
+    """On record or not: what comes next, and when."""
+    text = desk.config_path.read_text().replace("[[folders]]\n", f'[[folders]]\nunfinished = "{unfinished}"\n', 1)
+    desk.config_path.write_text(text)
+    (desk.calls / "a.wav").write_bytes(sox_open())
+    (desk.calls / "a.json").write_bytes(good_sidecar())
+    waited = unrecorded(desk, desk.calls / "a.wav")["next"]
+    assert any(sentence.endswith(f"(`abandon_after`), it is {then}.") for sentence in waited)
+    played.found("a", Reason.HEADER_UNFINISHED, "Its header was never finished.")
+    on_record = desk.json("show", str(desk.calls / "a.wav"))["next"]
+    assert any(sentence.endswith(f"(`abandon_after`), it is {then}.") for sentence in on_record)
+    assert "it is " in desk.type("show", str(desk.calls / "a.wav")).stdout
 
 
 # --- presentation ----------------------------------------------------------------------------

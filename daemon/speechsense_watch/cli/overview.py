@@ -20,6 +20,7 @@ from speechsense_watch.edge.disk import disk_of
 from speechsense_watch.edge.lock import is_held
 from speechsense_watch.edge.records import Records
 from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
+from speechsense_watch.ports import WatchState
 
 # The daemon's heart beats once a minute.
 FRESH_FOR = timedelta(minutes=3)
@@ -51,6 +52,7 @@ class FolderView:
     found_by_scan: int
     overflows: int
     watch_restarts: int
+    scanned_at: datetime | None
     last_seen_at: datetime | None
     unmatched: int
     left_alone: int
@@ -92,7 +94,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     daemon = daemon_view(config, runtime, now)
     # What a daemon that is gone said of pauses and folders may be long out of date.
     pauses = (*_operator_pauses(config, runtime, now), *(_pauses(runtime) if daemon.running else ()))
-    folders = tuple(_folder(folder, runtime, daemon) for folder in config.folders)
+    folders = tuple(folder_view(folder, runtime, daemon) for folder in config.folders)
     counts = records.counts()
     snapshot = Snapshot(
         groups=records.groups(now),
@@ -177,7 +179,8 @@ def _trials(config: Config, runtime: Mapping[str, object]) -> Iterator[TrialDone
             yield TrialDone(folder=folder.name, since=_time(told.get("since")), sent=sent, talks=ids)
 
 
-def _folder(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -> FolderView:
+def folder_view(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -> FolderView:
+    """What the daemon told of the folder last; nothing of what it told of another directory under this name."""
     told = _table(runtime.get(f"folder:{folder.name}"))
     if told.get("path") != folder.path:
         told = {}
@@ -193,6 +196,7 @@ def _folder(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -
         found_by_scan=_number(told.get("found_by_scan")),
         overflows=_number(told.get("overflows")),
         watch_restarts=_number(told.get("watch_restarts")),
+        scanned_at=_time(told.get("scanned_at")),
         last_seen_at=_time(told.get("last_seen_at")),
         unmatched=_number(told.get("unmatched")),
         left_alone=_number(told.get("left_alone")),
@@ -200,6 +204,17 @@ def _folder(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -
         away_since=_time(told.get("away_since")),
         unreadable_directories=_number(told.get("unreadable_directories")) if daemon.running else 0,
     )
+
+
+def watched_in_words(folder: FolderView) -> str:
+    """How it is watched, and why so."""
+    words = {
+        WatchState.WATCHING.value: "watched by events",
+        WatchState.POLLING.value: "polled",
+        WatchState.DOWN.value: "not watched",
+    }
+    how = words.get(folder.detection or "", "not told of by the daemon yet")
+    return f"{how} ({folder.detection_reason})" if folder.detection_reason else how
 
 
 def _trouble(
@@ -291,6 +306,7 @@ def _folder_as_json(folder: FolderView) -> dict[str, Any]:
         "found_by_scan": folder.found_by_scan,
         "overflows": folder.overflows,
         "watch_restarts": folder.watch_restarts,
+        "scanned_at": time_as_json(folder.scanned_at),
         "last_seen_at": time_as_json(folder.last_seen_at),
         "unmatched": folder.unmatched,
         "left_alone": folder.left_alone,

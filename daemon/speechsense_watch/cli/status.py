@@ -27,6 +27,7 @@ from speechsense_watch.cli.overview import (
     daemon_view,
     overview,
     overview_as_json,
+    watched_in_words,
 )
 from speechsense_watch.cli.reading import records_of
 from speechsense_watch.cli.screen import command, console, emit
@@ -36,7 +37,6 @@ from speechsense_watch.core.attention import Attention, Standstill, pause_hint
 from speechsense_watch.core.model import State
 from speechsense_watch.core.traffic import SERVICE
 from speechsense_watch.edge.clock import SystemClock
-from speechsense_watch.ports import WatchState
 
 REDRAW_EVERY_S = 2.0
 _START = "sudo systemctl start speechsense-watch"
@@ -218,13 +218,7 @@ def _folders(view: Overview) -> RenderableType:
 
 
 def _watched(folder: FolderView, view: Overview) -> str:
-    words = {
-        WatchState.WATCHING.value: "watched by events",
-        WatchState.POLLING.value: "polled",
-        WatchState.DOWN.value: "not watched",
-    }
-    how = words.get(folder.detection or "", "not told of by the daemon yet")
-    parts = [f"{how} ({printable(folder.detection_reason)})" if folder.detection_reason else how]
+    parts = [printable(watched_in_words(folder))]
     if folder.last_seen_at:
         parts.append(f"last new recording {when(view.now, folder.last_seen_at)}")
     parts += [

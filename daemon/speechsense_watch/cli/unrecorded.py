@@ -1,21 +1,23 @@
-"""A path below a watched root of which the queue knows nothing: what lies there, what is missing, what comes next."""
+"""A path at or below a watched root: what lies there, what each rule says of it, what is missing, what comes next."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from speechsense_watch.cli.words import when
+from speechsense_watch.cli.ruling import left_out, ruling
+from speechsense_watch.cli.words import clock_time, when
 from speechsense_watch.core import pairing
 from speechsense_watch.core.fitness import in_words
-from speechsense_watch.core.model import Sighting
+from speechsense_watch.core.model import A_DIRECTORY, Sighting, State
+from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.ports import NO_SOURCES, Files, FileTrouble, FileTroubleKind, Sources
-from speechsense_watch.recording import Fate, Fit, Reader
+from speechsense_watch.recording import Fate, Fit, Reader, Unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +30,31 @@ class Spot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What else the judgement needs. `start_from` is None where recordings of any age are taken."""
+    """What else the judgement needs. `start_from` is None where recordings of any age are taken; `scanned_at` is when the
+    daemon ended its last scan of the folder, `watched` how it is watched, in words; `counts` are of the recordings at or below
+    the path.
+    """
 
     files: Files
     now: datetime
     start_from: datetime | None
     daemon_runs: bool
     sources: Sources = NO_SOURCES
+    on_record: bool = False
+    scanned_at: datetime | None = None
+    watched: str = ""
+    counts: Mapping[State, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """`kind` says what the name makes of it: audio, metadata, unfinished, left_out or other. The rest are sentences."""
+    """`kind` says what it is: audio, metadata, unfinished, left_out or other by its name, or a directory. The rest are
+    sentences.
+    """
 
     kind: str
     exists: bool = False
+    rules: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     next: list[str] = field(default_factory=list)
@@ -55,8 +67,8 @@ def spots_of(path: str, folders: Sequence[Folder]) -> Iterator[Spot]:
     for folder in sorted(folders, key=lambda folder: -len(folder.path)):
         pairs = ((absolute, folder.path), (real, folder.path), (real, os.path.realpath(folder.path)))
         for candidate, root in pairs:
-            if candidate.startswith(f"{root}/"):
-                yield Spot(folder, candidate.removeprefix(f"{root}/"))
+            if candidate == root or candidate.startswith(f"{root}/"):
+                yield Spot(folder, candidate.removeprefix(root).removeprefix("/"))
                 break
 
 
@@ -74,10 +86,45 @@ def explain(spot: Spot, around: Surroundings) -> Report:
         return Report(
             kind=_kind(spot), seen=[f"The folder's root is away: {trouble}."], next=["It is looked at once that is mended."]
         )
+    if _is_directory(spot, around):
+        return _of_directory(spot, around)
     if report := _by_name(spot):
         report.exists = _look(spot.path, around) is not None
+    else:
+        report = _by_look(spot, around)
+    report.rules = ruling(spot.folder, spot.path)
+    return report
+
+
+# --- a directory -------------------------------------------------------------------------------
+
+
+def _is_directory(spot: Spot, around: Surroundings) -> bool:
+    if not spot.path:
+        return True
+    look = _look(spot.path, around)
+    return isinstance(look, Sighting) and look.oddity == A_DIRECTORY
+
+
+def _of_directory(spot: Spot, around: Surroundings) -> Report:
+    report = Report(kind="directory", exists=True)
+    kept = sum(around.counts.values())
+    by_state = ", ".join(f"{count:,} {state}" for state, count in sorted(around.counts.items()) if count)
+    report.seen.append(f"Recordings on record below it: {f'{kept:,} ({by_state})' if kept else 'none'}.")
+    if not spot.path:
+        report.seen.append(f"It is the folder's root: {around.watched}.")
+    if words := left_out(spot.folder, f"{spot.path}/*" if spot.path else "*"):
+        report.rules.append(words)
+        report.next.append("Nothing in it is taken, unless the folder's rules are changed.")
         return report
-    return _by_look(spot, around)
+    try:
+        around.files.directory_mtime_ns(spot.path)
+        report.next.append("What comes into it is taken by itself, if the rules take its name.")
+    except FileTrouble as trouble:
+        report.missing.append(f"It cannot be listed: {trouble.message}.")
+        report.next.append("It is tried again with every scan.")
+    report.next.append(_next_scan(spot.folder, around))
+    return report
 
 
 # --- by the name alone -----------------------------------------------------------------------
@@ -86,7 +133,7 @@ def explain(spot: Spot, around: Surroundings) -> Report:
 def _kind(spot: Spot) -> str:
     if pairing.ignored(spot.path):
         return "unfinished"
-    if _left_out(spot):
+    if left_out(spot.folder, spot.path):
         return "left_out"
     if pairing.is_audio(spot.folder, spot.path):
         return "audio"
@@ -101,7 +148,7 @@ def _by_name(spot: Spot) -> Report | None:
             seen = "Names like this one belong to files that a program has not finished."
             then = "It is looked at when it gets its real name."
         case "left_out":
-            seen = _left_out(spot)
+            seen = left_out(spot.folder, spot.path)
             then = "Nothing comes next, unless the folder's rules are changed."
         case "other":
             seen = "Its name is neither that of audio nor of metadata, by `audio` and `metadata` in the folder's rules."
@@ -111,24 +158,6 @@ def _by_name(spot: Spot) -> Report | None:
         case _:
             return None
     return Report(kind=kind, seen=[seen], next=[then])
-
-
-def _left_out(spot: Spot) -> str:
-    """Which rule leaves it out, as a sentence; empty when none does."""
-    folder, path = spot.folder, spot.path
-    directories = path.split("/")[:-1]
-    above = ["/".join(directories[: depth + 1]) for depth in range(len(directories))]
-    if directories and not folder.recursive:
-        return "It lies in a subdirectory, and `recursive = false` leaves those out."
-    if inner := next((part for part in above if part in folder.inner), ""):
-        return f"It belongs to the folder that watches {posixpath.join(folder.path, inner)}."
-    if any(name.startswith(".") for name in directories):
-        return "It lies in a hidden directory, and those are left out."
-    if any(pairing.excluded(folder, part) for part in (*above, path)):
-        return "`exclude` in the folder's rules leaves it out."
-    if pairing.is_audio(folder, path) and not pairing.chosen(folder, path):
-        return "`include` in the folder's rules leaves it out."
-    return ""
 
 
 # --- by looking ------------------------------------------------------------------------------
@@ -180,33 +209,65 @@ def _tell_half(report: Report, half: str, path: str, look: Sighting | FileTroubl
 def _tell_whole(report: Report, folder: Folder, audio: str, metadata: str | None, around: Surroundings) -> None:
     finding = Reader(around.files, folder, around.sources).examine(audio, metadata)
     if isinstance(finding, Fit):
-        report.seen.append(f"Both can be read and sent: {in_words(finding.recording.format.duration_s)} of audio.")
+        both = "It" if metadata is None else "Both"
+        report.seen.append(f"{both} can be read and sent: {in_words(finding.recording.format.duration_s)} of audio.")
         return
     telling = report.missing if finding.fate in (Fate.WAIT, Fate.GONE) else report.seen
     telling.append(finding.problem.message)
     report.next.append(finding.problem.hint)
+    if finding.fate is Fate.WAIT and isinstance(look := _look(audio, around), Sighting):
+        report.next.extend(_patience(folder, finding, look))
+
+
+def _patience(folder: Folder, finding: Unfit, look: Sighting) -> Iterator[str]:
+    """For how long it is waited, and what comes then."""
+    newest = _newest([look])
+    if finding.problem.reason is Reason.CALL_RECORD_MISSING:
+        until = newest + timedelta(seconds=folder.cdr.wait_s)
+        yield f"The call record is waited for until {clock_time(until)} (`wait` in [folders.cdr])."
+    elif finding.problem.reason in (Reason.HEADER_UNFINISHED, Reason.SHORTER_THAN_HEADER):
+        until = newest + timedelta(seconds=folder.abandon_after_s)
+        repaired = finding.otherwise is not None
+        then = "sent with a corrected header (`unfinished`)" if repaired else "reported as unusable"
+        yield f"If nobody writes to it until {clock_time(until)} (`abandon_after`), it is {then}."
 
 
 def _tell_when(report: Report, folder: Folder, looks: list[Sighting], around: Surroundings) -> None:
-    """Why there is no row although something is there."""
+    """Why there is no row although something is there, or when the row is looked at again."""
     if not looks:
         return
-    if around.start_from is not None and min(looks[0].mtime_ns / 1e9, _LATEST) < around.start_from.timestamp():
-        start = f"{around.start_from.astimezone():%Y-%m-%d %H:%M}"
+    start_from = None if around.on_record else around.start_from
+    if start_from is not None and min(looks[0].mtime_ns / 1e9, _LATEST) < start_from.timestamp():
+        start = f"{start_from.astimezone():%Y-%m-%d %H:%M}"
         report.next[:] = [f"It is older than `start_from` ({start}), so it is left alone. `speechsense-watch upload` sends it."]
         return
     if not around.daemon_runs:
         report.next.append("No daemon is running, so nobody looks: `sudo systemctl start speechsense-watch`.")
         return
-    newest = _time(max(max(look.mtime_ns, look.ctime_ns) for look in looks))
-    quiet_at = newest + timedelta(seconds=folder.quiet_period_s)
-    if quiet_at > around.now:
+    quiet_at = _newest(looks) + timedelta(seconds=folder.quiet_period_s)
+    if quiet_at > around.now and not folder.metadata_last:
         quiet = in_words(folder.quiet_period_s)
         report.next.append(
             f"It has to be left alone for {quiet} first (`quiet_period`): it is looked at {when(around.now, quiet_at)}."
         )
-    else:
-        report.next.append(f"The daemon has not come to it yet: the next scan comes within {in_words(folder.rescan_interval_s)}.")
+    elif not around.on_record:
+        report.next.append(f"The daemon has not come to it yet. {_next_scan(folder, around)}")
+    elif not report.missing:
+        report.next.append(_next_scan(folder, around))
+
+
+def _next_scan(folder: Folder, around: Surroundings) -> str:
+    within = in_words(folder.rescan_interval_s)
+    if not around.daemon_runs:
+        return "No daemon is running, so nobody looks: `sudo systemctl start speechsense-watch`."
+    if around.scanned_at is None:
+        return f"The next scan comes within {within}."
+    last = when(around.now, around.scanned_at)
+    return f"The next scan comes within {within} of the last one, which ended {last}."
+
+
+def _newest(looks: list[Sighting]) -> datetime:
+    return _time(max(max(look.mtime_ns, look.ctime_ns) for look in looks))
 
 
 # The last second that a datetime can hold, for file systems that tell nonsense.
@@ -223,6 +284,7 @@ def report_as_json(path: str, folder: str, report: Report, escaped: Callable[[st
         "folder": folder,
         "kind": report.kind,
         "exists": report.exists,
+        "rules": [escaped(text) for text in report.rules],
         "seen": [escaped(text) for text in report.seen],
         "missing": [escaped(text) for text in report.missing],
         "next": [escaped(text) for text in report.next],

@@ -57,6 +57,9 @@ class Stamp:
     mtime_ns: int
 
 
+A_DIRECTORY = "a directory"
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One look at a path: what `lstat` said and when, on the monotonic clock (seconds)."""

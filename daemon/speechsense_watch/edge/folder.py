@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from speechsense_watch.core.model import Sighting, Stamp
+from speechsense_watch.core.model import A_DIRECTORY, Sighting, Stamp
 from speechsense_watch.edge import syscalls
 from speechsense_watch.ports import Clock, Entry, FileTrouble, FileTroubleKind, Root
 
 _ODDITIES = (
     (stat.S_ISLNK, "a symbolic link"),
-    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISDIR, A_DIRECTORY),
     (stat.S_ISFIFO, "a FIFO (named pipe)"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISBLK, "a device"),

@@ -180,6 +180,18 @@ class Records:
         """The jobs of a recording that has or had a file there, the open one first, then the newest."""
         return self._found("folder = ? AND (place = ? OR metadata_path = ?)", (folder, path_bytes(path), path_bytes(path)))
 
+    def counts_below(self, folder: str, path: str) -> Mapping[State, int]:
+        """Of the recordings in this directory and below it; '' is the root."""
+        keys: tuple[object, ...] = (folder,)
+        where = "folder = ?"
+        if path:
+            here = path_bytes(path)
+            where += " AND (directory = ? OR directory >= ? AND directory < ?)"
+            # "0" is the byte behind "/": the range holds all that begins with the path and a slash.
+            keys += (here, here + b"/", here + b"0")
+        sql = f"SELECT state, count(*) AS n FROM jobs WHERE {where} GROUP BY state"
+        return {State(row["state"]): row["n"] for row in self._rows(sql, keys)}
+
     def filed_at(self, path: str) -> Sequence[Job]:
         """The jobs whose audio or metadata was moved to this absolute path."""
         return self._found("filed_to = ? OR metadata_filed_to = ?", (path_bytes(path), path_bytes(path)))
