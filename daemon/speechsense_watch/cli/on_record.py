@@ -14,6 +14,7 @@ from rich.text import Text
 
 from speechsense_watch.cli.as_json import absolute
 from speechsense_watch.cli.screen import command
+from speechsense_watch.cli.unrecorded import Report
 from speechsense_watch.cli.words import (
     COLORS,
     audio_in_words,
@@ -34,13 +35,13 @@ from speechsense_watch.edge.records import AttemptRow, EventRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is told of one recording. `held`: only the operator's word moves it on; `next`: what comes next, as sentences."""
+    """All that is told of one recording. `held`: only the operator's word moves it on."""
 
     job: Job
     others: Sequence[Job]
     roots: Mapping[str, str]
     held: bool
-    next: Sequence[str]
+    waits_for: Report | None
     attempts: Sequence[AttemptRow]
     events: Sequence[EventRow]
 
@@ -48,8 +49,9 @@ class Story:
 def picture_of(story: Story, now: datetime, config_path: Path | None) -> RenderableType:
     job = story.job
     parts: list[RenderableType] = [_heading(job, now), _facts(job, story.others, story.roots, now, held=story.held)]
-    if story.next:
-        parts.append(sentences(Next=story.next))
+    if (report := story.waits_for) is not None:
+        told = (job.message, job.hint)
+        parts.append(sentences(Missing=_but(report.missing, told), Next=_but(report.next, told)))
     if advice := list(_advice(job, config_path)):
         parts.append(Group(*advice))
     if job.fields:
@@ -59,6 +61,10 @@ def picture_of(story: Story, now: datetime, config_path: Path | None) -> Rendera
     if story.events:
         parts.append(_events(story.events))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts[:-1]), parts[-1])
+
+
+def _but(told: Sequence[str], before: Sequence[str | None]) -> Sequence[str]:
+    return [sentence for sentence in told if sentence not in before]
 
 
 def _heading(job: Job, now: datetime) -> RenderableType:

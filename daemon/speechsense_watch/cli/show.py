@@ -92,7 +92,9 @@ def _show(jobs: Sequence[Job], config: Config, records: Records, config_path: Pa
         whole = job_as_json(job, roots)
         whole["events"] = [event_as_json(event) for event in events]
         whole["attempt_log"] = [attempt_as_json(attempt) for attempt in attempts]
-        whole["next"] = [printable(sentence) for sentence in _next(job, config, records)]
+        waits_for = _waits_for(job, config, records)
+        whole["missing"] = [printable(sentence) for sentence in waits_for.missing] if waits_for else []
+        whole["next"] = [printable(sentence) for sentence in waits_for.next] if waits_for else []
         click.echo(json.dumps(whole, indent=2))
         return
     story = Story(
@@ -100,7 +102,7 @@ def _show(jobs: Sequence[Job], config: Config, records: Records, config_path: Pa
         others=jobs[1:],
         roots=roots,
         held=_held(job, config),
-        next=_next(job, config, records),
+        waits_for=_waits_for(job, config, records),
         attempts=attempts,
         events=events,
     )
@@ -113,13 +115,13 @@ def _held(job: Job, config: Config) -> bool:
     return job.state is State.UNCONFIRMED and (job.owner is not None or job.place.folder not in resending)
 
 
-def _next(job: Job, config: Config, records: Records) -> Sequence[str]:
-    """What comes next for one that waits, and when."""
+def _waits_for(job: Job, config: Config, records: Records) -> Report | None:
+    """What is missing of one that waits, what comes next, and when."""
     folder = next((folder for folder in config.folders if folder.name == job.place.folder), None)
     if job.state is not State.WAITING or folder is None:
-        return ()
+        return None
     spot = Spot(folder, job.place.path)
-    return explain(spot, _surroundings(spot, config, records, on_record=True)).next
+    return explain(spot, _surroundings(spot, config, records, on_record=True))
 
 
 # --- not on record ---------------------------------------------------------------------------
@@ -132,7 +134,7 @@ def _unknown(text: str, config: Config, records: Records, *, as_json: bool) -> N
         return
     around = _surroundings(spot, config, records)
     report = explain(spot, around)
-    path = posixpath.join(spot.folder.path, spot.path)
+    path = posixpath.join(spot.folder.path, spot.path).rstrip("/")
     if as_json:
         click.echo(json.dumps(report_as_json(path, spot.folder.name, report, printable), indent=2))
     else:
