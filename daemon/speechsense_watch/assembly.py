@@ -30,6 +30,7 @@ from speechsense_watch.loop import Loop
 from speechsense_watch.places import Places
 from speechsense_watch.ports import Clock
 from speechsense_watch.roots import Roots
+from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Scan
 from speechsense_watch.uploader import Surroundings, Uploader
 
@@ -112,6 +113,8 @@ class Assembly:
         folders = {folder.name: self._kept(folder) or self._folder_intake(folder) for folder in config.folders}
         for folder in config.folders:
             self._queue.reconnect(folder.name, folder.connection_id)
+            # Before the uploader goes by these rules; the intake does it again when the old one has stopped.
+            rule_out(self._queue, folder, self._clock, self._log)
         return folders
 
     def _take_over(self, config: Config, folders: dict[str, FolderIntake]) -> None:

@@ -19,6 +19,7 @@ from speechsense_watch.log import Event, Log
 from speechsense_watch.loop import isolated
 from speechsense_watch.places import Places, Seen
 from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, Queue, Root, Watch, WatchHealth, WatchState
+from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Directory, Listing, Scan
 
 # One slice of a scan: how many places are looked at before the loop turns to hints and due looks again.
@@ -72,6 +73,7 @@ class FolderIntake:
 
     def begin(self) -> None:
         self.last_seen_at = self._remembered()
+        rule_out(self.queue, self.rules, self.clock, self.log)
         self.watch.start()
         self._tell_watch()
 

@@ -38,6 +38,7 @@ class Event(StrEnum):
     RECORDING_WAITING = "recording_waiting"
     RECORDING_SKIPPED = "recording_skipped"
     RECORDING_LOST = "recording_lost"
+    RULED_OUT = "ruled_out"
     ATTEMPT_FINISHED = "attempt_finished"
     ATTEMPT_STALE = "attempt_stale"
     CHANGED_AFTER_UPLOAD = "changed_after_upload"

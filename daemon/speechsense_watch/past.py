@@ -42,7 +42,8 @@ class Past:
         return self.apply(lifecycle.read_anew(job, problem, self.clock.now()))
 
     def _changed_since(self, look: Look, job: Job) -> bool:
-        if job.state is State.LOST or job.reason is Reason.VANISHED:
+        if job.state is State.LOST or job.reason in (Reason.VANISHED, Reason.BY_RULE):
+            # Whoever is asked about a place that the rules left out has rules that take it again.
             return True
         if job.reason is Reason.BY_OPERATOR:
             return self._rewritten(look, job)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from speechsense_watch.core.model import State
 from speechsense_watch.standin import StandIn
-from support.rig import Rig
+from support.rig import Rig, toml
 from support.waiting import wait_for
 from support.wavs import pcm
 
@@ -74,3 +76,24 @@ def test_the_nearest_folder_owns_a_recording(rig: Rig, standin: StandIn) -> None
         ("sales", "late.wav"),
     ]
     assert sorted(talk.connection_id for talk in standin.talks()) == ["conn-1", "conn-2", "conn-2"]
+
+
+def test_a_folder_made_within_a_watched_one_takes_over_what_is_not_sent_yet(rig: Rig, standin: StandIn) -> None:
+    """What was sent to the outer one's connection stays there; what waits goes to the inner one's, and only there."""
+    (rig.folder / "sales").mkdir()
+    rig.drop("sales/sent", pcm(seed=1))
+    (rig.folder / "sales" / "half.wav").write_bytes(pcm(seed=2))
+    rig.start()
+    rig.wait_for_states(**{"sales/sent": State.DONE, "sales/half": State.WAITING})
+    inner = {"path": str(rig.folder / "sales"), "connection_id": "conn-2", "start_from": "now", "quiet_period": "200ms"}
+    rig.tables = "\n[[folders]]\n" + toml(inner)
+    rig.configure()
+    assert rig.process is not None
+    rig.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "folder:sales" in rig.read(lambda queue: queue.runtime()), 20, "the inner folder is watched")
+    assert rig.states()["sales/half.wav"] is State.SKIPPED
+    rig.drop_metadata("sales/half")
+    (rig.folder / "sales" / "half.wav").touch()
+    wait_for(lambda: rig.states().get("half.wav") is State.DONE, 20, "the inner folder sends it")
+    assert Counter(talk.connection_id for talk in standin.talks()) == {"conn-1": 1, "conn-2": 1}
+    assert rig.states()["sales/half.wav"] is State.SKIPPED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Sequence
 
 from speechsense_watch.core import pairing
@@ -19,7 +18,7 @@ def _ruling(folder: Folder, path: str) -> Iterator[str]:
     if pairing.ignored(path):
         yield "name: one that programs give to what they have not finished, or a hidden one"
         return
-    if words := left_out(folder, path):
+    if words := pairing.left_out(folder, path):
         yield words
         return
     if folder.exclude:
@@ -36,23 +35,6 @@ def _ruling(folder: Folder, path: str) -> Iterator[str]:
         yield f'metadata: by "{folder.metadata}" it belongs to {" or ".join(candidates)}'
     elif folder.metadata:
         yield f'metadata: "{folder.metadata}" does not match'
-
-
-def left_out(folder: Folder, path: str) -> str:
-    """Which rule leaves the path out whatever it holds, as a sentence; empty when none does."""
-    directories = path.split("/")[:-1]
-    above = ["/".join(directories[: depth + 1]) for depth in range(len(directories))]
-    if directories and not folder.recursive:
-        return "It lies in a subdirectory, and `recursive = false` leaves those out."
-    if inner := next((part for part in above if part in folder.inner), ""):
-        return f"It belongs to the folder that watches {posixpath.join(folder.path, inner)}."
-    if any(name.startswith(".") for name in directories):
-        return "It lies in a hidden directory, and those are left out."
-    if any(pairing.excluded(folder, part) for part in (*above, path)):
-        return "`exclude` in the folder's rules leaves it out."
-    if pairing.is_audio(folder, path) and not pairing.chosen(folder, path):
-        return "`include` in the folder's rules leaves it out."
-    return ""
 
 
 def _quoted(patterns: Sequence[str]) -> str:

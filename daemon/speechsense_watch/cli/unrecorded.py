@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from speechsense_watch.cli.ruling import left_out, ruling
+from speechsense_watch.cli.ruling import ruling
 from speechsense_watch.cli.words import clock_time, when
 from speechsense_watch.core import pairing
 from speechsense_watch.core.fitness import in_words
@@ -113,7 +113,7 @@ def _of_directory(spot: Spot, around: Surroundings) -> Report:
     report.seen.append(f"Recordings on record below it: {f'{kept:,} ({by_state})' if kept else 'none'}.")
     if not spot.path:
         report.seen.append(f"It is the folder's root: {around.watched}.")
-    if words := left_out(spot.folder, f"{spot.path}/*" if spot.path else "*"):
+    if words := pairing.left_out(spot.folder, f"{spot.path}/*" if spot.path else "*"):
         report.rules.append(words)
         report.next.append("Nothing in it is taken, unless the folder's rules are changed.")
         return report
@@ -133,7 +133,7 @@ def _of_directory(spot: Spot, around: Surroundings) -> Report:
 def _kind(spot: Spot) -> str:
     if pairing.ignored(spot.path):
         return "unfinished"
-    if left_out(spot.folder, spot.path):
+    if pairing.left_out(spot.folder, spot.path):
         return "left_out"
     if pairing.is_audio(spot.folder, spot.path):
         return "audio"
@@ -148,7 +148,7 @@ def _by_name(spot: Spot) -> Report | None:
             seen = "Names like this one belong to files that a program has not finished."
             then = "It is looked at when it gets its real name."
         case "left_out":
-            seen = left_out(spot.folder, spot.path)
+            seen = pairing.left_out(spot.folder, spot.path)
             then = "Nothing comes next, unless the folder's rules are changed."
         case "other":
             seen = "Its name is neither that of audio nor of metadata, by `audio` and `metadata` in the folder's rules."

@@ -53,6 +53,7 @@ _FOR_A_REASON = {
     (State.SKIPPED, Reason.DUPLICATE): "left out: a duplicate",
     (State.SKIPPED, Reason.VANISHED): "left out: vanished before it was complete",
     (State.SKIPPED, Reason.BY_OPERATOR): "left out by the operator",
+    (State.SKIPPED, Reason.BY_RULE): "left out by the folder's rules",
 }
 _OTHERWISE = {
     State.WAITING: "waiting",

@@ -59,9 +59,31 @@ def enters(folder: Folder, directory: str) -> bool:
     )
 
 
+def left_out(folder: Folder, path: str) -> str:
+    """Which rule leaves the path out whatever it holds, as a sentence; empty when none does."""
+    directories = path.split("/")[:-1]
+    above = ["/".join(directories[: depth + 1]) for depth in range(len(directories))]
+    if directories and not folder.recursive:
+        return "It lies in a subdirectory, and `recursive = false` leaves those out."
+    if inner := next((part for part in above if part in folder.inner), ""):
+        return f"It belongs to the folder that watches {posixpath.join(folder.path, inner)}."
+    if any(name.startswith(".") for name in directories):
+        return "It lies in a hidden directory, and those are left out."
+    if any(excluded(folder, part) for part in (*above, path)):
+        return "`exclude` in the folder's rules leaves it out."
+    if is_audio(folder, path) and not chosen(folder, path):
+        return "`include` in the folder's rules leaves it out."
+    return ""
+
+
 def takes(folder: Folder, path: str) -> bool:
     """Whether this is an audio path that the folder's rules take, however it became known: by an event or by a scan."""
     return is_audio(folder, path) and chosen(folder, path) and enters(folder, posixpath.dirname(path))
+
+
+def belongs(folder: Folder, path: str) -> bool:
+    """Whether this is the path of an audio that the rules take, or of metadata that one of those may have."""
+    return takes(folder, path) or any(takes(folder, audio) for audio in audio_paths(folder, path))
 
 
 def is_audio(folder: Folder, path: str) -> bool:

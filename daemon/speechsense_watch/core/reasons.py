@@ -51,6 +51,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     VANISHED = "vanished"
     BY_OPERATOR = "by_operator"
+    BY_RULE = "by_rule"
     # lost
     VANISHED_BEFORE_UPLOAD = "vanished_before_upload"
     # ready, after something went wrong
@@ -119,6 +120,7 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.DUPLICATE: "Nothing to do: the same call is already on record.",
         Reason.VANISHED: "Nothing to do, if the recorder removes such files itself.",
         Reason.BY_OPERATOR: "`retry` takes the skip back.",
+        Reason.BY_RULE: "Nothing to do, if the folder's rules are meant so; `retry` sends it all the same.",
         Reason.VANISHED_BEFORE_UPLOAD: "Something removed the recording before it was sent: bring it back, "
         "and find out what removes files from this folder so soon. `skip` clears this line.",
         Reason.UPLOAD_FAILED: "It is tried again by itself.",

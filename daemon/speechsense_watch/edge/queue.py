@@ -200,6 +200,10 @@ class SqliteQueue:
         sql = "SELECT DISTINCT directory FROM jobs WHERE folder = ? AND (state <> 'done' OR gone_at IS NULL)"
         return [os.fsdecode(row["directory"]) for row in self.rows(sql, (folder,))]
 
+    def unsent_places(self, folder: str) -> Sequence[tuple[int, str]]:
+        found = self.rows(f"SELECT id, place FROM jobs {_UNFINISHED} state IN ('waiting', 'ready') AND folder = ?", (folder,))
+        return [(row["id"], os.fsdecode(row["place"])) for row in found]
+
     def unfinished(self, folder: str, since: datetime, empty_since: datetime) -> Sequence[Job]:
         waiting = self._jobs(f"{_UNFINISHED} state IN ('waiting', 'unusable') AND folder = ?", (folder,))
         recent = self._jobs("INDEXED BY by_age WHERE state = 'done' AND updated_at >= ? AND folder = ?", (to_us(since), folder))

@@ -65,6 +65,10 @@ class Queue(Protocol):
         """Every directory in which `open_in` finds something."""
         ...
 
+    def unsent_places(self, folder: str) -> Sequence[tuple[int, str]]:
+        """Number and place of each job that is `waiting` or `ready`."""
+        ...
+
     def unfinished(self, folder: str, since: datetime, empty_since: datetime) -> Sequence[Job]:
         """What is looked at singly: waiting and unusable jobs, those done after `since`, and those without audio that were
         found so after `empty_since`, since a call may still be answered.

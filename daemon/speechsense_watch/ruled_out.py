@@ -1,0 +1,34 @@
+"""What changed rules no longer take: left out before anything of it is sent."""
+
+from __future__ import annotations
+
+from speechsense_watch.core import lifecycle, pairing
+from speechsense_watch.core.model import Problem, State
+from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.rules import Folder
+from speechsense_watch.log import Event, Log
+from speechsense_watch.ports import Clock, Queue, Stale
+
+
+def rule_out(queue: Queue, folder: Folder, clock: Clock, log: Log) -> int:
+    """Recordings that wait or are ready and that the folder's rules do not take (any more) are skipped; the operator's own
+    choice, `retry`, stands above the rules. Returns how many there were. Raises QueueTrouble.
+    """
+    count = 0
+    for job_id, path in queue.unsent_places(folder.name):
+        job = None if pairing.belongs(folder, path) else queue.job(job_id)
+        if job is None or job.forced or job.state not in (State.WAITING, State.READY):
+            continue
+        anew = Problem(Reason.READ_AGAIN, "The folder's rules changed.")
+        message = pairing.left_out(folder, path) or "By `audio` and `metadata` in the folder's rules it is no recording any more."
+        problem = Problem(Reason.BY_RULE, message)
+        try:
+            if job.state is State.READY:
+                job = queue.apply(lifecycle.read_anew(job, anew, clock.now()))
+            queue.apply(lifecycle.left_out(job, problem, clock.now(), None, None))
+        except Stale:
+            continue  # begun just now by the old rules, or changed by a command
+        count += 1
+    if count:
+        log.info(Event.RULED_OUT, folder=folder.name, count=count)
+    return count
