@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 
 from speechsense_watch.core import lifecycle, pairing, wav
 from speechsense_watch.core.edges import EDGES, Event, IllegalEdge
@@ -18,7 +19,7 @@ from speechsense_watch.core.model import AudioFormat, Half, Job, Place, Problem,
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.ports import Clock, Files, FileTrouble, FileTroubleKind, Halted, OpenFile, Queue, Stale, UidTaken
-from speechsense_watch.recording import hash_of, read_metadata
+from speechsense_watch.recording import hash_of, is_there, read_metadata
 from speechsense_watch.scan import Scan
 
 _UNKNOWN_FORMAT = AudioFormat(0, 0, 0, 0, 0.0)
@@ -59,7 +60,7 @@ class Adoption:
         stamp = audio.stamp
         found = wav.inspect(audio.read_at, stamp.size)
         metadata = half_by_name(path)
-        if beside := pairing.metadata_path(self.folder, path):
+        if beside := self._beside(path):
             try:
                 metadata, _ = read_metadata(self.files, beside)
             except FileTrouble as trouble:
@@ -67,6 +68,9 @@ class Adoption:
                     raise
         shape = found.format if isinstance(found, wav.Finished) else _UNKNOWN_FORMAT
         return Recording(audio=Half(stamp, hash_of(audio, stamp)), metadata=metadata, format=shape, fields={})
+
+    def _beside(self, path: str) -> str | None:
+        return pairing.metadata_path(self.folder, path, partial(is_there, self.files))
 
     def _with_talk(self, path: str, recording: Recording, talk_id: str) -> Outcome:
         uid = uid_of(self.folder.connection_id, recording.audio.sha256, recording.metadata.sha256)
@@ -142,7 +146,7 @@ class Adoption:
             state=State.WAITING,
             place=Place(self.folder.name, path),
             audio_path=path,
-            metadata_path=pairing.metadata_path(self.folder, path),
+            metadata_path=self._beside(path),
             connection_id=self.folder.connection_id,
             created_at=now,
             updated_at=now,

@@ -19,6 +19,7 @@ from speechsense_watch.log import Event, Log
 from speechsense_watch.loop import isolated
 from speechsense_watch.places import Places, Seen
 from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, Queue, Root, Watch, WatchHealth, WatchState
+from speechsense_watch.recording import is_there
 from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Directory, Listing, Scan
 
@@ -119,14 +120,7 @@ class FolderIntake:
         taken = tuple(candidate for candidate in candidates if pairing.takes(self.rules, candidate))
         if known := tuple(candidate for candidate in taken if candidate in self._due):
             return known
-        return tuple(candidate for candidate in taken if self._is_there(candidate)) or taken[:1]
-
-    def _is_there(self, candidate: str) -> bool:
-        try:
-            self.files.look(candidate)
-        except FileTrouble:
-            return False
-        return True
+        return tuple(candidate for candidate in taken if is_there(self.files, candidate)) or taken[:1]
 
     def _hinted_directory(self, path: str) -> None:
         # A new or moved directory: everything below it counts as not yet seen.

@@ -93,11 +93,18 @@ class Places:
     # --- looking -----------------------------------------------------------------------------
 
     def _look(self, place: str) -> Look:
-        metadata_path = pairing.metadata_path(self.rules, place)
-        look = Look(place, metadata_path)
+        look = Look(place, None)
         look.audio = self._sighting(place, look)
-        if metadata_path is not None:
-            look.metadata = self._sighting(metadata_path, look)
+        found: dict[str, Sighting] = {}
+
+        def is_there(path: str) -> bool:
+            sighting = self._sighting(path, look)
+            if sighting is not None:
+                found[path] = sighting
+            return sighting is not None or look.trouble is not None
+
+        look.metadata_path = pairing.metadata_path(self.rules, place, is_there)
+        look.metadata = found.get(look.metadata_path or "")
         return look
 
     def _sighting(self, path: str, look: Look) -> Sighting | None:

@@ -239,3 +239,12 @@ def _stamp(audio: OpenFile) -> Stamp:
         return audio.stamp
     except FileTrouble as trouble:
         raise Halted(Halt.READ_FAILED, trouble.message) from trouble
+
+
+def is_there(files: Files, path: str) -> bool:
+    """Whether something has this name that can be looked at."""
+    try:
+        files.look(path)
+    except FileTrouble:
+        return False
+    return True

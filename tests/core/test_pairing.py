@@ -80,7 +80,7 @@ def test_the_metadata_of_an_audio_and_back(pattern: str, audio: str, metadata: s
         ("{stem}.json", ".json"),
         ("{stem}.json", ".call.json"),
         ("{stem}.json", "call.json.tmp"),
-        ("{stem}.json", "call.JSON"),
+        ("meta/{stem}.json", "META/call.json"),
         ("{name}.json", "call.json"),
         ("{name}.json", "call.txt.json"),
         ("meta/{stem}.json", "call.json"),

@@ -259,12 +259,24 @@ def test_names_that_are_no_recordings_are_left_out(tmp_path: Path) -> None:
         assert folder["unmatched"] == 2
 
 
-def test_letter_case_does_not_matter(bench: Bench) -> None:
-    """`*.wav` takes CALL.WAV."""
-    bench.drop("CALL")
-    (bench.folder_path / "CALL.wav").rename(bench.folder_path / "CALL.WAV")
-    bench.settle()
-    assert bench.job("CALL.WAV").state is State.READY
+@pytest.mark.parametrize("metadata_first", [True, False])
+@pytest.mark.parametrize("names", [("CALL.WAV", "CALL.json"), ("CALL.WAV", "CALL.JSON"), ("Call.wav", "Call.JSON")])
+@pytest.mark.parametrize("hinted", [True, False])
+def test_the_case_of_endings_does_not_matter(bench: Bench, names: tuple[str, str], *, metadata_first: bool, hinted: bool) -> None:
+    """`*.wav` takes CALL.WAV, `{stem}.json` finds CALL.JSON, whichever comes first and however it is noticed."""
+    written = [(names[0], pcm()), (names[1], json.dumps(FIELDS).encode())]
+    for name, data in reversed(written) if metadata_first else written:
+        bench.write(name, data)
+        if hinted:
+            bench.intake.hint(Hint("in", name))
+            bench.look(11)
+            bench.look(11)
+        else:
+            bench.look(61)
+            bench.look(11)
+    job = bench.job(names[0])
+    assert (job.state, job.metadata_path) == (State.READY, names[1])
+    assert len(bench.jobs()) == 1
 
 
 @pytest.mark.parametrize("name", ["with\nnewline", "с именем", "\udcff\udcfe", "a'b\"c", "[Caller]_201-0114(380)"])

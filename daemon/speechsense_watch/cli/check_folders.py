@@ -120,7 +120,7 @@ def _walk(files: FolderFiles, folder: Folder, seen: _Seen) -> Iterator[str]:
 def _paired(folder: Folder, seen: _Seen) -> list[str]:
     if not folder.metadata:
         return seen.audio
-    return [path for path in seen.audio if pairing.metadata_path(folder, path) in seen.names]
+    return [path for path in seen.audio if pairing.metadata_path(folder, path, seen.names.__contains__) in seen.names]
 
 
 def _tell_names(where: str, folder: Folder, seen: _Seen, report: Report) -> None:
@@ -153,7 +153,7 @@ def _tell_recordings(where: str, folder: Folder, files: FolderFiles, seen: _Seen
     problems: Counter[Reason] = Counter()
     samples: dict[Reason, tuple[str, Problem]] = {}
     for path in some:
-        finding = reader.examine(path, pairing.metadata_path(folder, path))
+        finding = reader.examine(path, pairing.metadata_path(folder, path, seen.names.__contains__))
         if isinstance(finding, Unfit) and not isinstance(finding.otherwise, Fit):
             problems[finding.problem.reason] += 1
             samples.setdefault(finding.problem.reason, (path, finding.problem))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from speechsense_watch.core import pairing
@@ -13,7 +14,8 @@ from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.sources import sources_of
 from speechsense_watch.named import Source
-from speechsense_watch.ports import Clock, FileTrouble
+from speechsense_watch.ports import Clock
+from speechsense_watch.recording import is_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,9 @@ def by_its_folder(inside: Inside, clock: Clock) -> Source:
     files = FolderFiles(folder.path, clock)
     if not pairing.is_audio(folder, path):
         candidates = pairing.audio_paths(folder, path)
-        path = next((each for each in candidates if _is_there(files, each)), path)
-    metadata = pairing.metadata_path(folder, path)
-    there = metadata if metadata is not None and _is_there(files, metadata) else None
+        path = next((each for each in candidates if is_there(files, each)), path)
+    metadata = pairing.metadata_path(folder, path, partial(is_there, files))
+    there = metadata if metadata is not None and is_there(files, metadata) else None
     return Source(
         place=Place(folder.name, path),
         files=files,
@@ -69,7 +71,7 @@ def by_itself(audio: str, metadata: str | None, connection_id: str, inside: Insi
     if inside is not None:
         folder = inside.folder
         place = Place(folder.name, inside.path)
-        own = pairing.metadata_path(folder, inside.path)
+        own = pairing.metadata_path(folder, inside.path, partial(is_there, FolderFiles(folder.path, clock)))
         known_metadata = own if own and true_metadata == os.path.realpath(Path(folder.path, own)) else None
         mark = folder.recording_id_field if folder.connection_id == connection_id else ""
         rules = replace(rules, after_upload=folder.after_upload, recording_id_field=mark)
@@ -82,11 +84,3 @@ def by_itself(audio: str, metadata: str | None, connection_id: str, inside: Insi
         rules=rules,
         plain=True,
     )
-
-
-def _is_there(files: FolderFiles, path: str) -> bool:
-    try:
-        files.look(path)
-    except FileTrouble:
-        return False
-    return True

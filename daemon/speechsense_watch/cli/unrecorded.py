@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from speechsense_watch.cli.ruling import ruling
@@ -17,7 +18,7 @@ from speechsense_watch.core.model import A_DIRECTORY, Sighting, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.ports import NO_SOURCES, Files, FileTrouble, FileTroubleKind, Sources
-from speechsense_watch.recording import Fate, Fit, Reader, Unfit
+from speechsense_watch.recording import Fate, Fit, Reader, Unfit, is_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _look(path: str, around: Surroundings) -> Sighting | FileTrouble | None:
 def _by_look(spot: Spot, around: Surroundings) -> Report:
     kind = _kind(spot)
     audio = spot.path
-    metadata = pairing.metadata_path(spot.folder, spot.path)
+    metadata = pairing.metadata_path(spot.folder, spot.path, partial(is_there, around.files))
     if kind == "metadata":
         candidates = pairing.audio_paths(spot.folder, spot.path)
         audio, metadata = next((path for path in candidates if _look(path, around)), candidates[0]), spot.path

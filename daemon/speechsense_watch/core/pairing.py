@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -98,20 +99,35 @@ def looks_like_audio(path: str) -> bool:
     return not ignored(path) and path.lower().endswith(_AUDIO_ENDINGS)
 
 
-def metadata_path(folder: Folder, audio_path: str) -> str | None:
-    """Where the metadata of this audio is looked for; None in a folder whose recordings have no metadata files."""
+def metadata_path(folder: Folder, audio_path: str, is_there: Callable[[str], bool] | None = None) -> str | None:
+    """Where the metadata of this audio is looked for; None in a folder whose recordings have no metadata files.
+
+    With `is_there` it is the name that is there, be its ending in capitals or not; the one in the rules when none is.
+    """
     if not folder.metadata:
         return None
+    likeliest = _filled(folder.metadata, audio_path)
+    if is_there is not None and not is_there(likeliest):
+        beginning, ending = posixpath.splitext(folder.metadata)
+        others = [_filled(beginning + other, audio_path) for other in (ending.lower(), ending.upper()) if other != ending]
+        return next((path for path in others if "{" not in ending and is_there(path)), likeliest)
+    return likeliest
+
+
+def _filled(template: str, audio_path: str) -> str:
     directory, name = posixpath.split(audio_path)
     stem = posixpath.splitext(name)[0]
     # In one pass: a file may be called "{name}.wav".
-    filled = _PLACEHOLDER.sub(lambda found: stem if found[0] == "{stem}" else name, folder.metadata)
+    filled = _PLACEHOLDER.sub(lambda found: stem if found[0] == "{stem}" else name, template)
     return posixpath.normpath(posixpath.join(directory, filled))
 
 
 @lru_cache(maxsize=256)
 def _metadata_pattern(template: str) -> re.Pattern[str]:
-    pieces = _PLACEHOLDER.split(template)
+    beginning, ending = posixpath.splitext(template)
+    if "{" in ending:
+        beginning, ending = template, ""
+    pieces = _PLACEHOLDER.split(beginning)
     pattern = ""
     for number, piece in enumerate(pieces):
         if _PLACEHOLDER.fullmatch(piece):
@@ -119,7 +135,7 @@ def _metadata_pattern(template: str) -> re.Pattern[str]:
             pattern += f"(?P={group})" if piece in pieces[:number] else f"(?P<{group}>[^/]+)"
         else:
             pattern += re.escape(piece)
-    return re.compile(rf"(?:(?P<directory>.*)/)?{pattern}", re.DOTALL)
+    return re.compile(rf"(?:(?P<directory>.*)/)?{pattern}(?i:{re.escape(ending)})", re.DOTALL)
 
 
 def audio_paths(folder: Folder, path: str) -> tuple[str, ...]:
