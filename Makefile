@@ -10,7 +10,7 @@ COVERAGE_MIN := 90
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage burst lint generate lock venv clean
+.PHONY: help demo test coverage burst crowd lint generate lock venv clean
 
 help:  ## what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ coverage: test  ## the test suite, and every branch of daemon/ that it does not 
 
 burst: $(VENV)/.project  ## 50,000 pairs dropped at once, written and renamed: time, memory, what the events missed (3 minutes)
 	@for how in write rename; do PYTHONPATH=tests $(RUN) tests/measure/burst.py 50000 $$how || exit 1; done
+
+crowd: $(VENV)/.project  ## a million old recordings in one directory: time to take a new one, time of a scan, memory (5 minutes)
+	@PYTHONPATH=tests $(RUN) tests/measure/crowd.py
 
 lint: $(VENV)/.project  ## ruff, mypy --strict, and whether the stubs are those of proto/
 	@echo "==> ruff" && $(RUN) -m ruff check && $(RUN) -m ruff format --check

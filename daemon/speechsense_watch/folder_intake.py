@@ -278,19 +278,20 @@ class FolderIntake:
             return
         audio: list[str] = []
         orphans: list[str] = []
-        present = self._present(listing)
         for name in names:
             path = f"{listing.path}/{name}" if listing.path else name
             if pairing.is_audio(self.rules, path):
-                if pairing.takes(self.rules, path):
+                # The directory itself is one that the scan enters.
+                if pairing.chosen(self.rules, path):
                     audio.append(path)
             elif candidates := pairing.audio_paths(self.rules, path):
-                orphans.extend(self._waiting_for(candidates, present, listing.path))
+                orphans.extend(self._waiting_for(candidates, listing))
             elif pairing.looks_like_audio(path):
                 listing.directory.unmatched += 1
         known = self.queue.at_places(self.rules.name, audio)
+        old = self._left_alone(listing, [path for path in audio if path not in known])
         for path in audio:
-            if self._needs_a_look(known.get(path)):
+            if path not in old and self._needs_a_look(known.get(path)):
                 seen = self._seen(path)
                 listing.directory.left_alone += seen.left_alone
                 self._after_scan_look(path, seen)
@@ -307,11 +308,17 @@ class FolderIntake:
             self._present_of, self._present_names = listing, frozenset(listing.names)
         return self._present_names
 
-    def _waiting_for(self, candidates: Sequence[str], present: frozenset[str], directory: str) -> Sequence[str]:
+    def _left_alone(self, listing: Listing, fresh: Sequence[str]) -> frozenset[str]:
+        """Those older than `start_from`: in a directory with years of calls nearly all, so they are looked at together."""
+        old = self.places.left_alone(listing.path, [path.rpartition("/")[2] for path in fresh])
+        listing.directory.left_alone += len(old)
+        return frozenset(path for path in fresh if path.rpartition("/")[2] in old)
+
+    def _waiting_for(self, candidates: Sequence[str], listing: Listing) -> Sequence[str]:
         """The audio places this metadata may complete: those beside it are looked at for their own sake."""
         for candidate in candidates:
             parent, _, name = candidate.rpartition("/")
-            if parent == directory and name in present:
+            if parent == listing.path and name in self._present(listing):
                 return ()
         return [candidate for candidate in candidates if pairing.takes(self.rules, candidate)][:1]
 
@@ -323,9 +330,10 @@ class FolderIntake:
         return job.state in (State.WAITING, State.UNUSABLE, State.REFUSED, State.SKIPPED, State.LOST)
 
     def _look_for_vanished(self, listing: Listing) -> None:
-        present = self._present(listing)
         for path in self.queue.open_in(self.rules.name, listing.path):
-            if path.rpartition("/")[2] not in present and (job := self.queue.at_place(Place(self.rules.name, path))):
+            if path.rpartition("/")[2] not in self._present(listing) and (
+                job := self.queue.at_place(Place(self.rules.name, path))
+            ):
                 self._examine(self._place_to_look_at(job), by_scan=True)
 
     def _place_to_look_at(self, job: Job) -> str:

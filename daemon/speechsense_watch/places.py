@@ -7,7 +7,7 @@ two edges of `core.lifecycle`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -157,6 +157,17 @@ class Places:
         if job.gone_at is not None or not changed:
             return 0.0
         return max(pairing.quiet_left_s(self._track(path, seen), self.rules.quiet_period_s) for path, seen in changed)
+
+    def left_alone(self, directory: str, names: Sequence[str]) -> frozenset[str]:
+        """Those of these audio names, none of which has a row, that are older than `start_from`."""
+        if self.start_from is None:
+            return frozenset()
+        try:
+            found = self.files.mtimes_ns(directory, names)
+        except FileTrouble:
+            return frozenset()  # looked at singly, each has its trouble told
+        start_ns = self.start_from.timestamp() * 1e9
+        return frozenset(name for name, mtime_ns in found.items() if mtime_ns < start_ns)
 
     def _older_than_start(self, sighting: Sighting) -> bool:
         return self.start_from is not None and sighting.mtime_ns < self.start_from.timestamp() * 1e9

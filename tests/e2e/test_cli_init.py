@@ -64,6 +64,14 @@ def test_every_recorder_gets_a_configuration_that_can_be_used(tmp_path: Path, re
     assert [path.name for path in (tmp_path / "hooks").iterdir()] == ([hook] if hook else [])
 
 
+def test_a_hook_without_a_place_says_so(tmp_path: Path) -> None:
+    """The recorder is not where its package puts it."""
+    options = ("--recorder", "freeswitch", "--path", str(tmp_path / "spool"), *STANDIN, *GIVEN)
+    code, said = init(tmp_path, *options, "--hooks", str(tmp_path / "nowhere"))
+    assert (code, "speechsense-record.lua belongs" in said) == (1, True)
+    assert not (tmp_path / "etc").exists()
+
+
 def test_an_old_configuration_is_not_lost(tmp_path: Path) -> None:
     """Refused; with --force it stays beside the new one, and so do key and people."""
     options = ("--recorder", "3cx", "--path", str(tmp_path / "spool"), *STANDIN)

@@ -24,7 +24,6 @@ from speechsense_watch.edge.ownership import SERVICE_USER
 
 _ETC = Path("/etc/speechsense-watch")
 _UNITS = Path("/etc/systemd/system")
-_HOOKS = Path("/usr/local/bin")
 EXIT_FAILED = 1
 
 
@@ -48,7 +47,7 @@ class _Given:
     group: str | None
     etc: Path
     units: Path
-    hooks: Path
+    hooks: Path | None
     queue_path: str
     force: bool
 
@@ -76,7 +75,7 @@ class _Given:
 @click.option(
     "--units", type=click.Path(path_type=Path), default=_UNITS, show_default=True, help="Where the unit's drop-in goes."
 )
-@click.option("--hooks", type=click.Path(path_type=Path), default=_HOOKS, show_default=True, help="For a recorder's hook.")
+@click.option("--hooks", type=click.Path(path_type=Path), help="Where a recorder's hook goes, instead of the usual place.")
 @click.option("--queue", "queue_path", default="", metavar="FILE", help="Where the queue goes.  [default: /var/lib/...]")
 @click.option("--force", is_flag=True, help="Replace a configuration; the old one is kept beside it.")
 def init_command(**options: object) -> None:
@@ -95,6 +94,9 @@ def init_command(**options: object) -> None:
         fail(f"{config_path} is there already: edit it, or add --force to begin anew (the old one is kept).", EXIT_FAILED)
     name = given.recorder or _ask("Which recorder?", "freepbx", click.Choice(list(RECIPES)))
     recipe = RECIPES[name]
+    hooks = given.hooks or Path(recipe.hooks_path)
+    if recipe.hook and not hooks.is_dir():
+        fail(f"there is no {hooks}, where the hook {recipe.hook} belongs: name its directory with --hooks.", EXIT_FAILED)
     answers = _answers(name, recipe, given)
     text = written(recipe, answers)
     _must_load(text, config_path)
@@ -102,7 +104,7 @@ def init_command(**options: object) -> None:
     password = _password(given.cdr_mysql_user)
     _write_all(text, key, password, answers, recipe, etc)
     _write_unit(given.units, answers.path, _group(given.group, answers.path, recipe))
-    _write_hook(recipe, given.hooks)
+    _write_hook(recipe, hooks)
     for note in recipe.notes:
         click.echo(f"  note   {note}")
     _check(config_path)

@@ -21,6 +21,7 @@ class Recipe:
     call_records: bool = False
     operators: bool = False
     hook: str = ""
+    hooks_path: str = "/usr/local/bin"
     notes: Sequence[str] = ()
 
 
@@ -59,8 +60,11 @@ RECIPES: Mapping[str, Recipe] = {
         group="freeswitch",
         rules={"metadata_last": True},
         operators=True,
+        hook="speechsense-record.lua",
+        hooks_path="/usr/share/freeswitch/scripts",
         notes=(
-            "Set RECORD_STEREO=true, and have a hook write the metadata with `speechsense-watch sidecar`: docs/recorders.md.",
+            "Set RECORD_STEREO=true and the channel variables that the hook reads: contrib/freeswitch/dialplan-sample.xml.",
+            "Name the hook as a startup-script in autoload_configs/lua.conf.xml and start it: docs/recorders.md.",
             "FreeSWITCH's files are readable for its group only: the drop-in names it.",
         ),
     ),

@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import lru_cache
 
 from speechsense_watch.core.model import Sighting
@@ -29,21 +29,30 @@ OLD_AT_FIRST_SIGHT_S = 3600.0
 
 def ignored(path: str) -> bool:
     """A name that programs use while they write: looked at when it gets its real one."""
-    name = posixpath.basename(path).lower()
-    return any(fnmatchcase(name, pattern) for pattern in _UNFINISHED_NAMES)
+    return _matches(_UNFINISHED_NAMES, posixpath.basename(path).lower())
+
+
+@lru_cache(maxsize=256)
+def _one_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    # One expression for all of them: a directory of a million names is matched against them at every scan.
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns))
+
+
+def _matches(patterns: tuple[str, ...], text: str) -> bool:
+    return bool(patterns) and _one_of(patterns).match(text) is not None
 
 
 def chosen(folder: Folder, path: str) -> bool:
     """`include` and `exclude` let it through."""
     lower = path.lower()
-    if folder.include and not any(fnmatchcase(lower, pattern.lower()) for pattern in folder.include):
+    if folder.include and not _matches(folder.include, lower):
         return False
     return not excluded(folder, path)
 
 
 def excluded(folder: Folder, path: str) -> bool:
     """`exclude` leaves it out, be it a file or a directory."""
-    return any(fnmatchcase(path.lower(), pattern.lower()) for pattern in folder.exclude)
+    return _matches(folder.exclude, path.lower())
 
 
 def enters(folder: Folder, directory: str) -> bool:
@@ -91,7 +100,14 @@ def is_audio(folder: Folder, path: str) -> bool:
     """A name that `audio` matches; whether it holds audio is for its header to say."""
     lower = path.lower()
     name = posixpath.basename(lower)
-    return not ignored(path) and any(fnmatchcase(lower if "/" in p else name, p.lower()) for p in folder.audio)
+    names, paths = _of_names_and_paths(folder.audio)
+    return not ignored(path) and (_matches(names, name) or _matches(paths, lower))
+
+
+@lru_cache(maxsize=256)
+def _of_names_and_paths(patterns: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those that match a name wherever it lies, and those that match a path below the root."""
+    return tuple(p for p in patterns if "/" not in p), tuple(p for p in patterns if "/" in p)
 
 
 def looks_like_audio(path: str) -> bool:

@@ -152,6 +152,14 @@ class FolderFiles:
             oddity=oddity,
         )
 
+    def mtimes_ns(self, directory: str, names: Sequence[str]) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        with _told_as_trouble(), self._directory(directory) as descriptor:
+            for name in names:
+                with suppress(FileNotFoundError):
+                    found[name] = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mtime_ns
+        return found
+
     @contextmanager
     def open(self, path: str) -> Iterator[_OpenFile]:
         with closing(_OpenFile(self._open_regular(path))) as file:

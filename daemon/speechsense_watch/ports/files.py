@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -76,6 +76,10 @@ class Files(Protocol):
         """One lstat, never following links. `regular` is False for links, FIFOs, devices, sockets, directories and
         hard links that belong to somebody else than the folder's other files. Raises FileTrouble (GONE, UNREADABLE, IO).
         """
+        ...
+
+    def mtimes_ns(self, directory: str, names: Sequence[str]) -> Mapping[str, int]:
+        """Of each of these names in one directory, links not followed; those that are gone are left out. Raises FileTrouble."""
         ...
 
     def open(self, path: str) -> AbstractContextManager[OpenFile]:

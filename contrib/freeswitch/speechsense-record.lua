@@ -1,0 +1,1 @@
+../../daemon/speechsense_watch/hooks/speechsense-record.lua
