@@ -11,6 +11,7 @@ import pytest
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.standin import StandIn
+from support import mariadb
 from support.rig import Rig
 from support.waiting import wait_for
 from support.wavs import pcm
@@ -46,14 +47,31 @@ RECORDS = (
 )
 
 
+# Only the table names the recording; FreePBX has the directory by the date.
+RECORDINGS = {
+    path.rpartition("-")[2].removesuffix(".wav"): path.rpartition("/")[2]
+    for path in (ANSWERED_IN, QUEUE, OUT, INTERNAL, STEREO, TRANSFER)
+}
+
+
 @pytest.fixture
 def standin(tmp_path: Path) -> Iterator[StandIn]:
     with StandIn(tmp_path / "service") as service:
         yield service
 
 
+@pytest.fixture(params=["csv", pytest.param("mysql", marks=pytest.mark.skipif(not mariadb.HAVE_IT, reason="no MariaDB here"))])
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The socket of a MariaDB that has the call records, empty where they are in Master.csv."""
+    if request.param == "csv":
+        yield ""
+        return
+    with mariadb.call_records() as socket:
+        yield socket
+
+
 @pytest.fixture
-def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
+def rig(tmp_path: Path, standin: StandIn, server: str) -> Iterator[Rig]:
     (tmp_path / "operators.csv").write_text("extension,id,name\n201,,Анна\n203,agent-3,Вера\n")
     (tmp_path / "Master.csv").write_text(RECORDS, encoding="utf-8")
     with Rig(tmp_path, standin.port) as rig:
@@ -61,9 +79,14 @@ def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
             'metadata = ""\nfile_name = "freepbx"\ntime_zone = "Europe/Moscow"\n'
             f'operators = "{tmp_path}/operators.csv"\nstart_from = "all"\nrescan_interval = "1s"\n'
         )
+        records = f'csv = "{tmp_path}/Master.csv"\n'
+        if server:
+            (tmp_path / "password").write_text(mariadb.PASSWORD)
+            mariadb.fill(server, RECORDS, RECORDINGS)
+            user, password = f'mysql_user = "{mariadb.USER}"\n', f'mysql_password_file = "{tmp_path}/password"\n'
+            records = f'mysql_socket = "{server}"\n{user}{password}'
         tables = (
-            f'[folders.cdr]\ncsv = "{tmp_path}/Master.csv"\nwait = "1h"\n'
-            '[folders.metadata_defaults]\nlanguage = "ru-RU"\nclient_name = "unknown"\n'
+            f'[folders.cdr]\n{records}wait = "1h"\n[folders.metadata_defaults]\nlanguage = "ru-RU"\nclient_name = "unknown"\n'
         )
         rig.rules = {"quiet_period": "1s", "connection_type": "single-channel", "exclude": ["*/stereo/*"]}
         second = (
@@ -140,7 +163,7 @@ def test_check_shows_what_would_be_sent_and_why(rig: Rig) -> None:
     assert "agent-3" in said
 
 
-def test_from_init_to_talks(rig: Rig, standin: StandIn) -> None:
+def test_from_init_to_talks(rig: Rig, standin: StandIn, server: str) -> None:
     """What `init` writes is all that is needed: a trial of three, the word, then the rest."""
     calls = {
         f"{DAY}/out-0079161112233-202-20260309-1200{n:02}-17730468{n:02}.310.wav": pcm(seconds=1, channels=1, seed=n)
@@ -159,18 +182,21 @@ def test_from_init_to_talks(rig: Rig, standin: StandIn) -> None:
         "--start-from": "all",
         "--time-zone": "Europe/Moscow",
         "--bandwidth": "-",
-        "--cdr-csv": str(rig.directory / "Master.csv"),
         "--endpoint": f"127.0.0.1:{standin.port}",
         "--etc": str(etc),
         "--units": str(rig.directory / "units"),
         "--queue": str(rig.queue_path),
     }
-    (rig.directory / "Master.csv").write_text(
-        "".join(
-            line(f"17730468{n:02}.310", "202", "0079161112233", ("PJSIP/202-5", "PJSIP/mts-6"), "from-internal", 20)
-            for n in range(5)
-        )
+    records = "".join(
+        line(f"17730468{n:02}.310", "202", "0079161112233", ("PJSIP/202-5", "PJSIP/mts-6"), "from-internal", 20) for n in range(5)
     )
+    if server:
+        mariadb.fill(server, records, {path.rpartition("-")[2].removesuffix(".wav"): path.rpartition("/")[2] for path in calls})
+        options |= {"--cdr-mysql-user": mariadb.USER, "--cdr-mysql-socket": server}
+        rig.environ["SPEECHSENSE_CDR_PASSWORD"] = mariadb.PASSWORD
+    else:
+        (rig.directory / "Master.csv").write_text(records)
+        options["--cdr-csv"] = str(rig.directory / "Master.csv")
     code, said = rig.init("--plaintext", *(word for pair in options.items() for word in pair))
     assert code == 0, said
     # An hour of waiting is not for a test.

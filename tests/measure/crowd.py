@@ -19,16 +19,15 @@ from speechsense_watch.core.model import State
 from support.rig import Rig
 from support.waiting import wait_for
 
-RESCAN_S = 60
 MOST_MB = 250
 FIRST_SCAN_S = 300.0
 LATER_S = 120.0
 
 
-def main(files: int) -> int:
+def main(files: int, rescan_s: int = 60) -> int:
     with tempfile.TemporaryDirectory() as directory, Rig(Path(directory), 9) as rig:
         fill(rig.folder, files)
-        rig.rules |= {"start_from": "2020-01-01", "quiet_period": "1s", "rescan_interval": f"{RESCAN_S}s", "detection": "events"}
+        rig.rules |= {"start_from": "2020-01-01", "quiet_period": "1s", "rescan_interval": f"{rescan_s}s", "detection": "events"}
         began = time.monotonic()
         rig.start()
         wait_for(lambda: runtime(rig).get("left_alone") == files, FIRST_SCAN_S, "the first scan is over")
@@ -40,7 +39,7 @@ def main(files: int) -> int:
             wait_for(partial(is_ready, rig, f"new-{number}.wav"), LATER_S, "a new one is taken")
             slowest_s = max(slowest_s, time.monotonic() - began)
         before_s, scanned_at = cpu_s(rig), runtime(rig).get("scanned_at")
-        wait_for(lambda: runtime(rig).get("scanned_at") != scanned_at, 2 * RESCAN_S + FIRST_SCAN_S, "another scan is over")
+        wait_for(lambda: runtime(rig).get("scanned_at") != scanned_at, 2 * rescan_s + FIRST_SCAN_S, "another scan is over")
         scan_s = cpu_s(rig) - before_s
         assert rig.process is not None
         status = Path(f"/proc/{rig.process.pid}/status").read_text()

@@ -61,7 +61,11 @@ class _Given:
 @click.option("--time-zone", metavar="ZONE", help="Of dates without one, such as Europe/Moscow.")
 @click.option("--bandwidth", "limit", metavar="RATE", help="For all uploads together, such as 1MiB/s; '' for no limit.")
 @click.option("--cdr-csv", metavar="FILE", help="The exchange's call records: Asterisk's Master.csv.")
-@click.option("--cdr-mysql-user", metavar="NAME", help="Or in MySQL/MariaDB: a user who may read asteriskcdrdb.cdr.")
+@click.option(
+    "--cdr-mysql-user",
+    metavar="NAME",
+    help="Or in MySQL/MariaDB: a user who may read asteriskcdrdb.cdr (his password is asked for, or taken from SPEECHSENSE_CDR_PASSWORD).",
+)
 @click.option(
     "--cdr-mysql-socket", metavar="FILE", default="/run/mysqld/mysqld.sock", show_default=True, help="That server's socket."
 )
