@@ -64,7 +64,8 @@ class _Given:
 @click.option(
     "--cdr-mysql-user",
     metavar="NAME",
-    help="Or in MySQL/MariaDB: a user who may read asteriskcdrdb.cdr (his password is asked for, or taken from SPEECHSENSE_CDR_PASSWORD).",
+    help="Or in MySQL/MariaDB: a user who may read asteriskcdrdb.cdr. Asks for the password, unless it is in "
+    "SPEECHSENSE_CDR_PASSWORD.",
 )
 @click.option(
     "--cdr-mysql-socket", metavar="FILE", default="/run/mysqld/mysqld.sock", show_default=True, help="That server's socket."
