@@ -40,7 +40,7 @@ generate: $(VENV)/.project  ## the stubs in generated/, made anew from proto/
 
 # Without UPGRADE the versions that still fit are kept. The file for development holds all, the others are cut from it.
 lock: COMPILE = $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+	--no-header --no-annotate --no-strip-extras --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
 lock: $(VENV)/.requirements  ## the pinned requirement files, made anew (UPGRADE=1: with the newest releases)
 	@$(COMPILE) pyproject.toml --group dev --output-file requirements-dev.txt
 	@$(COMPILE) pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from speechsense_watch.core.rules import UploadRules
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 REQUIREMENT_FILES = ("requirements.txt", "requirements-build.txt", "requirements-dev.txt")
-PIN = re.compile(r"(?m)^([a-z0-9-]+)==(\S+)(?: ; .+?)?((?: \\\n +--hash=sha256:[0-9a-f]{64})+)$")
+PIN = re.compile(r"(?m)^([a-z0-9-]+)(?:\[([a-z0-9,-]+)\])?==(\S+)(?: ; .+?)?((?: \\\n +--hash=sha256:[0-9a-f]{64})+)$")
 
 
 def text_of(name: str) -> str:
@@ -20,7 +21,11 @@ def text_of(name: str) -> str:
 
 
 def pins_of(name: str) -> dict[str, str]:
-    return {package: version for package, version, _hashes in PIN.findall(text_of(name))}
+    return {package: version for package, _extras, version, _hashes in PIN.findall(text_of(name))}
+
+
+def extras_of(name: str) -> dict[str, set[str]]:
+    return {package: set(filter(None, extras.split(","))) for package, extras, _version, _hashes in PIN.findall(text_of(name))}
 
 
 def names_in(requirements: list[object]) -> set[str]:
@@ -58,6 +63,21 @@ def test_users_run_what_the_tests_ran_with() -> None:
     tested = pins_of("requirements-dev.txt").items()
     assert pins_of("requirements.txt").items() <= tested
     assert pins_of("requirements-build.txt").items() <= tested
+
+
+@pytest.mark.parametrize("name", REQUIREMENT_FILES)
+def test_a_pin_names_the_extras_that_other_packages_want(name: str) -> None:
+    """pip before 24 takes `package[extra]` for something unpinned next to a pin without the extra, and stops as soon as a newer
+    release is out: a fresh clone then cannot be set up.
+    """
+    pinned = extras_of(name)
+    for package in pinned:
+        try:
+            wanted = metadata.requires(package) or []
+        except metadata.PackageNotFoundError:
+            continue  # pinned for another platform
+        for other, extras in re.findall(r"(?m)^([\w.-]+)\[([^\]]+)\](?!.*extra ==)", "\n".join(wanted)):
+            assert set(extras.split(",")) <= pinned[other.lower().replace("_", "-")], f"{package} wants {other}[{extras}]"
 
 
 def test_one_version_everywhere() -> None:
