@@ -147,7 +147,7 @@ class Assembly:
             self._start_from(folder),
             local=not files.root().remote,
             ready=self._wake_uploader,
-            sources=sources_of(folder),
+            sources=sources_of(folder, self._clock),
         )
         watch = FolderWatch(folder, self.intake.hint, clock=self._clock, look_at_root=files.root)
         scan = Scan(files, folder, self._clock)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 import pytest
@@ -48,18 +51,46 @@ def test_a_line_that_comes_later_is_found(tmp_path: Path) -> None:
     assert len(records.find("x.wav", "1773081123.265")) == 1
 
 
-def test_a_file_that_is_rotated_or_cut_is_read_from_its_beginning(tmp_path: Path) -> None:
-    """Under the same name there is another one."""
+@pytest.mark.parametrize("aside", ["Master.csv.1", "Master.csv-20260309", "Master-20260309.csv"])
+def test_what_was_rotated_away_a_moment_ago_is_found_still(tmp_path: Path, aside: str) -> None:
+    """A call that ended just before midnight is looked for after it; that no call has ended since is no trouble."""
+    path = tmp_path / "Master.csv"
+    path.write_text(line("1773081000.1", dst="600"))
+    records = CsvCallRecords(str(path))
+    assert len(records.find("x.wav", "1773081000.1")) == 1
+    path.rename(tmp_path / aside)
+    assert len(records.find("x.wav", "1773081000.1")) == 1
+    assert records.find("x.wav", "1773081000.2") == []
+    path.write_text(line("1773081000.1", dst="201") + line("1773081000.2"))
+    assert [each["dst"] for each in records.find("x.wav", "1773081000.1")] == ["600", "201"]
+    assert len(CsvCallRecords(str(path)).find("x.wav", "1773081000.2")) == 1
+
+
+def test_of_rotated_files_the_last_one_is_asked(tmp_path: Path) -> None:
+    """Neither compressed ones, nor those of last month, nor one that may not be read."""
+    path = tmp_path / "Master.csv"
+    for age, (name, unique_id) in enumerate(
+        (("Master.csv.1", "1.1"), ("Master.csv.2", "1.2"), ("Master.csv.3.gz", "1.3"), ("other.csv", "1.4"))
+    ):
+        (tmp_path / name).write_text(line(unique_id))
+        os.utime(tmp_path / name, (10**9 - age, 10**9 - age))
+    path.write_text(line("1.5"))
+    records = CsvCallRecords(str(path))
+    assert [len(records.find("x.wav", f"1.{number}")) for number in range(1, 6)] == [1, 0, 0, 0, 1]
+    (tmp_path / "Master.csv.1").unlink()
+    (tmp_path / "Master.csv.1").mkdir()
+    assert len(records.find("x.wav", "1.5")) == 1
+
+
+def test_a_file_that_is_cut_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """As logrotate's copytruncate does it: what was there is not told any more, what comes is."""
     path = tmp_path / "Master.csv"
     path.write_text(line("1773081000.1") * 3)
     records = CsvCallRecords(str(path))
     assert len(records.find("x.wav", "1773081000.1")) == 3
-    path.rename(tmp_path / "Master.csv.1")
     path.write_text(line("1773081000.2"))
-    assert len(records.find("x.wav", "1773081000.2")) == 1
     assert records.find("x.wav", "1773081000.1") == []
-    path.write_text("")
-    assert records.find("x.wav", "1773081000.2") == []
+    assert len(records.find("x.wav", "1773081000.2")) == 1
 
 
 @pytest.mark.parametrize("given", [("uniqueid", "src"), ()])
@@ -80,17 +111,47 @@ def test_what_is_no_record_is_passed_over(tmp_path: Path) -> None:
     assert len(records.find("x.wav", "1773081000.2")) == 1
 
 
-def test_lines_older_than_the_index_are_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backlog of years finds its records, and the memory stays small."""
-    monkeypatch.setattr(call_records_csv, "INDEXED_LINES", 10)
+@pytest.mark.parametrize("header", ["", "x,src,dst,c,clid,channel,dstchannel,a,d,s,a,e,d,billsec,dis,am,uniqueid,userfield\n"])
+def test_lines_older_than_the_index_are_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str) -> None:
+    """A backlog of years finds its records, wherever a block of the search ends, and the memory stays small."""
+    monkeypatch.setattr(call_records_csv, "INDEXED_BYTES", 3000)
+    monkeypatch.setattr(call_records_csv, "_BLOCK_BYTES", 700)
     path = tmp_path / "Master.csv"
-    path.write_text("".join(line(f"17730810{number:02}.1", f"n{number}.wav") for number in range(50)))
+    path.write_text(header + "".join(line(f"17730810{number:02}.1", f"n{number}.wav") for number in range(50)))
     records = CsvCallRecords(str(path))
-    for number in (0, 39, 40, 49):
-        assert len(records.find("x.wav", f"17730810{number:02}.1")) == 1
+    for number in range(50):
+        assert [each["src"] for each in records.find("x.wav", f"17730810{number:02}.1")] == ["79161234567"]
         assert len(records.find(f"n{number}.wav", "")) == 1
-    assert len(records._index.lines) == 10
-    assert len(records._index.by_key) == 20
+    (index,) = records._indexes.values()
+    assert 10 < len(index.by_key) < 30
+    with path.open("a") as file:
+        file.writelines(line(f"17730820{number:02}.1", f"m{number}.wav") for number in range(99))
+    assert len(records.find("x.wav", "1773082000.1")) == 1
+    assert len(records.find("x.wav", "1773082098.1")) == 1
+    assert len(records.find("x.wav", "1773081000.1")) == 1
+    assert len(index.by_key) < 60
+
+
+def test_what_is_not_in_the_old_part_is_not_searched_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording waits for its record and asks every few seconds; what was written years ago does not change."""
+    monkeypatch.setattr(call_records_csv, "INDEXED_BYTES", 1000)
+    searched: list[bytes] = []
+    real = call_records_csv._lines_with
+
+    def noted(file: BufferedReader, needle: bytes, end: int) -> Iterator[int]:
+        searched.append(needle)
+        return real(file, needle, end)
+
+    monkeypatch.setattr(call_records_csv, "_lines_with", noted)
+    path = tmp_path / "Master.csv"
+    path.write_text(line("1773081000.1") * 20)
+    records = CsvCallRecords(str(path))
+    for _ in range(3):
+        assert records.find("x.wav", "1773081000.2") == []
+    assert searched == [b"1773081000.2"]
+    with path.open("a") as file:
+        file.write(line("1773081000.2"))
+    assert len(records.find("x.wav", "1773081000.2")) == 1
 
 
 def test_a_file_that_is_not_there_is_trouble(tmp_path: Path) -> None:

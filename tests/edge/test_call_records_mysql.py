@@ -13,13 +13,17 @@ from speechsense_watch.ports import SourceTrouble
 
 RULES = CallRecordRules(mysql_host="127.0.0.1", mysql_user="reader")
 COLUMNS = ("calldate", "uniqueid", "recordingfile", "linkedid", "billsec", "userfield")
+UNIQUE_ID = "1773045900.301"
 ROW = ("2026-03-09 11:45:00", "1.1", "a.wav", "1.1", 30, None)
 
 
 class Scripted:
     """A connection and its cursor in one: keeps what was asked, answers with the row, breaks when told."""
 
-    def __init__(self, columns: Sequence[str] = COLUMNS, *, breaks_at: int = -1) -> None:
+    def __init__(
+        self, columns: Sequence[str] = COLUMNS, *, breaks_at: int = -1, rows: Sequence[Sequence[Sequence[object]]] = ()
+    ) -> None:
+        self.rows = list(rows)
         self.description: Sequence[Sequence[object]] | None = [(name,) for name in columns]
         self.asked: list[tuple[str, Sequence[str]]] = []
         self.breaks_at = breaks_at
@@ -35,7 +39,7 @@ class Scripted:
         return None
 
     def fetchall(self) -> Sequence[Sequence[object]]:
-        return [ROW]
+        return self.rows.pop(0) if self.rows else [ROW[: len(self.description or ())]]
 
     def close(self) -> None:
         self.closed += 1
@@ -59,23 +63,40 @@ def test_the_columns_that_are_there_are_asked_and_nothing_is_put_into_the_query(
     connection = Scripted()
     records, _ = records_of(connection)
     nasty = "x' OR '1'='1.wav"
-    assert records.find(nasty, "1.1") == [
+    assert records.find(nasty, UNIQUE_ID) == [
         {"calldate": "2026-03-09 11:45:00", "uniqueid": "1.1", "recordingfile": "a.wav", "linkedid": "1.1", "billsec": "30"}
     ]
     query, args = connection.asked[-1]
     assert query == (
         "SELECT * FROM `cdr` WHERE `uniqueid` = %s OR `linkedid` = %s OR `recordingfile` = %s OR `userfield` = %s "
         "ORDER BY calldate LIMIT 100"
-    )
-    assert list(args) == ["1.1", "1.1", nasty, nasty]
+    ).replace("WHERE ", "WHERE `calldate` BETWEEN %s AND %s AND (").replace(" ORDER", ") ORDER")
+    assert list(args) == ["2026-03-08 08:45:00", "2026-03-11 08:45:00", UNIQUE_ID, UNIQUE_ID, nasty, nasty]
 
 
-def test_without_a_unique_id_the_name_alone_is_asked_for() -> None:
-    """An empty id would fit every record without one."""
+def test_without_days_one_column_is_asked_after_the_other() -> None:
+    """The first that has an answer ends it: a condition over columns without an index reads the whole table."""
+    connection = Scripted(columns=("start", "uniqueid", "linkedid", "userfield"), rows=[[], [], []])
+    records, _ = records_of(connection)
+    assert records.find("a.wav", UNIQUE_ID) == []
+    assert [(query.partition("WHERE ")[2], list(args)) for query, args in connection.asked[1:]] == [
+        ("`uniqueid` = %s ORDER BY start LIMIT 100", [UNIQUE_ID]),
+        ("`linkedid` = %s ORDER BY start LIMIT 100", [UNIQUE_ID]),
+        ("`userfield` = %s ORDER BY start LIMIT 100", ["a.wav"]),
+    ]
+    records.find("a.wav", UNIQUE_ID)
+    assert len(connection.asked) == 5
+
+
+@pytest.mark.parametrize("unique_id", ["", "x.1", "99999999999999999999.1", "٣.1"])
+def test_without_a_time_in_the_unique_id_there_are_no_days(unique_id: str) -> None:
+    """And the name alone is asked for where there is no unique id: an empty one would fit every record without one."""
     connection = Scripted()
     records, _ = records_of(connection)
-    records.find("a.wav", "")
-    assert list(connection.asked[-1][1]) == ["a.wav", "a.wav"]
+    records.find("a.wav", unique_id)
+    query, args = connection.asked[-1]
+    assert query.partition("WHERE ")[2] == f"`{'uniqueid' if unique_id else 'recordingfile'}` = %s ORDER BY calldate LIMIT 100"
+    assert list(args) == [unique_id or "a.wav"]
 
 
 def test_a_connection_that_broke_is_made_anew_once() -> None:

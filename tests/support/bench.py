@@ -148,7 +148,7 @@ class Bench:
             start_from,
             local=True,
             ready=lambda: None,
-            sources=sources_of(self.folder),
+            sources=sources_of(self.folder, self.clock),
         )
         scan = Scan(self.files, self.folder, self.clock)
         self.folder_intake = FolderIntake(

@@ -48,18 +48,18 @@ def check_folder(folder: Folder, clock: Clock, report: Report) -> None:
     if folder.inner:
         owned = ", ".join(folder.inner)
         report.note(f"{where}: recordings below {owned} belong to the folders that are watched there.")
-    _check_sources(where, folder, report)
+    _check_sources(where, folder, clock, report)
     seen = _look_through(files, folder)
     for path in seen.closed[:3]:
         report.wrong(f"{where}: {Path(folder.path, path)} may not be listed by user {user_name()}.", HINTS[Reason.UNREADABLE])
     _tell_names(where, folder, seen, report)
-    _tell_recordings(where, folder, files, seen, report)
+    _tell_recordings(where, folder, files, seen, clock, report)
     _check_filing(where, folder, report)
 
 
-def _check_sources(where: str, folder: Folder, report: Report) -> None:
+def _check_sources(where: str, folder: Folder, clock: Clock, report: Report) -> None:
     """Whether call records and the table of operators can be asked."""
-    sources = sources_of(folder)
+    sources = sources_of(folder, clock)
     if (records := sources.call_records) is not None:
         _ask(lambda: records.find("-", "0"), f"{where}: the call records can be read.", where, report)
     if folder.operators:
@@ -146,10 +146,10 @@ def _tell_names(where: str, folder: Folder, seen: _Seen, report: Report) -> None
             report.note(text, HINTS[Reason.METADATA_MISSING])
 
 
-def _tell_recordings(where: str, folder: Folder, files: FolderFiles, seen: _Seen, report: Report) -> None:
+def _tell_recordings(where: str, folder: Folder, files: FolderFiles, seen: _Seen, clock: Clock, report: Report) -> None:
     """What would become of some of them."""
     some = _paired(folder, seen)[:_MOST_EXAMINED]
-    reader = Reader(files, folder, sources_of(folder))
+    reader = Reader(files, folder, sources_of(folder, clock))
     problems: Counter[Reason] = Counter()
     samples: dict[Reason, tuple[str, Problem]] = {}
     for path in some:

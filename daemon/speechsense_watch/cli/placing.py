@@ -56,7 +56,7 @@ def by_its_folder(inside: Inside, clock: Clock) -> Source:
         metadata_file=there,
         metadata_path=there,
         rules=folder,
-        sources=sources_of(folder),
+        sources=sources_of(folder, clock),
     )
 
 

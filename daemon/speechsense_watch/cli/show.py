@@ -150,7 +150,7 @@ def _surroundings(spot: Spot, config: Config, records: Records, *, on_record: bo
         now=clock.now(),
         start_from=_start_from(spot, records),
         daemon_runs=daemon.running,
-        sources=sources_of(spot.folder),
+        sources=sources_of(spot.folder, clock),
         on_record=on_record,
         scanned_at=folder.scanned_at,
         watched=watched_in_words(folder),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 from speechsense_watch.core.file_name import is_extension, sides
@@ -37,6 +38,15 @@ def key_of(audio_path: str) -> Key:
     name = audio_path.rpartition("/")[2]
     found = _UNIQUE_ID.findall(name.rpartition(".")[0])
     return Key(name, found[-1] if found else "")
+
+
+def began_at(unique_id: str) -> datetime | None:
+    """When the channel was made that has this unique id; None for what is no time."""
+    seconds = unique_id.partition(".")[0]
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC) if seconds.isascii() and seconds.isdecimal() else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def spoken(records: Sequence[CallRecord]) -> CallRecord:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from speechsense_watch.core.call_record import began_at
 from speechsense_watch.core.rules import CallRecordRules
 from speechsense_watch.ports import SourceTrouble
 
@@ -38,6 +41,18 @@ class Connection(Protocol):
 
 class DatabaseTrouble(Exception):  # noqa: N818 - it is read as a sentence
     """The database cannot be reached or does not answer. `args[0]` is a sentence without secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    condition: str
+    values: tuple[str, ...]
+
+
+def _days_of(unique_id: str) -> tuple[str, ...]:
+    """First and last moment at which a leg of the call can have begun, wide enough for every time zone and a long call."""
+    began = began_at(unique_id)
+    return tuple((began + timedelta(days=days)).strftime("%Y-%m-%d %H:%M:%S") for days in (-1, 2)) if began else ()
 
 
 class MysqlCallRecords:
@@ -75,26 +90,38 @@ class MysqlCallRecords:
     def _find(self, file_name: str, unique_id: str) -> Sequence[Mapping[str, str]]:
         cursor = self._ready().cursor()
         try:
-            conditions, values = self._conditions(file_name, unique_id)
-            order = next((f" ORDER BY {column}" for column in ("sequence", "calldate", "start") if column in self._columns), "")
-            # Names are identifiers by the configuration's own check; what comes from outside goes as a parameter.
-            query = f"SELECT * FROM `{self._rules.mysql_table}` WHERE {' OR '.join(conditions)}{order} LIMIT {_MOST_LINES}"  # noqa: S608
-            cursor.execute(query, values)
-            names = [str(column[0]).lower() for column in cursor.description or ()]
-            return [
-                {name: str(cell) for name, cell in zip(names, row, strict=True) if cell is not None} for row in cursor.fetchall()
-            ]
+            for question in self._questions(file_name, unique_id):
+                if found := self._ask(cursor, question):
+                    return found
+            return []
         finally:
             cursor.close()
 
-    def _conditions(self, file_name: str, unique_id: str) -> tuple[list[str], list[str]]:
+    def _ask(self, cursor: Cursor, question: _Question) -> Sequence[Mapping[str, str]]:
+        order = next((f" ORDER BY {column}" for column in ("sequence", "calldate", "start") if column in self._columns), "")
+        # Names are identifiers by the configuration's own check; what comes from outside goes as a parameter.
+        query = f"SELECT * FROM `{self._rules.mysql_table}` WHERE {question.condition}{order} LIMIT {_MOST_LINES}"  # noqa: S608
+        cursor.execute(query, question.values)
+        names = [str(column[0]).lower() for column in cursor.description or ()]
+        return [{name: str(cell) for name, cell in zip(names, row, strict=True) if cell is not None} for row in cursor.fetchall()]
+
+    def _questions(self, file_name: str, unique_id: str) -> Sequence[_Question]:
+        """One after the other until one is answered. FreePBX's table has an index on calldate, uniqueid and recordingfile, none
+        on linkedid and userfield: asked for in one condition without days, two million records took 3 s each time (measured).
+        """
         wanted = [(column, unique_id) for column in _BY_ID if unique_id] + [(column, file_name) for column in _BY_NAME]
         there = [(column, value) for column, value in wanted if column in self._columns]
         if not there:
             table = f"{self._rules.mysql_database}.{self._rules.mysql_table}"
             message = f"The call records cannot be searched: {table} has none of the columns {', '.join((*_BY_ID, *_BY_NAME))}."
             raise SourceTrouble(message)
-        return [f"`{column}` = %s" for column, _ in there], [value for _, value in there]
+        days = _days_of(unique_id) if "calldate" in self._columns else ()
+        if days:
+            any_of_them = " OR ".join(f"`{column}` = %s" for column, _ in there)
+            return (_Question(f"`calldate` BETWEEN %s AND %s AND ({any_of_them})", (*days, *(value for _, value in there))),)
+        # Whoever has a column for the name has it there; to look for it in the other one too is to read the whole table.
+        asked = [(column, value) for column, value in there if column != "userfield" or "recordingfile" not in self._columns]
+        return tuple(_Question(f"`{column}` = %s", (value,)) for column, value in asked)
 
     def _ready(self) -> Connection:
         if self._connection is None:
