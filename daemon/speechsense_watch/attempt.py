@@ -35,7 +35,7 @@ from speechsense_watch.ports import (
     Talk,
     UidTaken,
 )
-from speechsense_watch.recording import Fate, Finding, Fit, Reader, Unfit, hash_of, pieces, read_whole, unfit_by_trouble
+from speechsense_watch.recording import Fate, Finding, Fit, Reader, Unfit, hash_of, pieces, read_whole, swapped, unfit_by_trouble
 
 # The service gets this long to refuse a probe before its last piece leaves.
 PROBE_HOLD_S = 1.0
@@ -165,7 +165,7 @@ class Attempts:
         claimed = self._record(job, tree, claim)
         if claimed is None:
             return Ended(job)
-        sent = b"".join(reshaped([data], recording.format, recording.shape))
+        sent = b"".join(reshaped([data], recording.format, claim.recording.shape))
         return Ended(claimed, self.service.send_whole(_talk(claimed, claim), sent))
 
     def _send_stream(self, job: Job, tree: Tree, recording: Recording, audio: OpenFile, *, hold_s: float) -> Ended:
@@ -177,7 +177,7 @@ class Attempts:
             return Ended(job)
         outcome = self.service.send_stream(
             _talk(claimed, claim),
-            reshaped(self._throttled(audio, stamp), recording.format, recording.shape),
+            reshaped(self._throttled(audio, stamp), recording.format, claim.recording.shape),
             lambda: self._commit(claimed),
             hold_s,
         )
@@ -194,6 +194,8 @@ class Attempts:
                 recording,
                 audio=Half(recording.audio.stamp, sha256),
                 fields=with_recording_id(fields, tree.rules, uid, n),
+                # By the fields of this try: what says who speaks and who speaks on which channel must agree.
+                shape=replace(recording.shape, swapped=swapped(tree.rules, fields)),
             ),
             request_id=str(uuid4()),
             at=self._clock.now(),

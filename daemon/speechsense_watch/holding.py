@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from speechsense_watch.core.holding import OperatorPause, Trial, fingerprint
@@ -20,17 +20,25 @@ EVERYTHING = ""
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many recordings of a folder may be begun now; folders without a number have no limit."""
+    """How many recordings of a folder may be begun now; folders without a number have no limit. Nothing of a `paused` one."""
 
-    left: Mapping[str, int]
+    left: Mapping[str, int] = field(default_factory=dict)
+    paused: frozenset[str] = frozenset()
 
     @property
-    def closed(self) -> frozenset[str]:
+    def full(self) -> frozenset[str]:
+        """Folders whose trial has no place left for another recording; one that may have been sent already has its place."""
         return frozenset(name for name, left in self.left.items() if left <= 0)
 
-    def after(self, folder: str) -> Room:
-        """With one recording of the folder begun."""
-        return Room({**self.left, folder: self.left[folder] - 1}) if folder in self.left else self
+    def admits(self, job: Job) -> bool:
+        return job.place.folder not in self.paused and (job.possible_duplicate or job.place.folder not in self.full)
+
+    def after(self, job: Job) -> Room:
+        """With this recording begun."""
+        name = job.place.folder
+        if job.possible_duplicate or name not in self.left:
+            return self
+        return Room({**self.left, name: self.left[name] - 1}, self.paused)
 
 
 class Holding:
@@ -51,11 +59,10 @@ class Holding:
         in_hand = Counter(job.place.folder for job in in_work)
         left: dict[str, int] = {}
         for name, folder in self._folders.items():
-            if any(_paused(told, scope, now) for scope in (EVERYTHING, name)):
-                left[name] = 0
-            elif folder.trial and (trial := self._trial(folder, told, now)) is not None:
+            if folder.trial and (trial := self._trial(folder, told, now)) is not None:
                 left[name] = max(0, trial.room - in_hand[name])
-        return Room(left)
+        paused = (name for name in self._folders if any(_paused(told, scope, now) for scope in (EVERYTHING, name)))
+        return Room(left, frozenset(paused))
 
     def _trial(self, folder: Folder, told: Mapping[str, object], now: datetime) -> Trial | None:
         """The folder's trial as far as it is, on record for `status`; None when these rules were approved."""

@@ -112,13 +112,13 @@ class Reader:
             case Problem():
                 return Unfit(Fate.UNUSABLE, fields, sound.half, metadata)
             case Fields(values, actions):
-                shape = Shape(sound.repaired, _swapped(self.folder, values))
+                shape = Shape(sound.repaired, swapped(self.folder, values))
                 recording = Recording(audio=sound.half, metadata=metadata, format=sound.format, fields=values, shape=shape)
                 return Fit(recording, (*actions, *in_words(shape)))
 
 
-def _swapped(folder: Folder, fields: Mapping[str, str]) -> bool:
-    """A rule for two-channel audio: the folder's check of the channels came before."""
+def swapped(folder: Folder, fields: Mapping[str, str]) -> bool:
+    """Left and right are to be exchanged. A rule for two-channel audio: the folder's check of the channels came before."""
     wanted = folder.swap_channels_when
     return bool(wanted) and all(fields.get(key) == value for key, value in wanted.items())
 

@@ -77,7 +77,7 @@ class Uploader:
         self._folders: Mapping[str, Folder] = {}
         self.traffic = Traffic(self._rules.concurrency, self._rules.retry_max_s)
         self._holding = Holding(queue, clock)
-        self._room = Room({})
+        self._room = Room()
         self.stopping = False
         self.accepted = 0
 
@@ -239,8 +239,9 @@ class Uploader:
         now = self._clock.monotonic()
         self._away = {folder: until for folder, until in self._away.items() if until > now}
         self._resting = {job: until for job, until in self._resting.items() if until > now}
-        folders = frozenset(self._folders) - self._away.keys() - self._room.closed
-        return Selection(folders, frozenset(self._in_work) | self._resting.keys(), paused)
+        folders = frozenset(self._folders) - self._away.keys() - self._room.paused
+        without = frozenset(self._in_work) | self._resting.keys()
+        return Selection(folders - self._room.full, without, paused, again=folders & self._room.full)
 
     def _begin_probes(self) -> None:
         now = self._clock.monotonic()
@@ -270,7 +271,7 @@ class Uploader:
             return
         choice = self._choice(frozenset(self.traffic.pauses))
         for job in self._queue.due(self._clock.now(), free, self._rules.order, choice):
-            if self._room.left.get(job.place.folder, 1) <= 0:
+            if not self._room.admits(job):
                 continue  # one before it took the last place of its folder's trial
             if job.failing_s >= self._rules.give_up_after_s:
                 self._apply(lifecycle.gave_up(job, self._clock.now()))
@@ -279,7 +280,7 @@ class Uploader:
 
     def _begin(self, job: Job, *, probe: bool) -> None:
         self._in_work[job.id] = job
-        self._room = self._room.after(job.place.folder)
+        self._room = self._room.after(job)
         self._start(job, probe, self.hand_back)
 
     # --- the rest ----------------------------------------------------------------------------

@@ -96,3 +96,55 @@ def test_there_is_nothing_to_approve_without_a_trial(rig: Rig) -> None:
     code, said = rig.call("approve", "in")
     assert code == 1
     assert "has no trial" in said
+
+
+def test_show_and_retry_say_what_holds_a_recording(rig: Rig, standin: StandIn) -> None:
+    """A recording whose time has come and that does not go: why not, and what to type."""
+    rig.rules["trial"] = 1
+    rig.start()
+    rig.drop("first", pcm(seconds=1, seed=1))
+    wait_for(lambda: done(rig) == 1, 20)
+    rig.drop("second", pcm(seconds=1, seed=2))
+    rig.wait_for_states(second=State.READY)
+    wait_for(lambda: "trial" in {line["code"] for line in status(rig)[1]["attention"]}, 20)
+    word = "The trial of folder in waits for your word"
+    assert word in rig.call("show", str(rig.folder / "second.wav"))[1].replace("\n", " ").replace("  ", "")
+    (sentence,) = json.loads(rig.call("show", "--json", "2")[1])["next"]
+    assert sentence.startswith(word)
+    assert f"But not now. {word}" in rig.call("retry", "2")[1]
+    assert rig.call("approve", "in")[0] == 0
+    wait_for(lambda: done(rig) == 2, 20)
+    said = rig.call("pause", "in", "--until", "3h")[1]
+    assert " (in 2 h)" in said or " (in 3 h)" in said, said
+    rig.drop("third", pcm(seconds=1, seed=3))
+    rig.wait_for_states(third=State.READY)
+    (sentence,) = json.loads(rig.call("show", "--json", "3")[1])["next"]
+    assert sentence.startswith("Folder in is paused by the operator until 20")
+    assert sentence.endswith("; `speechsense-watch resume in` ends that.")
+    assert rig.call("resume", "in")[0] == 0
+    wait_for(lambda: done(rig) == 3, 20)
+    assert json.loads(rig.call("show", "--json", "3")[1])["next"] == []
+
+
+def test_show_says_that_everything_stands_still(rig: Rig, standin: StandIn) -> None:
+    """Be it the service that refuses, or a daemon that does not run."""
+    standin.stop()
+    rig.start()
+    rig.drop("call")
+    rig.wait_for_states(call=State.READY)
+    wait_for(lambda: status(rig)[1]["paused"] != [], 20)
+    (sentence,) = json.loads(rig.call("show", "--json", "1")[1])["next"]
+    assert sentence.startswith("All uploads stand still: ")
+    rig.stop()
+    (sentence,) = json.loads(rig.call("show", "--json", "1")[1])["next"]
+    assert sentence.startswith("No daemon is running")
+
+
+def test_a_trial_without_talks_is_not_approved_by_a_slip(rig: Rig) -> None:
+    """There is nothing that can have been looked at."""
+    rig.rules["trial"] = 3
+    rig.start()
+    code, said = rig.call("approve", "in")
+    assert code == 1
+    assert "No recording of folder in has been sent yet" in said
+    assert rig.call("approve", "in", "--yes")[0] == 0

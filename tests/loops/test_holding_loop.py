@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from speechsense_watch.core.holding import OperatorPause, fingerprint
 from speechsense_watch.core.model import State
+from speechsense_watch.core.rules import CallRecordRules, Folder, TooLong
 from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.holding import EVERYTHING, pause_as_json, pause_key
 from support.bench import Bench, bench_on
@@ -138,3 +140,55 @@ def test_a_trial_goes_on_after_a_restart(bench: Bench) -> None:
     for _ in range(3):
         bench.send(1)
     assert sent(bench) == 2
+
+
+def test_a_lost_answer_keeps_its_place_until_it_is_sent_again(bench: Bench) -> None:
+    """By the default rules it is sent again, and no newer recording goes in its place meanwhile."""
+    bench.configure(trial=2)
+    ready(bench, 2)
+    bench.service.script = [Outcome(code=Code.UNAVAILABLE, committed=True)] * 2
+    bench.send(1)
+    for number in range(5, 9):
+        bench.drop(f"newer-{number}", seed=number)
+    bench.settle()
+    for _ in range(5):
+        bench.send(1000)
+    begun = {job.place.path for job in bench.jobs() if job.claims}
+    assert len(begun) == 2
+    assert sorted(job.state for job in bench.jobs() if job.place.path in begun) == [State.UPLOADED] * 2
+    assert sum(job.claims for job in bench.jobs()) == 4
+    told = bench.queue.runtime()["trial:in"]
+    assert isinstance(told, dict)
+    assert told["sent"] == 2
+
+
+def test_what_is_sent_again_does_not_pass_a_pause(bench: Bench) -> None:
+    """The operator's word holds for everything."""
+    bench.configure(trial=1)
+    ready(bench, 1)
+    bench.service.script = [Outcome(code=Code.UNAVAILABLE, committed=True)]
+    bench.send(1)
+    pause(bench, "in")
+    bench.send(1000)
+    assert [job.claims for job in bench.jobs()] == [1]
+    bench.queue.set_runtime(pause_key("in"), None)
+    bench.send(1000)
+    assert [(job.claims, job.state) for job in bench.jobs()] == [(2, State.UPLOADED)]
+
+
+def test_the_order_of_what_is_tried_first_begins_a_trial(bench: Bench) -> None:
+    """Of two keys that become one the first wins, so their order decides what is sent."""
+    rules = {"src": "client_id", "cnum": "client_id"}
+    reverse = dict(reversed(rules.items()))
+    marks = [fingerprint(replace(bench.folder, metadata_rename=mapping)) for mapping in (rules, reverse)]
+    marks += [fingerprint(replace(bench.folder, metadata_paths=mapping)) for mapping in (rules, reverse)]
+    assert len(set(marks)) == 4
+
+
+def test_what_stands_at_its_default_is_not_in_the_fingerprint() -> None:
+    """So an option that a later version adds does not put approved folders on trial."""
+    folder = Folder(path="/in", connection_id="conn", start_from="all", name="in")
+    assert fingerprint(folder) == "4040e9882ad2d911"
+    assert fingerprint(replace(folder, cdr=CallRecordRules(csv="/a.csv"))) == "9665f92ad2bb82ee"
+    assert fingerprint(replace(folder, too_long=TooLong.REFUSE)) == fingerprint(folder)
+    assert fingerprint(replace(folder, too_long=TooLong.CUT)) != fingerprint(folder)

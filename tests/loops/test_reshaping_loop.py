@@ -12,6 +12,7 @@ import pytest
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import ConnectionType, Unfinished, UploadRules
+from speechsense_watch.core.verdict import Code, Outcome
 from support.bench import Bench, bench_on
 from support.rig import FIELDS
 from support.wavs import libsndfile_open, pcm
@@ -103,3 +104,21 @@ def test_a_repaired_file_has_to_suit_the_connection(tmp_path: Path) -> None:
         bench.settle()
         bench.look(3700)
         assert (bench.job().state, bench.job().reason) == (State.UNUSABLE, Reason.WRONG_CHANNELS)
+
+
+def test_a_try_that_may_have_arrived_keeps_voice_and_name_together(bench: Bench) -> None:
+    """Its fields are repeated as they were, so its channels go by these, whatever the metadata would say by now."""
+    audio = pcm(seconds=0.5)
+    drop(bench, audio, outgoing="true")
+    bench.settle()
+    bench.service.script = [Outcome(code=Code.UNAVAILABLE, committed=True)]
+    bench.send()
+    assert bench.job().state is State.UNCONFIRMED
+    bench.configure(
+        unfinished=Unfinished.REPAIR,
+        swap_channels_when={"direction_outgoing": "true"},
+        metadata_constants={"direction_outgoing": "false"},
+    )
+    bench.send(1000)
+    assert bench.job().state is State.UPLOADED
+    assert [(talk.fields["direction_outgoing"], sent) for talk, sent in bench.service.sent] == [("true", swapped(audio))]

@@ -10,7 +10,7 @@ import click
 
 from speechsense_watch.cli.common import config_option, fail
 from speechsense_watch.cli.reading import complete_folder
-from speechsense_watch.cli.words import printable, when
+from speechsense_watch.cli.words import clock_time, printable, when
 from speechsense_watch.cli.writing import EXIT_FAILED, config_with_queue, existing_queue
 from speechsense_watch.config import Config
 from speechsense_watch.config.kinds import seconds_of
@@ -68,7 +68,7 @@ def pause_command(config_path: Path | None, name: str | None, until: datetime | 
     with existing_queue(Path(config.queue.path)) as queue:
         now = SystemClock().now()
         queue.set_runtime(pause_key(scope), pause_as_json(OperatorPause(now, until)))
-    ends = f"until {when(now, until)}" if until else f"until `speechsense-watch resume{_argument(scope)}`"
+    ends = f"until {clock_time(until)} ({when(now, until)})" if until else f"until `speechsense-watch resume{_argument(scope)}`"
     click.echo(f"{_what(scope)} sent {ends}; recordings are queued meanwhile.")
 
 
@@ -97,7 +97,8 @@ def resume_command(config_path: Path | None, name: str | None) -> None:
 @click.command("approve")
 @config_option
 @click.argument("name", metavar="FOLDER", shell_complete=complete_folder)
-def approve_command(config_path: Path | None, name: str) -> None:
+@click.option("--yes", is_flag=True, help="Even though no talk of the trial is there to be looked at.")
+def approve_command(config_path: Path | None, name: str, yes: bool) -> None:  # noqa: FBT001 - click hands flags over by name
     """Say that a folder's trial was good: you looked at its talks in SpeechSense, and the rest may follow.
 
     Look at who is operator and client, at the direction, and at whose voice is on which channel. Where something is wrong,
@@ -121,6 +122,12 @@ def approve_command(config_path: Path | None, name: str) -> None:
             fail(
                 f"The configuration was changed since the trial of {printable(name)}, and the daemon has not read it yet: "
                 "reload it (`systemctl reload speechsense-watch`) and look at the talks of the new trial.",
+                EXIT_FAILED,
+            )
+        if not yes and not (isinstance(trial, dict) and trial.get("talks")):
+            fail(
+                f"No recording of folder {printable(name)} has been sent yet, so there is no talk to look at: "
+                "`speechsense-watch status` tells when there is. To send all without a look, add --yes.",
                 EXIT_FAILED,
             )
         queue.set_runtime(f"approved:{name}", mark)

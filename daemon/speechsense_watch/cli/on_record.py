@@ -35,12 +35,12 @@ from speechsense_watch.edge.records import AttemptRow, EventRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is told of one recording. `held`: only the operator's word moves it on."""
+    """All that is told of one recording. `held`: why it is not tried although it is due, empty when nothing stands in its way."""
 
     job: Job
     others: Sequence[Job]
     roots: Mapping[str, str]
-    held: bool
+    held: str
     waits_for: Report | None
     attempts: Sequence[AttemptRow]
     events: Sequence[EventRow]
@@ -86,13 +86,13 @@ def sentences(**named: Sequence[str]) -> RenderableType:
     return grid
 
 
-def _next_try(job: Job, now: datetime, *, held: bool) -> str | None:
+def _next_try(job: Job, now: datetime, *, held: str) -> str | None:
     if held:
-        return f"none: it waits for your `resolve {job.id}`"
+        return f"not now. {held}"
     return f"{clock_time(job.next_attempt_at)} ({due(now, job.next_attempt_at)})" if job.next_attempt_at else None
 
 
-def _facts(job: Job, others: Sequence[Job], roots: Mapping[str, str], now: datetime, *, held: bool) -> RenderableType:
+def _facts(job: Job, others: Sequence[Job], roots: Mapping[str, str], now: datetime, *, held: str) -> RenderableType:
     folder = job.place.folder
     facts = {
         "State": f"{job.state.value}, since {_moment(job.updated_at, now)}",

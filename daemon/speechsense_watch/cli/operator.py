@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from speechsense_watch.cli.common import config_option, fail
+from speechsense_watch.cli.held import why_held
 from speechsense_watch.cli.reading import complete_folder
 from speechsense_watch.cli.words import printable
 from speechsense_watch.cli.writing import EXIT_FAILED, config_with_queue, daemon_runs, existing_queue
@@ -114,8 +115,14 @@ def resolve_command(config_path: Path | None, job_id: int, talk_id: str | None, 
 def _say(queue: SqliteQueue, ids: Sequence[int], word: _Word, config: Config) -> None:
     """Says the word on each job and tells what happened; exit code 1 when one of them could not be."""
     done = [_say_one(queue, job_id, word) for job_id in dict.fromkeys(ids)]
-    if any(after is not None and after.state is not State.DONE for after in done) and not daemon_runs(queue.path):
+    going_on = [after for after in done if after is not None and after.state is not State.DONE]
+    if going_on and not daemon_runs(queue.path):
         click.echo("The daemon does not run at the moment: it goes on from here when it does.")
+    elif going_on:
+        runtime, now = queue.runtime(), SystemClock().now()
+        for sentence in dict.fromkeys(why_held(after, config, runtime, now) for after in going_on):
+            if sentence:
+                click.echo(f"But not now. {sentence}")
     _tell_of_others([after for after in done if after], config)
     if not all(done):
         sys.exit(EXIT_FAILED)

@@ -93,7 +93,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     runtime = records.runtime()
     daemon = daemon_view(config, runtime, now)
     # What a daemon that is gone said of pauses and folders may be long out of date.
-    pauses = (*_operator_pauses(config, runtime, now), *(_pauses(runtime) if daemon.running else ()))
+    pauses = (*_operator_pauses(config, runtime, now), *(daemon_pauses(runtime) if daemon.running else ()))
     folders = tuple(folder_view(folder, runtime, daemon) for folder in config.folders)
     counts = records.counts()
     snapshot = Snapshot(
@@ -103,7 +103,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         pauses=pauses,
         folders=tuple(_trouble(rules, view, counts, records, now) for rules, view in zip(config.folders, folders, strict=True)),
         disk=disk_of(Path(config.queue.path)),
-        trials=tuple(_trials(config, runtime)),
+        trials=tuple(finished_trials(config, runtime)),
     )
     return Overview(
         now=now,
@@ -137,7 +137,7 @@ def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) ->
 # --- what the daemon told --------------------------------------------------------------------
 
 
-def _pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
+def daemon_pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
     told = runtime.get("paused")
     pauses = [_table(pause) for pause in told] if isinstance(told, list) else []
     return tuple(
@@ -168,7 +168,7 @@ def _operator_pauses(config: Config, runtime: Mapping[str, object], now: datetim
             )
 
 
-def _trials(config: Config, runtime: Mapping[str, object]) -> Iterator[TrialDone]:
+def finished_trials(config: Config, runtime: Mapping[str, object]) -> Iterator[TrialDone]:
     """Those whose recordings have been sent and that nobody has approved."""
     for folder in config.folders:
         told = _table(runtime.get(f"trial:{folder.name}"))

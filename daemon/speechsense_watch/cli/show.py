@@ -16,6 +16,7 @@ from rich.text import Text
 
 from speechsense_watch.cli.as_json import attempt_as_json, event_as_json, job_as_json
 from speechsense_watch.cli.common import config_option, load_or_exit
+from speechsense_watch.cli.held import why_held
 from speechsense_watch.cli.on_record import Story, picture_of, sentences
 from speechsense_watch.cli.overview import daemon_view, folder_view, watched_in_words
 from speechsense_watch.cli.reading import folder_paths, records_of
@@ -95,13 +96,15 @@ def _show(jobs: Sequence[Job], config: Config, records: Records, config_path: Pa
         waits_for = _waits_for(job, config, records)
         whole["missing"] = [printable(sentence) for sentence in waits_for.missing] if waits_for else []
         whole["next"] = [printable(sentence) for sentence in waits_for.next] if waits_for else []
+        if held := _held(job, config, records):
+            whole["next"].append(held)
         click.echo(json.dumps(whole, indent=2))
         return
     story = Story(
         job=job,
         others=jobs[1:],
         roots=roots,
-        held=_held(job, config),
+        held=_held(job, config, records),
         waits_for=_waits_for(job, config, records),
         attempts=attempts,
         events=events,
@@ -109,10 +112,15 @@ def _show(jobs: Sequence[Job], config: Config, records: Records, config_path: Pa
     emit(console(), picture_of(story, SystemClock().now(), config_path))
 
 
-def _held(job: Job, config: Config) -> bool:
-    """Only the operator's word moves it on."""
+def _held(job: Job, config: Config, records: Records) -> str:
+    """Why it is not tried now; empty where it is when its time comes."""
     resending = {folder.name for folder in config.folders if folder.on_unknown is OnUnknown.RESEND}
-    return job.state is State.UNCONFIRMED and (job.owner is not None or job.place.folder not in resending)
+    if job.state is State.UNCONFIRMED and (job.owner is not None or job.place.folder not in resending):
+        return f"It waits for your `resolve {job.id}`."
+    runtime, now = records.runtime(), SystemClock().now()
+    if job.state is State.READY and not daemon_view(config, runtime, now).running:
+        return "No daemon is running, so nothing is sent: `sudo systemctl start speechsense-watch`."
+    return why_held(job, config, runtime, now)
 
 
 def _waits_for(job: Job, config: Config, records: Records) -> Report | None:

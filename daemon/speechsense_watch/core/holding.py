@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from collections.abc import Collection
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from speechsense_watch.core.rules import Folder
 
@@ -46,14 +48,23 @@ class Trial:
 
 
 def fingerprint(folder: Folder) -> str:
-    """The same for rules that send the same: where to, and what is said of a call. 16 hex digits."""
-    deciding = {field.name: getattr(folder, field.name) for field in fields(folder) if field.name not in _NOT_WHAT_IS_SENT}
-    # Mappings by their contents: the order of lines in the file decides nothing, except between renames, which do not overlap.
-    text = repr([(name, _plain(value)) for name, value in sorted(deciding.items())])
+    """The same for rules that send the same: where to, and what is said of a call. 16 hex digits.
+
+    What stands at its default is not in it, so that a version with more options does not put every folder on trial again.
+    """
+    text = repr(_plain(folder, _NOT_WHAT_IS_SENT))
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, without: Collection[str] = ()) -> object:
+    if is_dataclass(value):
+        chosen = [field for field in fields(value) if field.name not in without]
+        return sorted((each.name, _plain(mine)) for each in chosen if (mine := getattr(value, each.name)) != _default(each))
     if isinstance(value, dict):
-        return sorted((key, _plain(inner)) for key, inner in value.items())
-    return value
+        # In their order: of two renames to one key the first wins, and so it is with the paths of XML.
+        return [(key, _plain(inner)) for key, inner in value.items()]
+    return value.value if isinstance(value, StrEnum) else value
+
+
+def _default(field: Field[object]) -> object:
+    return field.default_factory() if field.default_factory is not MISSING else field.default

@@ -245,8 +245,14 @@ class SqliteQueue:
         late = f"folder = ? AND updated_at >= ? AND {tried}"
         done = f"SELECT id, talk_id FROM jobs INDEXED BY by_age WHERE state = 'done' AND {late}"
         rest = f"SELECT id, talk_id FROM jobs {_UNFINISHED} state IN ('unconfirmed', 'uploaded') AND {late}"
+        again = (
+            "SELECT id, talk_id FROM jobs INDEXED BY doubtful WHERE possible_duplicate = 1 AND state <> 'done'"
+            f" AND state IN ('waiting', 'ready') AND {late}"
+        )
         keys = (folder, to_us(since), to_us(since))
-        found = self.rows(f"SELECT talk_id FROM ({done} UNION ALL {rest}) ORDER BY id LIMIT ?", (*keys, *keys, limit))
+        found = self.rows(
+            f"SELECT talk_id FROM ({done} UNION ALL {rest} UNION ALL {again}) ORDER BY id LIMIT ?", (*keys, *keys, *keys, limit)
+        )
         return [row["talk_id"] for row in found]
 
     def next_filing(self) -> datetime | None:
@@ -394,9 +400,12 @@ class SqliteQueue:
 
 def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     """The choice as a condition and its parameters; folders and pausing connections are few, jobs in work too."""
-    parts = (tuple(choice.folders), tuple(choice.without_jobs), tuple(choice.without_connections))
-    folders, jobs, connections = _any_of(parts[0]), placeholders(parts[1]), placeholders(parts[2])
-    return f"folder IN ({folders}) AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
+    parts = (tuple(choice.folders), tuple(choice.again), tuple(choice.without_jobs), tuple(choice.without_connections))
+    folders, again, jobs, connections = (placeholders(part) for part in parts)
+    where = f"folder IN ({folders or 'NULL'})"
+    if again:
+        where = f"({where} OR folder IN ({again}) AND possible_duplicate = 1)"
+    return f"{where} AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
 
 
 def _any_of(names: Sequence[object]) -> str:

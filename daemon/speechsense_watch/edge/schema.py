@@ -131,6 +131,12 @@ def m001_first_tables(db: Database) -> None:
         db.conn.execute(statement)
 
 
+@migrations()
+def m002_doubtful(db: Database) -> None:
+    # Few among very many: asked for at every step while a folder's trial runs.
+    db.conn.execute("CREATE INDEX doubtful ON jobs (folder) WHERE possible_duplicate = 1 AND state <> 'done'")
+
+
 def _statements(script: str) -> list[str]:
     found, pending = [], ""
     for line in script.splitlines(keepends=True):

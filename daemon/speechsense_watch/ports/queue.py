@@ -97,7 +97,7 @@ class Queue(Protocol):
 
     def sent_since(self, folder: str, since: datetime, limit: int) -> Sequence[str | None]:
         """Talk ids of the folder's recordings that were first or again tried since then and are, or may be, with SpeechSense;
-        None for one whose outcome is not known. At most `limit`.
+        None for one whose outcome is not known, be it that it waits to be sent again. At most `limit`.
         """
         ...
 
@@ -152,8 +152,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What may be picked now: jobs of these folders, but those in work already and those of connections that pause."""
+    """What may be picked now: jobs of these folders, but those in work already and those of connections that pause. Of the
+    folders `again` only what may have been sent before.
+    """
 
     folders: frozenset[str]
     without_jobs: frozenset[int] = frozenset()
     without_connections: frozenset[str] = frozenset()
+    again: frozenset[str] = frozenset()
