@@ -17,6 +17,9 @@ _NOT_WHAT_IS_SENT = frozenset(
     | {"search", "search_patience_s", "trial", "name", "audio", "inner", "quiet_alarm_s", "working_time"}
 )
 
+# Of two lines that lead to one key the first wins, so their order decides what is sent.
+_FIRST_WINS = frozenset({"metadata_rename", "metadata_paths"})
+
 
 @dataclass(frozen=True, slots=True)
 class OperatorPause:
@@ -59,10 +62,10 @@ def fingerprint(folder: Folder) -> str:
 def _plain(value: object, without: Collection[str] = ()) -> object:
     if is_dataclass(value):
         chosen = [field for field in fields(value) if field.name not in without]
-        return sorted((each.name, _plain(mine)) for each in chosen if (mine := getattr(value, each.name)) != _default(each))
+        mine = {field.name: getattr(value, field.name) for field in chosen if getattr(value, field.name) != _default(field)}
+        return sorted((name, _plain(list(each.items()) if name in _FIRST_WINS else each)) for name, each in mine.items())
     if isinstance(value, dict):
-        # In their order: of two renames to one key the first wins, and so it is with the paths of XML.
-        return [(key, _plain(inner)) for key, inner in value.items()]
+        return sorted((key, _plain(inner)) for key, inner in value.items())
     return value.value if isinstance(value, StrEnum) else value
 
 
