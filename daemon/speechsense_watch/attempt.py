@@ -237,7 +237,7 @@ class Attempts:
 
 def _finding(job: Job, tree: Tree, audio: OpenFile) -> Finding:
     """Read as the intake read it; what was waited for then is not waited for again."""
-    reader = Reader(tree.files, tree.rules, tree.sources)
+    reader = Reader(tree.files, tree.rules, tree.sources, job.fields)
     finding = reader.examine_open(audio, job.place.path, job.metadata_path, forced=job.forced)
     while isinstance(finding, Unfit) and finding.otherwise is not None:
         finding = finding.otherwise

@@ -7,11 +7,12 @@ begins, a call record is written when the call has ended.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from speechsense_watch.core.call_record import fields_of, key_of, spoken
+from speechsense_watch.core.call_record import key_of, told
+from speechsense_watch.core.extensions import Extensions
 from speechsense_watch.core.file_name import read_name
-from speechsense_watch.core.metadata import Fields, apply_rules, left_out
+from speechsense_watch.core.metadata import Fields, apply_rules, left_out, renamed
 from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, MetadataFormat
@@ -30,39 +31,52 @@ class NotYet:
 
 def gather(folder: Folder, audio_path: str, raw: bytes | None, sources: Sources) -> Fields | Problem | NotYet:
     """The fields of the recording at `audio_path`; `raw` is its metadata file, None where the folder has none."""
-    values, actions = _by_name(folder, audio_path)
+    said = [_by_name(folder, audio_path)]
     if raw is not None:
         beside = _beside(folder, raw)
         if isinstance(beside, Problem):
             return beside
-        values |= beside.values
-        actions += left_out(beside)
+        said.append(_Said(*renamed(beside.values, folder.metadata_rename)).after(left_out(beside)))
     try:
         record = _call_record(folder, audio_path, sources.call_records)
-        values |= record.values
+        said.append(record)
+        values = {key: value for source in said for key, value in source.values.items()}
+        lacking = record.lacking or _operator_lacks(folder, values)
         fields = apply_rules(values, folder, sources.people.find if sources.people else None)
     except SourceTrouble as trouble:
         return NotYet(Problem(Reason.SOURCE_UNREADABLE, trouble.message))
     if isinstance(fields, Fields):
-        fields = Fields(fields.values, (*actions, *record.actions, *fields.actions))
-    if record.lacking:
-        problem = Problem(Reason.CALL_RECORD_MISSING, "The exchange's call record has not come yet.")
+        fields = Fields(fields.values, (*(action for source in said for action in source.actions), *fields.actions))
+    if lacking:
+        problem = Problem(Reason.CALL_RECORD_MISSING, lacking)
         return NotYet(problem, fields)
     return fields
 
 
-def _by_name(folder: Folder, audio_path: str) -> tuple[dict[str, str], tuple[str, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What one source says, in our keys, and what was done to get there. `lacking`: why more is to come, empty for nothing."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    actions: tuple[str, ...] = ()
+    lacking: str = ""
+
+    def after(self, actions: tuple[str, ...]) -> _Said:
+        return _Said(self.values, (*actions, *self.actions), self.lacking)
+
+
+def _by_name(folder: Folder, audio_path: str) -> _Said:
     if not folder.file_name:
-        return {}, ()
-    named = read_name(folder.file_name, audio_path)
+        return _Said()
+    named = read_name(folder.file_name, audio_path, Extensions(folder.extensions))
     if named is None:
-        return {}, ("The file's name does not fit `file_name`, so nothing was taken from it.",)
+        return _Said(actions=("The file's name does not fit `file_name`, so nothing was taken from it.",))
     # Bytes of a name that are not UTF-8 come as lone surrogates, which nothing can carry further.
     plain = {key: value for key, value in named.items() if sendable(value)}
-    taken = f"From the file's name (`file_name`): {_keys(plain)}."
+    actions = [f"From the file's name (`file_name`): {_keys(plain)}."]
     if unclear := named.keys() - plain.keys():
-        return plain, (taken, f"Left out, since that part of the file's name is not UTF-8: {_keys(sorted(unclear))}.")
-    return plain, (taken,)
+        actions.append(f"Left out, since that part of the file's name is not UTF-8: {_keys(sorted(unclear))}.")
+    return _Said(*renamed(plain, folder.metadata_rename)).after(tuple(actions))
 
 
 def _beside(folder: Folder, raw: bytes) -> Values | Problem:
@@ -71,31 +85,34 @@ def _beside(folder: Folder, raw: bytes) -> Values | Problem:
     return read_values(raw)
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What the call record says in the end. `lacking`: there is none, though the folder has call records."""
-
-    values: Mapping[str, str]
-    actions: tuple[str, ...] = ()
-    lacking: bool = False
-
-
-def _call_record(folder: Folder, audio_path: str, records: CallRecords | None) -> _Record:
-    """Of the record's own columns only those go on that a rename asks for: the rest is nobody's business but the exchange's.
+def _call_record(folder: Folder, audio_path: str, records: CallRecords | None) -> _Said:
+    """Of the record's own columns only those go on that a rename asks for: the rest is nobody's business but the exchange's. What
+    was asked for stands above what was concluded.
 
     Raises SourceTrouble.
     """
     if records is None:
-        return _Record({})
+        return _Said()
     key = key_of(audio_path)
     lines = records.find(key.file_name, key.unique_id)
     if not lines:
-        return _Record({}, ("There is no call record for it ([folders.cdr]).",), lacking=True)
-    record = spoken(lines)
-    derived, actions = fields_of(record)
-    asked_for = {column: record[column] for column in folder.metadata_rename if record.get(column)}
-    found = f"From the call record ([folders.cdr], {len(lines)} lines): {_keys({**derived, **asked_for})}."
-    return _Record({**asked_for, **derived}, (found, *actions))
+        none = "There is no call record for it ([folders.cdr])."
+        return _Said(actions=(none,), lacking="The exchange's call record has not come yet.")
+    about = told(lines, key, Extensions(folder.extensions))
+    # A default fills in what is lacking, a column without a value says nothing.
+    asked_for = {column: about.record[column] for column in folder.metadata_rename if about.record.get(column, "").strip()}
+    asked, actions = renamed(asked_for, folder.metadata_rename)
+    found = f"From the call record ([folders.cdr], {len(lines)} lines): {_keys({**about.fields, **asked})}."
+    lacking = "" if about.answered else "The exchange's call records do not tell yet that somebody answered."
+    return _Said({**about.fields, **asked}, (found, *about.actions, *actions), lacking)
+
+
+def _operator_lacks(folder: Folder, values: Mapping[str, str]) -> str:
+    """Of a queue's call the line of whoever answered may come after that of the caller."""
+    known = folder.metadata_constants.keys() | {key for key, value in values.items() if value.strip()}
+    if not folder.cdr.wanted or "operator_id" in known:
+        return ""
+    return "The exchange's call records do not tell yet who answered."
 
 
 def _keys(values: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from speechsense_watch.core import edges, lifecycle, pairing
 from speechsense_watch.core.model import Half, Job, Place, Problem, Recording, Sighting, State
@@ -32,6 +32,8 @@ _LOGGED = {
     State.LOST: Event.RECORDING_LOST,
 }
 UNREADABLE_AGAIN_S = 30.0
+# Exchanges hold records back for a while (`batch=yes` in cdr.conf), or a database is away for a night.
+_LATE_RECORDS = timedelta(days=1)
 # So many recordings are entered in one write at most: each write waits for the disk.
 _MOST_TOGETHER = 100
 
@@ -143,12 +145,20 @@ class Places:
                 return Seen()
         if job is not None and job.state in _STOPPED:
             job = self._past.stopped(look, job)
+            if self._record_has_come(look, look.audio, job):
+                came = Problem(Reason.READ_AGAIN, "Its call record has come.")
+                job = self._apply(lifecycle.read_anew(job, came, self.clock.now()))
         if job is not None and job.state is not State.WAITING:
             return Seen()
         if job is None and self._older_than_start(look.audio):
             self._settled(look)
             return Seen(left_alone=True)
         return self._candidate(look, look.audio, job)
+
+    def _record_has_come(self, look: Look, audio: Sighting, job: Job) -> bool:
+        """A recording that went without its call record, since it had been waited for long enough, and did not do without."""
+        lacking = job.state is State.UNUSABLE and job.reason is Reason.METADATA_KEY_LACKING and self.rules.cdr.wanted
+        return lacking and self.clock.now() - job.updated_at < _LATE_RECORDS and isinstance(self._read(look, audio, job), Fit)
 
     def _not_yet_quiet(self, look: Look, audio: Sighting, job: Job) -> float:
         """Seconds until files that are no longer the ones uploaded have been left alone: only then they can be judged."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from speechsense_watch.core import fitness, reshape, wav
@@ -67,11 +67,14 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads recordings of one folder by its rules."""
+    """Reads recordings of one folder by its rules. `settled` are the fields that were found for this recording when it was
+    queued: they stand when its call record is not to be found any more, since records are rotated away and recordings may wait.
+    """
 
     files: Files
     folder: Folder
     sources: Sources = NO_SOURCES
+    settled: Mapping[str, str] = field(default_factory=dict)
 
     def examine(self, audio_path: str, metadata_path: str | None, *, forced: bool = False) -> Finding:
         """Opens both halves, reads the audio's header and the metadata. Without a `metadata_path`, where the folder's
@@ -105,6 +108,8 @@ class Reader:
         return self._made(judged, half, gather(self.folder, audio_path, raw, self.sources))
 
     def _made(self, sound: Sound, metadata: Half, fields: Fields | Problem | NotYet) -> Finding:
+        if isinstance(fields, NotYet) and fields.problem.reason is Reason.CALL_RECORD_MISSING and self.settled:
+            fields = Fields(self.settled)
         match fields:
             case NotYet(problem, otherwise):
                 then = self._made(sound, metadata, otherwise) if otherwise is not None else None

@@ -194,3 +194,12 @@ def test_files_that_no_rule_takes_and_a_folder_that_stays_silent() -> None:
     assert [(line.code, line.count, line.since) for line in lines] == [("unmatched", 3, SINCE), ("no_recordings", 1, SINCE)]
     assert "3 files look like recordings and match no rule" in lines[0].what
     assert "for 5 hours of working time" in lines[1].what
+
+
+def test_recordings_that_wait_for_a_source_need_the_operator_after_a_while() -> None:
+    """Nothing of the folder is sent while its database refuses us; a restart of it is nobody's concern."""
+    line = only(Snapshot(groups=(group(State.WAITING, Reason.SOURCE_UNREADABLE, 60, overdue=True),)))
+    assert (line.code, line.count, line.do) == ("source_unreadable", 60, "speechsense-watch check")
+    assert line.what.startswith("60 recordings of calls wait for what cannot be read.")
+    assert attention(Snapshot(groups=(group(State.WAITING, Reason.SOURCE_UNREADABLE),))) == ()
+    assert attention(Snapshot(groups=(group(State.WAITING, Reason.CALL_RECORD_MISSING, overdue=True),))) == ()

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechsense_watch.core.file_name import pattern_problem, read_name
+from speechsense_watch.core import file_name
+from speechsense_watch.core.extensions import Extensions
+from speechsense_watch.core.file_name import pattern_problem
+
+
+def read_name(pattern: str, path: str) -> object:
+    return file_name.read_name(pattern, path, Extensions())
 
 
 @pytest.mark.parametrize(
@@ -48,6 +54,10 @@ from speechsense_watch.core.file_name import pattern_problem, read_name
         ("conf-*65#-unknown-20250327-092517-1743042317.12206.wav", {"date": "2025-03-27T09:25:17"}),
         (
             "q-600-79161234567-20260309-113203-1773081123.265-stereo.wav",
+            {"client_id": "79161234567", "direction_outgoing": "false", "date": "2026-03-09T11:32:03"},
+        ),
+        (
+            "in-7495-79161234567-20260309-113203-pbx-2-1773081123.265.wav",
             {"client_id": "79161234567", "direction_outgoing": "false", "date": "2026-03-09T11:32:03"},
         ),
         ("out-71222002-201-20241105-091730.wav", None),
@@ -99,6 +109,18 @@ def test_3cx_names(name: str, expected: dict[str, str] | None) -> None:
     assert read_name("3cx", f"201/{name}") == expected
 
 
+def test_an_extension_is_what_is_one_in_this_house() -> None:
+    """A short number from outside is none where the house's have three digits."""
+    name = "exten-54321-201-20260309-113203-1773081123.265.wav"
+    said = file_name.read_name("freepbx", name, Extensions("[0-9]{3}"))
+    assert said is not None
+    assert (said["operator_id"], said["client_id"], said["direction_outgoing"]) == ("201", "54321", "true")
+    name = "exten-201-54321-20260309-113203-1773081123.265.wav"
+    said = file_name.read_name("freepbx", name, Extensions("[0-9]{3}"))
+    assert said is not None
+    assert (said["operator_id"], said["client_id"], said["direction_outgoing"]) == ("201", "54321", "false")
+
+
 def test_any_other_name_by_a_pattern() -> None:
     """The named groups are the keys; one that took nothing is none."""
     pattern = r"(?P<operator_id>[0-9]+)_(?P<client_id>[^_]*)_(?P<note>x)?.*"
@@ -128,5 +150,5 @@ def test_a_pattern_must_name_something(pattern: str, problem: str | None) -> Non
 )
 def test_no_name_does_harm(name: str, pattern: str) -> None:
     """Any name is either of the form or not."""
-    said = read_name(pattern, name)
+    said = file_name.read_name(pattern, name, Extensions())
     assert said is None or all(said.values())

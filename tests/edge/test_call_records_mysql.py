@@ -68,21 +68,20 @@ def test_the_columns_that_are_there_are_asked_and_nothing_is_put_into_the_query(
     ]
     query, args = connection.asked[-1]
     assert query == (
-        "SELECT * FROM `cdr` WHERE `uniqueid` = %s OR `linkedid` = %s OR `recordingfile` = %s OR `userfield` = %s "
-        "ORDER BY calldate LIMIT 100"
-    ).replace("WHERE ", "WHERE `calldate` BETWEEN %s AND %s AND (").replace(" ORDER", ") ORDER")
+        "SELECT * FROM `cdr` WHERE `uniqueid` = %s OR `linkedid` = %s OR `recordingfile` = %s OR `userfield` = %s LIMIT 2000"
+    ).replace("WHERE ", "WHERE `calldate` BETWEEN %s AND %s AND (").replace(" LIMIT", ") LIMIT")
     assert list(args) == ["2026-03-08 08:45:00", "2026-03-11 08:45:00", UNIQUE_ID, UNIQUE_ID, nasty, nasty]
 
 
 def test_without_days_one_column_is_asked_after_the_other() -> None:
     """The first that has an answer ends it: a condition over columns without an index reads the whole table."""
-    connection = Scripted(columns=("start", "uniqueid", "linkedid", "userfield"), rows=[[], [], []])
+    connection = Scripted(columns=("uniqueid", "linkedid", "userfield"), rows=[[], [], []])
     records, _ = records_of(connection)
     assert records.find("a.wav", UNIQUE_ID) == []
     assert [(query.partition("WHERE ")[2], list(args)) for query, args in connection.asked[1:]] == [
-        ("`uniqueid` = %s ORDER BY start LIMIT 100", [UNIQUE_ID]),
-        ("`linkedid` = %s ORDER BY start LIMIT 100", [UNIQUE_ID]),
-        ("`userfield` = %s ORDER BY start LIMIT 100", ["a.wav"]),
+        ("`uniqueid` = %s LIMIT 2000", [UNIQUE_ID]),
+        ("`linkedid` = %s LIMIT 2000", [UNIQUE_ID]),
+        ("`userfield` = %s LIMIT 2000", ["a.wav"]),
     ]
     records.find("a.wav", UNIQUE_ID)
     assert len(connection.asked) == 5
@@ -95,8 +94,33 @@ def test_without_a_time_in_the_unique_id_there_are_no_days(unique_id: str) -> No
     records, _ = records_of(connection)
     records.find("a.wav", unique_id)
     query, args = connection.asked[-1]
-    assert query.partition("WHERE ")[2] == f"`{'uniqueid' if unique_id else 'recordingfile'}` = %s ORDER BY calldate LIMIT 100"
+    assert query.partition("WHERE ")[2] == f"`{'uniqueid' if unique_id else 'recordingfile'}` = %s LIMIT 2000"
     assert list(args) == [unique_id or "a.wav"]
+
+
+def test_the_lines_come_in_their_order_and_the_answered_ones_are_not_cut_off() -> None:
+    """A queue rang at hundreds of phones before somebody answered."""
+    columns = ("start", "uniqueid", "disposition", "sequence")
+    rows: list[Sequence[object]] = [
+        ("2026-03-09 11:46:00", "1.1", "ANSWERED", 10),
+        ("2026-03-09 11:45:00", "1.1", "NO ANSWER", 9),
+        ("2026-03-09 11:46:00", "1.1", "NO ANSWER", 9),
+        ("2026-03-09 11:44:00", "1.1", "NO ANSWER", None),
+    ]
+    connection = Scripted(columns=columns, rows=[rows])
+    records, _ = records_of(connection)
+    found = records.find("a.wav", UNIQUE_ID)
+    assert [(each["start"][14:16], each.get("sequence")) for each in found] == [
+        ("44", None),
+        ("45", "9"),
+        ("46", "9"),
+        ("46", "10"),
+    ]
+    query, args = connection.asked[-1]
+    assert query.endswith(
+        "WHERE `start` BETWEEN %s AND %s AND (`uniqueid` = %s) ORDER BY `disposition` = 'ANSWERED' DESC LIMIT 2000"
+    )
+    assert len(args) == 3
 
 
 def test_a_connection_that_broke_is_made_anew_once() -> None:

@@ -153,6 +153,63 @@ def test_audio_that_changes_after_its_upload_is_told(bench: Bench) -> None:
     assert (job.state, job.changed_after_upload) == (State.DONE, True)
 
 
+def test_a_record_that_comes_after_it_was_given_up_is_taken_all_the_same(bench: Bench) -> None:
+    """Within a day: the exchange may have held it back for longer than was waited."""
+    records(bench).write_text("")
+    record(bench)
+    bench.settle()
+    bench.look(301)
+    assert bench.job(NAME).state is State.UNUSABLE
+    bench.look(3600)
+    records(bench).write_text(RECORD)
+    bench.look(61)
+    bench.look(11)
+    bench.send()
+    assert dict(bench.job(NAME).fields) == SENT
+
+
+def test_a_line_that_says_that_nobody_answered_is_not_the_last_word(bench: Bench) -> None:
+    """There is sound in the recording, so somebody did: an agent's line comes before that of the call."""
+    missed = RECORD.replace('"ANSWERED"', '"NO ANSWER"').replace("PJSIP/201-2", "PJSIP/203-9")
+    records(bench).write_text(missed)
+    record(bench)
+    bench.settle()
+    job = bench.job(NAME)
+    assert (job.state, job.reason) == (State.WAITING, Reason.CALL_RECORD_MISSING)
+    assert "that somebody answered" in job.message
+    records(bench).write_text(missed + RECORD)
+    bench.look(61)
+    bench.send()
+    assert dict(bench.job(NAME).fields) == SENT
+
+
+def test_whoever_answered_a_queue_is_waited_for(bench: Bench) -> None:
+    """The caller's line may be there before that of the agent."""
+    queue = RECORD.replace("PJSIP/201-2", "")
+    records(bench).write_text(queue)
+    record(bench)
+    bench.settle()
+    assert (bench.job(NAME).state, bench.job(NAME).reason) == (State.WAITING, Reason.CALL_RECORD_MISSING)
+    assert "who answered" in bench.job(NAME).message
+    agent = RECORD.replace("PJSIP/mts-1", "Local/201@from-queue-1;2")
+    records(bench).write_text(queue + agent)
+    bench.look(61)
+    bench.send()
+    assert dict(bench.job(NAME).fields) == SENT
+
+
+def test_a_record_that_is_rotated_away_before_the_upload_is_not_missed(bench: Bench) -> None:
+    """What was found when the recording was queued is what is sent; it may have waited for days."""
+    records(bench).write_text(RECORD)
+    record(bench)
+    bench.settle()
+    assert bench.job(NAME).state is State.READY
+    records(bench).write_text("")
+    bench.send()
+    job = bench.job(NAME)
+    assert (job.state, dict(job.fields)) == (State.UPLOADED, SENT)
+
+
 def test_a_refused_recording_rests(bench: Bench) -> None:
     """Nothing of it has changed, so it is not read again at every scan."""
     (bench.directory / "operators.csv").write_text("extension,id,name\n")

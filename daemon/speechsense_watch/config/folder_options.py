@@ -93,6 +93,14 @@ FOLDERS = (
     ),
     Option(
         section="folders",
+        key="extensions",
+        kind=kinds.number_pattern(),
+        default="[0-9]{2,5}",
+        doc="Which numbers are extensions of the house, as a regular expression for the whole number: `file_name` and call "
+        "records take whoever has one for the operator. Make it narrow, such as '[0-9]{3}', where outside numbers are short.",
+    ),
+    Option(
+        section="folders",
         key="operators",
         kind=kinds.absolute_path(may_be_empty=True),
         default="",

@@ -278,6 +278,21 @@ def file_name() -> Kind:
     return Kind("pattern", expected, read)
 
 
+def number_pattern() -> Kind:
+    expected = "a regular expression for a whole number such as '[0-9]{3}' or '2[0-9]{2}|3[0-9]{3}'"
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not value:
+            raise Mismatch
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise Mismatch(f"{expected} (this one cannot be read: {error.msg})") from error
+        return value
+
+    return Kind("pattern", expected, read)
+
+
 def folder_name() -> Kind:
     def read(value: object) -> str:
         if not isinstance(value, str) or not printable(value) or "/" in value or value != value.strip():

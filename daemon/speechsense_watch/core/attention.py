@@ -20,6 +20,7 @@ from speechsense_watch.core.verdict import PAUSE_HINTS, PauseReason
 # Beyond these the daemon is not left to itself any more.
 UNCONFIRMED_PATIENCE = timedelta(days=1)
 FILING_PATIENCE = timedelta(hours=1)
+SOURCE_PATIENCE = timedelta(minutes=10)
 # From so many recordings on, of which so large a part fails for one reason, it is the folder that is set up wrongly.
 _SET_UP_JOBS, _SET_UP_PART = 5, 0.8
 # Below the first the queue may fail at any moment; a small part of a disk is alarming only where it is little as well.
@@ -193,7 +194,7 @@ def _trial(trial: TrialDone) -> Attention:
 
 # --- recordings ------------------------------------------------------------------------------
 
-_ORDER = (State.LOST, State.UNCONFIRMED, State.REFUSED, State.UNUSABLE, State.DONE, State.UPLOADED)
+_ORDER = (State.WAITING, State.LOST, State.UNCONFIRMED, State.REFUSED, State.UNUSABLE, State.DONE, State.UPLOADED)
 
 
 def _weight(group: Group) -> tuple[int, datetime]:
@@ -276,7 +277,16 @@ def _filing(group: Group, _snapshot: Snapshot) -> Attention | None:
     return _line(group, "filing_failed", _sentences(opening, *_reasons(group)))
 
 
+def _without_source(group: Group, _snapshot: Snapshot) -> Attention | None:
+    """Waiting never counts; but these do not wait for the recorder: nothing of the folder is sent until somebody mends it."""
+    if not group.overdue or group.reason is not Reason.SOURCE_UNREADABLE:
+        return None
+    opening = _of(group, "waits for what cannot be read.", "wait for what cannot be read.")
+    return _line(group, "source_unreadable", _sentences(opening, *_reasons(group)), "check")
+
+
 _MAKERS: Mapping[State, Callable[[Group, Snapshot], Attention | None]] = {
+    State.WAITING: _without_source,
     State.UNUSABLE: _unusable,
     State.REFUSED: _refused,
     State.LOST: _lost,

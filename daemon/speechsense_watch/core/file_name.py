@@ -19,20 +19,22 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from speechsense_watch.core.extensions import Extensions
+
 # No file system has longer names; what is longer comes from nowhere and might keep a pattern busy for ever.
 MOST_BYTES = 255
 
 _FREEPBX = re.compile(
     r"(?P<type>[a-z]+)-(?:(?P<dest>.*)-)?(?P<source>[^-]*)"
-    r"-(?P<day>[0-9]{8})-(?P<time>[0-9]{6})-(?P<unique_id>[0-9]+\.[0-9]+)(?:-[a-z]+)?"
+    # An exchange with a `systemname` puts it before its unique ids.
+    r"-(?P<day>[0-9]{8})-(?P<time>[0-9]{6})-(?:[^/]*-)?[0-9]+\.[0-9]+(?:-[a-z]+)?"
 )
 _3CX = re.compile(r"\[(?P<name>.*)\]_(?P<caller>[^-_]*)-(?P<called>[^_]*)_(?P<day>[0-9]{8})(?P<time>[0-9]{6})\([0-9]+\)")
-_EXTENSION = re.compile(r"[0-9]{2,6}")
 _NOBODY = frozenset({"", "unknown", "anonymous", "private", "s", "unavailable", "restricted"})
 _ANSWERED_BY_SOMEBODY = frozenset({"in", "rg", "q"})
 
 
-def read_name(pattern: str, path: str) -> Mapping[str, str] | None:
+def read_name(pattern: str, path: str, extensions: Extensions) -> Mapping[str, str] | None:
     """Keys and values from the name at the end of `path`, its ending left out; None when the name is of another form.
 
     `pattern` is "freepbx", "3cx" or a regular expression for the whole name. What a name leaves open is no key.
@@ -42,9 +44,9 @@ def read_name(pattern: str, path: str) -> Mapping[str, str] | None:
         return None
     match pattern:
         case "freepbx":
-            return _read_freepbx(stem)
+            return _read_freepbx(stem, extensions)
         case "3cx":
-            return _read_3cx(stem)
+            return _read_3cx(stem, extensions)
         case _:
             found = _compiled(pattern).fullmatch(stem)
             return {key: value for key, value in found.groupdict().items() if value} if found else None
@@ -61,26 +63,12 @@ def pattern_problem(pattern: str) -> str | None:
     return None if compiled.groupindex else "this one has no named groups"
 
 
-def is_extension(number: str) -> bool:
-    """Two to six digits: a number within the exchange. Numbers from outside are longer."""
-    return _EXTENSION.fullmatch(number) is not None
-
-
-def sides(caller: str, called: str) -> dict[str, str]:
-    """Who of the two is the operator, as far as their numbers tell: whoever has an extension; of two extensions the caller."""
-    if is_extension(caller):
-        return _named(operator_id=caller, client_id=called, direction_outgoing="true")
-    if is_extension(called):
-        return _named(operator_id=called, client_id=caller, direction_outgoing="false")
-    return {}
-
-
 @lru_cache(maxsize=64)
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _read_freepbx(stem: str) -> Mapping[str, str] | None:
+def _read_freepbx(stem: str, extensions: Extensions) -> Mapping[str, str] | None:
     found = _FREEPBX.fullmatch(stem)
     if found is None:
         return None
@@ -92,15 +80,15 @@ def _read_freepbx(stem: str) -> Mapping[str, str] | None:
     elif found["type"] in _ANSWERED_BY_SOMEBODY:
         said = _named(client_id=source, direction_outgoing="false")
     else:
-        said = sides(caller=source, called=dest)
+        said = _named(**extensions.sides(caller=source, called=dest))
     return said | _date(found)
 
 
-def _read_3cx(stem: str) -> Mapping[str, str] | None:
+def _read_3cx(stem: str, extensions: Extensions) -> Mapping[str, str] | None:
     found = _3CX.fullmatch(stem)
     if found is None:
         return None
-    said = sides(found["caller"], found["called"])
+    said = _named(**extensions.sides(found["caller"], found["called"]))
     if said and found["name"] != found["caller"]:
         said |= _named(**{"operator_name" if said["direction_outgoing"] == "true" else "client_name": found["name"].strip()})
     return said | _date(found)

@@ -1,7 +1,7 @@
 """What a recorder says of a call and a folder's rules -> the fields that are sent.
 
-The rules act in this order: rename, drop, values, constants, operators, defaults, direction, date, length; then everything is
-checked. Messages and actions name keys, never values: values are personal data.
+The rules act in this order: rename (each source by itself), drop, values, constants, operators, defaults, direction, date,
+length; then everything is checked. Messages and actions name keys, never values: values are personal data.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _DIRECTIONS = {
 _DATE = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(?P<between>[T ])"
     r"(?P<minute>[0-9]{2}:[0-9]{2})(?P<second>:[0-9]{2}(?:[.,][0-9]{1,9})?)?"
-    r"(?P<zone>Z|[+-][0-9]{2}(?P<colon>:?)[0-9]{2}|[+-][0-9]{2})?"
+    r"(?P<zone>[Zz]|[+-][0-9]{2}(?P<colon>:?)[0-9]{2}|[+-][0-9]{2})?"
 )
 # As names of files and databases have them: 20241105-091730, 20190219120918.
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})[-_ T]?([0-9]{2})([0-9]{2})([0-9]{2})")
@@ -79,8 +79,9 @@ def read_fields(raw: bytes, folder: Folder) -> Fields | Problem:
     read = read_values(raw)
     if isinstance(read, Problem):
         return read
-    made = apply_rules(read.values, folder)
-    return made if isinstance(made, Problem) else Fields(made.values, left_out(read) + made.actions)
+    ours, actions = renamed(read.values, folder.metadata_rename)
+    made = apply_rules(ours, folder)
+    return made if isinstance(made, Problem) else Fields(made.values, left_out(read) + actions + made.actions)
 
 
 def left_out(read: Values) -> tuple[str, ...]:
@@ -91,12 +92,12 @@ def left_out(read: Values) -> tuple[str, ...]:
 def apply_rules(
     values: Mapping[str, str], folder: Folder, person_of: Callable[[str], Person | None] | None = None
 ) -> Fields | Problem:
-    """The fields made of what a recorder says, wherever it said it: renamed, completed, put right and checked.
+    """The fields made of what a recorder says, wherever it said it, in our keys: completed, put right and checked.
 
     `person_of` finds an operator by the extension that stands in `operator_id`; whatever it raises is passed on.
     """
     actions: list[str] = []
-    made = _renamed(values, folder.metadata_rename, actions)
+    made = dict(values)
     _drop(made, folder, actions)
     _translate(made, folder, actions)
     for key, value in folder.metadata_constants.items():
@@ -154,8 +155,11 @@ def default_fields(now: datetime) -> dict[str, str]:
 # --- rename -----------------------------------------------------------------------------------
 
 
-def _renamed(values: Mapping[str, str], rename: Mapping[str, str], actions: list[str]) -> dict[str, str]:
-    """All renames at once, so that two keys can be swapped. What bears our name already wins over what would get it."""
+def renamed(values: Mapping[str, str], rename: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What one source says in our keys, and a sentence for each change. All renames at once, so that two keys can be swapped;
+    what bears our name already wins over what would get it.
+    """
+    actions: list[str] = []
     made = {key: value for key, value in values.items() if rename.get(key, key) == key}
     for theirs, ours in rename.items():
         if theirs not in values or theirs == ours:
@@ -165,7 +169,7 @@ def _renamed(values: Mapping[str, str], rename: Mapping[str, str], actions: list
         else:
             made[ours] = values[theirs]
             actions.append(f"{shown(theirs)} became {shown(ours)}.")
-    return made
+    return made, tuple(actions)
 
 
 # --- drop, translate, name, cut ----------------------------------------------------------------
@@ -278,7 +282,7 @@ def _settle_date(made: dict[str, str], time_zone: str, actions: list[str]) -> Pr
     if written is None or moment is None:
         return Problem(Reason.METADATA_BAD_DATE, "`date` is not a date and time like 2025-04-24T14:34:19+03:00.")
     zone = written["zone"]
-    if zone and written["between"] == "T" and written["colon"] != "":
+    if zone and written["between"] == "T" and written["colon"] != "" and zone != "z":
         return None
     if zone:
         actions.append("`date` was put into the form of ISO 8601.")
@@ -290,7 +294,7 @@ def _settle_date(made: dict[str, str], time_zone: str, actions: list[str]) -> Pr
         # the change (fold 0, PEP 495): a moment at most an hour off, where refusing would lose the call.
         zone = moment.replace(tzinfo=place).strftime("%z")
         actions.append(f"`date` has no time zone and was read as local time of {time_zone}.")
-    made["date"] = f"{written['day']}T{written['minute']}{written['second'] or ':00'}{_with_colon(zone)}"
+    made["date"] = f"{written['day']}T{written['minute']}{written['second'] or ':00'}{_with_colon(zone.upper())}"
     return None
 
 

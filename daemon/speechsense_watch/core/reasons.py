@@ -113,7 +113,8 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.METADATA_BAD_VALUE: "Mend the value and the recording is taken by itself.",
         Reason.METADATA_VALUE_TOO_LONG: "SpeechSense takes at most 1,024 bytes a value (Cyrillic letters count double).",
         Reason.METADATA_KEY_LACKING: "Have the recorder write the key, or give it under "
-        "[folders.metadata_rename] or [folders.metadata_defaults].",
+        "[folders.metadata_rename] or [folders.metadata_defaults]. Who answered a call from outside stands in the exchange's "
+        "call records: [folders.cdr].",
         Reason.METADATA_BAD_DATE: "Write dates as 2025-04-24T14:34:19+03:00, or set `time_zone` for dates without a zone.",
         Reason.NO_AUDIO: "Nothing to do: calls that were never answered leave such files.",
         Reason.TOO_SHORT: "`min_duration` in the folder's rules decides; `retry` sends it all the same.",

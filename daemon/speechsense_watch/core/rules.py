@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from speechsense_watch.core.extensions import DEFAULT as EXTENSIONS
+
 
 class ConnectionType(StrEnum):
     TWO_CHANNEL = "two-channel"
@@ -119,6 +121,7 @@ class Folder:
     metadata_format: MetadataFormat = MetadataFormat.JSON
     metadata_paths: Mapping[str, str] = field(default_factory=dict)
     file_name: str = ""
+    extensions: str = EXTENSIONS
     cdr: CallRecordRules = field(default_factory=CallRecordRules)
     operators: str = ""
     # What becomes of it, in the order in which it acts.

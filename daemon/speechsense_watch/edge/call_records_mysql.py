@@ -18,7 +18,7 @@ from speechsense_watch.core.rules import CallRecordRules
 from speechsense_watch.ports import SourceTrouble
 
 _TIMEOUT_S = 5
-_MOST_LINES = 100
+_MOST_LINES = 2000
 # What a line may be found by: a unique id or the recording's name, with or without directories before it.
 _BY_ID = ("uniqueid", "linkedid")
 _BY_NAME = ("recordingfile", "userfield")
@@ -98,12 +98,21 @@ class MysqlCallRecords:
             cursor.close()
 
     def _ask(self, cursor: Cursor, question: _Question) -> Sequence[Mapping[str, str]]:
-        order = next((f" ORDER BY {column}" for column in ("sequence", "calldate", "start") if column in self._columns), "")
+        # Of a queue that rang for long hundreds of lines tell who did not answer: the limit must not cut off who did.
+        order = " ORDER BY `disposition` = 'ANSWERED' DESC" if "disposition" in self._columns else ""
         # Names are identifiers by the configuration's own check; what comes from outside goes as a parameter.
         query = f"SELECT * FROM `{self._rules.mysql_table}` WHERE {question.condition}{order} LIMIT {_MOST_LINES}"  # noqa: S608
         cursor.execute(query, question.values)
         names = [str(column[0]).lower() for column in cursor.description or ()]
-        return [{name: str(cell) for name, cell in zip(names, row, strict=True) if cell is not None} for row in cursor.fetchall()]
+        rows = (dict(zip(names, row, strict=True)) for row in cursor.fetchall())
+        found = [{name: str(cell) for name, cell in row.items() if cell is not None} for row in rows]
+        # Asterisk counts the lines of all calls in one sequence; a number that is longer is a later one.
+        return sorted(found, key=lambda record: (record.get(self._began, ""), record.get("sequence", "").rjust(20)))
+
+    @property
+    def _began(self) -> str:
+        """The column that says when a leg began; empty for a table without one."""
+        return next((column for column in ("calldate", "start") if column in self._columns), "")
 
     def _questions(self, file_name: str, unique_id: str) -> Sequence[_Question]:
         """One after the other until one is answered. FreePBX's table has an index on calldate, uniqueid and recordingfile, none
@@ -115,10 +124,10 @@ class MysqlCallRecords:
             table = f"{self._rules.mysql_database}.{self._rules.mysql_table}"
             message = f"The call records cannot be searched: {table} has none of the columns {', '.join((*_BY_ID, *_BY_NAME))}."
             raise SourceTrouble(message)
-        days = _days_of(unique_id) if "calldate" in self._columns else ()
+        days = _days_of(unique_id) if self._began else ()
         if days:
             any_of_them = " OR ".join(f"`{column}` = %s" for column, _ in there)
-            return (_Question(f"`calldate` BETWEEN %s AND %s AND ({any_of_them})", (*days, *(value for _, value in there))),)
+            return (_Question(f"`{self._began}` BETWEEN %s AND %s AND ({any_of_them})", (*days, *(value for _, value in there))),)
         # Whoever has a column for the name has it there; to look for it in the other one too is to read the whole table.
         asked = [(column, value) for column, value in there if column != "userfield" or "recordingfile" not in self._columns]
         return tuple(_Question(f"`{column}` = %s", (value,)) for column, value in asked)

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from speechsense_watch.core.attention import FILING_PATIENCE, UNCONFIRMED_PATIENCE, Group
+from speechsense_watch.core.attention import FILING_PATIENCE, SOURCE_PATIENCE, UNCONFIRMED_PATIENCE, Group
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.edge.queue import SqliteQueue
@@ -33,6 +33,9 @@ GROUP BY state, folder, reason, 8
 UNION ALL
 SELECT state, folder, 'changed_after_upload', count(*), min(updated_at), id, message, 0
 FROM jobs WHERE changed_after_upload = 1 GROUP BY +folder
+UNION ALL
+SELECT state, folder, reason, count(*), min(updated_at), id, message, 1
+FROM jobs WHERE state <> 'done' AND state = 'waiting' AND updated_at < :unread AND reason = 'source_unreadable' GROUP BY +folder
 """
 
 
@@ -108,7 +111,7 @@ class Records:
 
     def groups(self, now: datetime) -> tuple[Group, ...]:
         """The jobs that may need the operator, those alike together."""
-        limits = {"undecided": to_us(now - UNCONFIRMED_PATIENCE), "unfiled": to_us(now - FILING_PATIENCE)}
+        limits = {"undecided": UNCONFIRMED_PATIENCE, "unfiled": FILING_PATIENCE, "unread": SOURCE_PATIENCE}
         return tuple(
             Group(
                 state=State(row["state"]),
@@ -120,7 +123,7 @@ class Records:
                 message=row["message"],
                 overdue=bool(row["overdue"]),
             )
-            for row in self._rows(_GROUPS, limits)
+            for row in self._rows(_GROUPS, {name: to_us(now - patience) for name, patience in limits.items()})
         )
 
     def accepted_since(self, at: datetime) -> int:
