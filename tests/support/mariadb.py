@@ -73,12 +73,15 @@ def _answers(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def fill(server: str, master_csv: str, recordings: dict[str, str]) -> None:
-    """The lines of a Master.csv as the table has them; `recordings` gives the file of a unique id."""
+def fill(server: str, master_csv: str, recordings: dict[str, str], linked: dict[str, str]) -> None:
+    """The lines of a Master.csv as the table has them; `recordings` gives the file of a unique id, `linked` the conversation."""
     with pymysql.connect(unix_socket=server, user="root", autocommit=True) as connection, connection.cursor() as cursor:
         for cells in csv.reader(io.StringIO(master_csv)):
             row = {**_DEFAULTS, **dict(zip(_CSV, cells, strict=True))}
-            row |= {"recordingfile": recordings.get(row["uniqueid"], ""), "linkedid": row["uniqueid"]}
+            row |= {
+                "recordingfile": recordings.get(row["uniqueid"], ""),
+                "linkedid": linked.get(row["uniqueid"], row["uniqueid"]),
+            }
             for name in _NOT_IN_THE_TABLE:
                 del row[name]
             columns = ", ".join(row)
