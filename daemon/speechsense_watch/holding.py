@@ -31,7 +31,7 @@ class Room:
         return frozenset(name for name, left in self.left.items() if left <= 0)
 
     def admits(self, job: Job) -> bool:
-        return job.place.folder not in self.paused and (job.possible_duplicate or job.place.folder not in self.full)
+        return job.possible_duplicate or job.place.folder not in self.full
 
     def after(self, job: Job) -> Room:
         """With this recording begun."""

@@ -187,6 +187,22 @@ def test_the_leg_that_spoke(lines: list[dict[str, str]], operator: str) -> None:
     assert about(*lines) == {**BY, "operator_id": operator}
 
 
+def test_a_channel_that_the_exchange_made_calls_nobody() -> None:
+    """However early its line is, and though it bears an extension: the caller is who called the exchange."""
+    way = leg("Local/201@from-queue-1;2", "PJSIP/201-3", 31, calldate="2026-03-09 11:45:00", src="201")
+    call = leg("SIP/mts-1", "Local/201@from-queue-1;1", 30, calldate="2026-03-09 11:45:01")
+    assert about(way, call) == {**BY, "operator_id": "201"}
+    assert about({**way, "src": "79161234567"}) == {**BY, "operator_id": "201"}
+
+
+def test_an_agent_of_another_recording_is_not_this_one_s() -> None:
+    """The leg was made for a call that was recorded by itself."""
+    call = leg("SIP/mts-1", "", 40, recordingfile="q-1.wav")
+    here = leg("Local/201@from-queue-1;2", "PJSIP/201-3", 30, uniqueid="1.2")
+    there = leg("Local/305@from-queue-9;2", "PJSIP/305-4", 300, uniqueid="1.8", recordingfile="q-2.wav")
+    assert about(call, here, there, key=Key("q-1.wav", "1.1")) == {**BY, "operator_id": "201"}
+
+
 def test_a_local_channel_that_leads_in_circles_has_an_end() -> None:
     """What stands in a record is what somebody wrote there."""
     first = leg("Local/201@a-1;2", "Local/202@b-2;1", 5)

@@ -148,9 +148,12 @@ def test_a_lost_answer_keeps_its_place_until_it_is_sent_again(bench: Bench) -> N
     ready(bench, 2)
     bench.service.script = [Outcome(code=Code.UNAVAILABLE, committed=True)] * 2
     bench.send(1)
+    bench.look(1)
     for number in range(5, 9):
         bench.drop(f"newer-{number}", seed=number)
+    bench.look(61)
     bench.settle()
+    assert [job.state for job in bench.jobs()] == [State.UNCONFIRMED] * 2 + [State.READY] * 4
     for _ in range(5):
         bench.send(1000)
     begun = {job.place.path for job in bench.jobs() if job.claims}
