@@ -108,7 +108,10 @@ def test_show_and_retry_say_what_holds_a_recording(rig: Rig, standin: StandIn) -
     rig.wait_for_states(second=State.READY)
     wait_for(lambda: "trial" in {line["code"] for line in status(rig)[1]["attention"]}, 20)
     word = "The trial of folder in waits for your word"
-    assert word in rig.call("show", str(rig.folder / "second.wav"))[1].replace("\n", " ").replace("  ", "")
+    said = rig.call("show", str(rig.folder / "second.wav"))[1]
+    assert word in said.replace("\n", " ").replace("  ", "")
+    assert "speechsense-watch skip 2" in said
+    assert "speechsense-watch retry 2" not in said
     (sentence,) = json.loads(rig.call("show", "--json", "2")[1])["next"]
     assert sentence.startswith(word)
     assert f"But not now. {word}" in rig.call("retry", "2")[1]

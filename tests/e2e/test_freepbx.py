@@ -225,6 +225,9 @@ def test_from_init_to_talks(rig: Rig, standin: StandIn, server: str) -> None:
     rig.config_path.write_text(text.replace('quiet_period = "60s"', 'quiet_period = "1s"\nrescan_interval = "1s"'))
     (etc / "operators.csv").write_text((rig.directory / "operators.csv").read_text())
     rig.start(configure=False)
+    wait_for(lambda: OUT in rig.states(), 20)
+    said = rig.call("show", str(rig.folder / OUT))[1]
+    assert "in no file of its own" in said
     wait_for(lambda: _done(rig) == 3 and len(rig.states()) == len(calls) + 1, 30, "the trial is sent")
     assert rig.call("approve", "freepbx")[0] == 0
     wait_for(lambda: _done(rig) == len(calls), 30, "the rest is sent")

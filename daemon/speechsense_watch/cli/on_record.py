@@ -35,12 +35,15 @@ from speechsense_watch.edge.records import AttemptRow, EventRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is told of one recording. `held`: why it is not tried although it is due, empty when nothing stands in its way."""
+    """All that is told of one recording. `held`: why it is not tried although it is due, empty when nothing stands in its way.
+    `alone`: the folder's recordings have no metadata files.
+    """
 
     job: Job
     others: Sequence[Job]
     roots: Mapping[str, str]
     held: str
+    alone: bool
     waits_for: Report | None
     attempts: Sequence[AttemptRow]
     events: Sequence[EventRow]
@@ -48,11 +51,11 @@ class Story:
 
 def picture_of(story: Story, now: datetime, config_path: Path | None) -> RenderableType:
     job = story.job
-    parts: list[RenderableType] = [_heading(job, now), _facts(job, story.others, story.roots, now, held=story.held)]
+    parts: list[RenderableType] = [_heading(job, now), _facts(story, now)]
     if (report := story.waits_for) is not None:
         told = (job.message, job.hint)
         parts.append(sentences(Missing=_but(report.missing, told), Next=_but(report.next, told)))
-    if advice := list(_advice(job, config_path)):
+    if advice := list(_advice(story, config_path)):
         parts.append(Group(*advice))
     if job.fields:
         parts.append(_fields(job.fields))
@@ -92,27 +95,28 @@ def _next_try(job: Job, now: datetime, *, held: str) -> str | None:
     return f"{clock_time(job.next_attempt_at)} ({due(now, job.next_attempt_at)})" if job.next_attempt_at else None
 
 
-def _facts(job: Job, others: Sequence[Job], roots: Mapping[str, str], now: datetime, *, held: str) -> RenderableType:
-    folder = job.place.folder
+def _facts(story: Story, now: datetime) -> RenderableType:
+    job, folder, roots = story.job, story.job.place.folder, story.roots
+    no_metadata = "in no file of its own" if story.alone else "not there yet"
     facts = {
         "State": f"{job.state.value}, since {_moment(job.updated_at, now)}",
         "Talk id": job.talk_id,
         "Audio": absolute(folder, job.audio_path, roots) or "not there yet",
         "": audio_in_words(job),
-        "Metadata": absolute(folder, job.metadata_path, roots) or "not there yet",
+        "Metadata": absolute(folder, job.metadata_path, roots) or no_metadata,
         "Moved to": job.filed_to,
         "and": job.metadata_filed_to,
         "Folder": folder,
         "Connection": job.connection_id,
         "Recorded": _moment(job.recorded_at, now),
         "Found": _moment(job.created_at, now),
-        "Next try": _next_try(job, now, held=held),
+        "Next try": _next_try(job, now, held=story.held),
         "Tries": f"{job.attempts} charged to it" if job.attempts else None,
         "Duplicate of": str(job.duplicate_of) if job.duplicate_of else None,
         "Beware": "SpeechSense may have it twice" if job.possible_duplicate else None,
         "Files gone": _moment(job.gone_at, now) if job.gone_at else None,
         "Identity": job.uid,
-        "Here earlier": ", ".join(str(other.id) for other in others),
+        "Here earlier": ", ".join(str(other.id) for other in story.others),
     }
     grid = _grid()
     for name, fact in facts.items():
@@ -141,9 +145,12 @@ _ADVICE = {
 _CHANGED = [("retry {id}", "sends what lies there now as well"), ("skip {id}", "leaves SpeechSense as it is")]
 
 
-def _advice(job: Job, config_path: Path | None) -> Iterator[RenderableType]:
+def _advice(story: Story, config_path: Path | None) -> Iterator[RenderableType]:
     """What the operator may type now."""
+    job = story.job
     commands = _CHANGED if job.changed_after_upload else _ADVICE.get(job.state, [])
+    if job.state is State.READY and story.held:
+        commands = [each for each in commands if not each[0].startswith("retry")]
     if commands:
         grid = Table.grid(padding=(0, 2, 0, 0))
         for line, effect in commands:

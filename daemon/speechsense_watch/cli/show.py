@@ -26,7 +26,7 @@ from speechsense_watch.cli.words import (
     printable,
 )
 from speechsense_watch.config import Config
-from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.model import Job, State, half_by_name
 from speechsense_watch.core.rules import OnUnknown
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.folder import FolderFiles
@@ -105,11 +105,17 @@ def _show(jobs: Sequence[Job], config: Config, records: Records, config_path: Pa
         others=jobs[1:],
         roots=roots,
         held=_held(job, config, records),
+        alone=_alone(job, config),
         waits_for=_waits_for(job, config, records),
         attempts=attempts,
         events=events,
     )
     emit(console(), picture_of(story, SystemClock().now(), config_path))
+
+
+def _alone(job: Job, config: Config) -> bool:
+    without = {folder.name for folder in config.folders if not folder.metadata}
+    return job.metadata == half_by_name(job.audio_path or "") or (job.metadata_path is None and job.place.folder in without)
 
 
 def _held(job: Job, config: Config, records: Records) -> str:
