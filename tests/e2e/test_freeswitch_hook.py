@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ freeswitch = {
   EventConsumer = function(name)
     assert(name == "RECORD_STOP")
     return {pop = function() local first = table.remove(events, 1)
-      return first and {getHeader = function(_, header) return first[header] end} end}
+      return first and {getHeader = function(_, header)
+        if first.odd then error(first.odd) end
+        return first[header] end} end}
   end,
 }
 """
@@ -109,3 +112,36 @@ def test_metadata_that_cannot_be_put_in_place_is_told_without_a_number(recording
     assert complaints == "speechsense-record: the metadata cannot be put in place\n"
     assert second.with_suffix(".json").exists()
     assert not (recording.parent / ".a.b.wav.json").exists()
+
+
+@pytest.mark.parametrize("began", ["1773040860", "1773040860.5", "1773040860.999999"])
+def test_the_date_may_have_a_fraction(recording: Path, began: str) -> None:
+    """Whole seconds are enough of it."""
+    assert hooked(event(recording, speechsense_operator="201", start_epoch=began)) == ""
+    assert json.loads(recording.with_name("a.b.json").read_text())["date"] == "2026-03-09T07:21:00Z"
+
+
+@pytest.mark.parametrize("began", ["yesterday", "1e400", "-1", "nan", "0x7f", " 17", "1.7.3", "0", "9" * 400, ""])
+def test_what_is_no_time_is_now(recording: Path, began: str) -> None:
+    """Without a date the call could not be sent."""
+    before = datetime.now(UTC).replace(microsecond=0)
+    assert hooked(event(recording, speechsense_operator="201", start_epoch=began)) == ""
+    date = datetime.fromisoformat(json.loads(recording.with_name("a.b.json").read_text())["date"])
+    assert before <= date <= datetime.now(UTC)
+
+
+def test_one_odd_event_harms_no_other_recording(recording: Path) -> None:
+    """It is told, without a number or a name; those after it get their metadata."""
+    second = recording.with_name("second.wav")
+    second.write_bytes(pcm())
+    complaints = hooked(event(recording) | {"odd": "79161234567"}, event(second, speechsense_operator="201"))
+    assert complaints == "speechsense-record: a recording gets no metadata: its event is not as it should be\n"
+    assert sorted(path.name for path in recording.parent.iterdir()) == ["a.b.wav", "second.json", "second.wav"]
+
+
+def test_a_long_name_is_no_trouble(tmp_path: Path) -> None:
+    """Names end at 255 bytes, and the metadata's has five with the dot."""
+    recording = tmp_path / f"{'7' * 250}.wav"
+    recording.write_bytes(pcm())
+    assert hooked(event(recording, speechsense_operator="201")) == ""
+    assert recording.with_suffix(".json").exists()

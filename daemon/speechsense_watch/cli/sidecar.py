@@ -13,12 +13,14 @@ import click
 from speechsense_watch.cli.common import fail
 from speechsense_watch.cli.words import printable
 from speechsense_watch.core import pairing
+from speechsense_watch.core.metadata import plain_fields, shortcomings
 from speechsense_watch.core.model import Problem
-from speechsense_watch.core.rules import Folder
+from speechsense_watch.core.rules import ConnectionType, Folder
 from speechsense_watch.core.sidecar import read_values, shown
 from speechsense_watch.edge.atomic import rights_of, write_whole
 
 EXIT_FAILED = 1
+NO_CHECK = "none"
 
 
 @click.command("sidecar")
@@ -28,12 +30,26 @@ EXIT_FAILED = 1
 @click.option(
     "--name", "pattern", metavar="PATTERN", default="{stem}.json", show_default=True, help="As `metadata` in the folder's rules."
 )
+@click.option(
+    "--check",
+    "checked_for",
+    type=click.Choice([*map(str, ConnectionType), NO_CHECK]),
+    default=str(ConnectionType.TWO_CHANNEL),
+    show_default=True,
+    help="What the connection is, or none: then the folder's rules are to see to all of it.",
+)
 @click.option("--force", is_flag=True, help="Replace a metadata file that says something else.")
-def sidecar_command(pairs: tuple[str, ...], audio: Path, from_stdin: bool, pattern: str, force: bool) -> None:  # noqa: FBT001
+def sidecar_command(
+    *, pairs: tuple[str, ...], audio: Path, from_stdin: bool, pattern: str, checked_for: str, force: bool
+) -> None:
     """Write the metadata file of a recording, whole and in one step.
 
     Made to be the last thing that a recorder's hook does: the file appears under its name only when it is complete and on
     disk, so that a folder with `metadata_last = true` takes the call at once. Values are written exactly as given, as texts.
+
+    Values of over 1,024 bytes and such as cannot be sent at all are refused. Required keys that are lacking, a date without a
+    zone or in another form, and a direction that is neither true nor false are warned of on stderr, since the folder's rules
+    may put them right.
 
     What stands among the arguments is seen by everybody who may list processes; --stdin keeps numbers and names out of it:
 
@@ -42,7 +58,7 @@ def sidecar_command(pairs: tuple[str, ...], audio: Path, from_stdin: bool, patte
         speechsense-watch sidecar --audio /spool/call.wav --stdin direction_outgoing=false
 
     \b
-    Exit codes: 0 written, or there with this content already; 1 not written.
+    Exit codes: 0 written, warnings or none, or there with this content already; 1 not written.
     """
     lines = [*pairs, *(_lines() if from_stdin else ())]
     values = _values(lines)
@@ -50,9 +66,7 @@ def sidecar_command(pairs: tuple[str, ...], audio: Path, from_stdin: bool, patte
         fail(f"there is no recording {printable(str(audio))}: write its metadata when it is final.", EXIT_FAILED)
     target = _target(audio, pattern)
     data = (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "surrogateescape")
-    problem = read_values(data)
-    if isinstance(problem, Problem):
-        fail(f"nothing was written: {problem.message}", EXIT_FAILED)
+    _check(data, checked_for)
     try:
         if target.exists() and not force:
             if target.read_bytes() == data:
@@ -62,6 +76,16 @@ def sidecar_command(pairs: tuple[str, ...], audio: Path, from_stdin: bool, patte
         write_whole(target, data, mode=mode, owner=owner)
     except OSError as error:
         fail(f"{printable(str(target))} cannot be written: {error.strerror}.", EXIT_FAILED)
+
+
+def _check(data: bytes, checked_for: str) -> None:
+    """Ends the program when no connection takes what would be written; warns of what only a folder's rules can put right."""
+    read = read_values(data) if checked_for == NO_CHECK else plain_fields(data)
+    if isinstance(read, Problem):
+        fail(f"nothing was written: {read.message}", EXIT_FAILED)
+    if checked_for != NO_CHECK:
+        for message in shortcomings(read.values, ConnectionType(checked_for)):
+            click.echo(f"speechsense-watch: warning: a folder without rules of its own would not take this: {message}", err=True)
 
 
 def _lines() -> Iterable[str]:

@@ -133,6 +133,16 @@ def plain_fields(raw: bytes) -> Fields | Problem:
     return _check_lengths(read.values) or Fields(read.values, left_out(read))
 
 
+def shortcomings(values: Mapping[str, str], connection_type: ConnectionType) -> tuple[str, ...]:
+    """Why a folder without rules of its own would not send these, a sentence each; none when it would."""
+    plain = Folder(path="/", connection_id="", start_from="all", name="", connection_type=connection_type)
+    made = dict(values)
+    problems = [_check_reserved(made, plain), _check_required(made, plain), _settle_direction(made, [])]
+    if made.get("date", "").strip():
+        problems.append(_settle_date(made, plain.time_zone, []))
+    return tuple(problem.message for problem in problems if problem)
+
+
 def default_fields(now: datetime) -> dict[str, str]:
     """What `upload` sends when it is given no metadata: the built-in fields of the reference uploader.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,8 @@ def write_whole(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] | 
     """`path` holds `data`, on disk, with these rights; what was there before is replaced. Until then the bytes lie beside it
     under a name that begins with a dot, which those who watch the directory leave alone. Raises OSError.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Short whatever `path` is called, since names end at 255 bytes; by chance, since hosts that share a directory share no pids.
+    aside = path.with_name(f".{secrets.token_hex(8)}.tmp")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -28,6 +28,12 @@ local function set(event, name)
     end
 end
 
+local function began(event)
+    -- In whole seconds since 1970, some versions with a fraction; now, when it is something else.
+    local seconds = (set(event, "start_epoch") or ""):match("^([1-9]%d*)%.?%d*$")
+    return seconds and #seconds <= 10 and tonumber(seconds) or os.time()
+end
+
 local function metadata(event)
     local operator = set(event, "speechsense_operator")
     if operator == nil then
@@ -36,14 +42,13 @@ local function metadata(event)
     local outgoing = set(event, "speechsense_outgoing") == "true"
     local other = outgoing and event:getHeader("Caller-Destination-Number") or event:getHeader("Caller-Caller-ID-Number")
     local client = set(event, "speechsense_client") or other or "unknown"
-    local began = tonumber(set(event, "start_epoch") or "") or os.time()
     local fields = {
         { "operator_id", operator },
         { "operator_name", set(event, "speechsense_operator_name") or operator },
         { "client_id", client },
         { "client_name", set(event, "speechsense_client_name") or client },
         { "direction_outgoing", tostring(outgoing) },
-        { "date", os.date("!%Y-%m-%dT%H:%M:%SZ", began) },
+        { "date", os.date("!%Y-%m-%dT%H:%M:%SZ", began(event)) },
         { "language", set(event, "speechsense_language") or "ru-RU" },
     }
     local parts = {}
@@ -71,9 +76,11 @@ local function write(recording, whole)
     end
     audio:close()
     -- A name that begins with a dot is left alone by speechsense-watch until it gets its real one.
-    local aside = directory .. "." .. name .. ".json"
+    -- Cut, since names end at 255 bytes.
+    local aside = directory .. "." .. name:sub(1, 200) .. ".json"
     local file = io.open(aside, "wb")
     if file == nil or not file:write(whole) or not file:close() then
+        os.remove(aside)
         complain("the metadata cannot be written")
         return
     end
@@ -83,15 +90,22 @@ local function write(recording, whole)
     end
 end
 
+local function serve(event)
+    local recording = event:getHeader("Record-File-Path")
+    local whole = recording and metadata(event)
+    if whole then
+        write(recording, whole)
+    end
+end
+
 local events = freeswitch.EventConsumer("RECORD_STOP")
 while true do
     local event = events:pop(1)
     if event == nil then
         break
     end
-    local recording = event:getHeader("Record-File-Path")
-    local whole = recording and metadata(event)
-    if whole then
-        write(recording, whole)
+    -- An error would end this script, and with it the metadata of every later recording. Its text may hold a number.
+    if not pcall(serve, event) then
+        complain("a recording gets no metadata: its event is not as it should be")
     end
 end
