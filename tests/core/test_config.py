@@ -458,6 +458,8 @@ def test_a_relative_configuration_has_a_directory_too(tmp_path: Path, monkeypatc
                 "got something else (not repeated here, it might be a secret)"
             ),
         ),
+        ('cdr = { encoding = "utf-16" }', 'expected the name of an encoding such as "utf-8" or "windows-1251", got "utf-16"'),
+        ('cdr = { encoding = "zzz" }', 'expected the name of an encoding such as "utf-8" or "windows-1251", got "zzz"'),
     ],
 )
 def test_what_a_source_may_not_be(line: str, expected: str) -> None:

@@ -366,6 +366,13 @@ CDR = (
     ),
     Option(
         section="folders.cdr",
+        key="encoding",
+        kind=kinds.encoding(),
+        default="utf-8",
+        doc='The file\'s encoding, such as "windows-1251"; values that are no text in it are left out.',
+    ),
+    Option(
+        section="folders.cdr",
         key="mysql_host",
         kind=kinds.word('a host name, or ""'),
         default="",

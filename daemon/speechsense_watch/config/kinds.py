@@ -262,6 +262,22 @@ def identifier(what: str) -> Kind:
     return Kind("name", what, read)
 
 
+def encoding() -> Kind:
+    expected = 'the name of an encoding such as "utf-8" or "windows-1251"'
+
+    def read(value: object) -> str:
+        # Lines and cells are found by bytes, so those of ASCII must mean what they mean there.
+        ascii_bytes = bytes(range(128))
+        try:
+            if not isinstance(value, str) or ascii_bytes.decode(value) != ascii_bytes.decode("ascii"):
+                raise Mismatch
+        except (LookupError, ValueError):
+            raise Mismatch from None
+        return value
+
+    return Kind("encoding", expected, read)
+
+
 def keys() -> Kind:
     """A list of keys, none of them twice."""
 
