@@ -420,6 +420,54 @@ def test_a_secret_given_as_the_name_of_its_file_is_not_repeated() -> None:
     assert "AQVN" not in told
 
 
+def test_files_may_lie_beside_the_configuration() -> None:
+    """What is relative counts from its directory, wherever the program was started."""
+    config = read(
+        '[speechsense]\nca_file = "certs/./ca.pem"\n'
+        + FOLDER
+        + 'operators = "operators.csv"\n[folders.cdr]\ncsv = "Master.csv"\n'
+        + FOLDER.replace("calls", "more")
+        + 'operators = "/srv/operators.csv"\n'
+    )
+    assert config.speechsense.ca_file == "/etc/speechsense-watch/certs/ca.pem"
+    assert [folder.operators for folder in config.folders] == ["/etc/speechsense-watch/operators.csv", "/srv/operators.csv"]
+    assert [folder.cdr.csv for folder in config.folders] == ["/etc/speechsense-watch/Master.csv", ""]
+
+
+def test_a_relative_configuration_has_a_directory_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--config config.toml` is where one stands."""
+    monkeypatch.chdir(tmp_path)
+    config = loads(FOLDER + 'operators = "operators.csv"\n', Path("config.toml"), {})
+    assert config.folders[0].operators == f"{tmp_path}/operators.csv"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (
+            'operators = "../operators.csv"',
+            (
+                'expected an absolute path such as "/etc/speechsense-watch/operators.csv", or one relative to the directory of '
+                'this file, without ".." (or "" for none), got "../operators.csv"'
+            ),
+        ),
+        (
+            'cdr = { mysql_password_file = "tops3cret" }',
+            (
+                'expected an absolute path such as "/etc/speechsense-watch/cdr-password", without ".." (or "" for none), '
+                "got something else (not repeated here, it might be a secret)"
+            ),
+        ),
+        ('cdr = { encoding = "utf-16" }', 'expected the name of an encoding such as "utf-8" or "windows-1251", got "utf-16"'),
+        ('cdr = { encoding = "zzz" }', 'expected the name of an encoding such as "utf-8" or "windows-1251", got "zzz"'),
+    ],
+)
+def test_what_a_source_may_not_be(line: str, expected: str) -> None:
+    """A path out of that directory, what may be a secret instead of the name of its file, what cannot be told from ASCII."""
+    (told,) = problems(FOLDER + line + "\n")
+    assert told.partition(": ")[2] == expected
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -25,6 +26,12 @@ NO_AUDIO: Expectation = (State.SKIPPED, Reason.NO_AUDIO)
 NOT_TAKEN: Expectation = None
 # What must come of each file that a trace leaves, by the end of its name; a file that is gone again leaves no talk.
 EXPECTED: dict[str, dict[str, Expectation]] = {
+    "final-100": {"1795378295.0.wav": DONE},
+    # The hook has removed the mix and both legs when it has made one file of them.
+    "final-200": {"-stereo.wav": DONE, ".json": NOT_TAKEN},
+    "final-300": {".wav": DONE, ".json": NOT_TAKEN},
+    "final-500": {".wav": NO_AUDIO},
+    "final-600": {".wav": DONE},
     "trace-100-Local": {"1795377220.5.wav": DONE},
     "trace-100-mixed-real-SIP-alaw": {".wav": DONE},
     # Both legs and the mix are recordings by their names; the rules of such a folder leave the legs out.
@@ -61,6 +68,23 @@ def expected(trace: str, path: str) -> Expectation:
 def test_every_trace_has_its_row() -> None:
     """A new trace needs its expectation."""
     assert {path.stem for path in TRACES.glob("*.txt")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("trace", sorted(EXPECTED))
+def test_a_call_grows_as_it_did(trace: str) -> None:
+    """Every write of the recorder is played, in its order: what becomes whole in one step cannot be taken while it grows."""
+    text = (TRACES / f"{trace}.txt").read_text()
+    written = text.count("MODIFY  ") + sum(int(count) for count in re.findall(r"MODIFY \S+ x([0-9]+) until", text))
+    steps = steps_of(TRACES / f"{trace}.txt")
+    assert sum(step.event == "MODIFY" for step in steps) == written
+    assert [step.at_s for step in steps] == sorted(step.at_s for step in steps)
+
+
+def test_a_call_of_three_seconds_has_its_sizes() -> None:
+    """By the pace at which the recorder filled the file (format_wav writes 32 KiB at once)."""
+    (trace,) = TRACES.glob("trace-200-legs-post.txt")
+    grown = [(round(step.at_s, 1), step.size) for step in steps_of(trace) if step.name.endswith("-tx.wav") and step.size]
+    assert grown[:6] == [(0.0, 44), (0.0, 44), (0.0, 44), (1.0, 16434), (2.0, 32824), (3.2, 51244)]
 
 
 @pytest.mark.parametrize("detection", ["events", "polling"])

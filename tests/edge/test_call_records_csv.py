@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import tracemalloc
 from io import BufferedReader
 from pathlib import Path
 
@@ -93,65 +93,98 @@ def test_a_file_that_is_cut_is_read_from_its_beginning(tmp_path: Path) -> None:
     assert len(records.find("x.wav", "1773081000.2")) == 1
 
 
-@pytest.mark.parametrize("given", [("uniqueid", "src"), ()])
-def test_columns_by_name(tmp_path: Path, given: tuple[str, ...]) -> None:
-    """As the configuration gives them, or as a first line does."""
-    path = tmp_path / "cdr.csv"
-    path.write_text(("" if given else "uniqueid,src\n") + "1773081000.1,7916\n")
-    assert CsvCallRecords(str(path), given).find("x.wav", "1773081000.1") == [{"uniqueid": "1773081000.1", "src": "7916"}]
-
-
-def test_what_is_no_record_is_passed_over(tmp_path: Path) -> None:
-    """Bytes in no encoding, a NUL after a crash, a line of a megabyte: the others are found."""
+def test_a_file_that_is_cut_and_has_grown_beyond_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks, as a busy exchange does it after copytruncate: its first lines are not passed over."""
+    monkeypatch.setattr(call_records_csv, "_BLOCK_BYTES", 700)
     path = tmp_path / "Master.csv"
-    junk = b"\xff\xfe,\0\0,,,\n" + b"x" * 2**20 + b"\n" + b'"' * 9 + b"\n\n"
-    path.write_bytes(line("1773081000.1").encode() + junk + line("1773081000.2").encode())
+    path.write_text("".join(line(f"17730810{number:02}.1") for number in range(7)))
+    records = CsvCallRecords(str(path))
+    assert len(records.find("x.wav", "1773081000.1")) == 1
+    path.write_text("".join(line(f"17730820{number:02}.1") for number in range(10)))
+    assert [len(records.find("x.wav", f"17730820{number:02}.1")) for number in range(10)] == [1] * 10
+    assert records.find("x.wav", "1773081000.1") == []
+
+
+@pytest.mark.parametrize("block_bytes", [2**20, 1000])
+def test_what_is_no_record_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int) -> None:
+    """Bytes in no encoding, a NUL after a crash, a line of a megabyte, one without its end: the others are found."""
+    monkeypatch.setattr(call_records_csv, "_BLOCK_BYTES", block_bytes)
+    path = tmp_path / "Master.csv"
+    junk = b"\xff\xfe,\0\0,,,\n" + b"x" * 2**20 + b"\n" + b'"' * 9 + b'\n\n"","7916","60\n'
+    path.write_bytes(line("1773081000.1").encode() + junk + line("1773081000.2").encode() + line("1773081000.3").encode() * 20)
     records = CsvCallRecords(str(path))
     assert len(records.find("x.wav", "1773081000.1")) == 1
     assert len(records.find("x.wav", "1773081000.2")) == 1
+    assert len(records.find("x.wav", "1773081000.3")) == 20
 
 
-@pytest.mark.parametrize("header", ["", "x,src,dst,c,clid,channel,dstchannel,a,d,s,a,e,d,billsec,dis,am,uniqueid,userfield\n"])
-def test_lines_older_than_the_index_are_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str) -> None:
-    """A backlog of years finds its records, wherever a block of the search ends, and the memory stays small."""
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All measures so small that a file of 15 KB is one of years."""
     monkeypatch.setattr(call_records_csv, "INDEXED_BYTES", 3000)
     monkeypatch.setattr(call_records_csv, "_BLOCK_BYTES", 700)
+    monkeypatch.setattr(call_records_csv, "_HASHED_AT_ONCE_BYTES", 2000)
+
+
+HEADER = "x,src,dst,c,clid,channel,dstchannel,a,d,s,a,e,d,billsec,dis,am,uniqueid,userfield\n"
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("header", ["", HEADER])
+@pytest.mark.parametrize("most", [2**32, 4000])
+def test_lines_older_than_the_index_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, most: int) -> None:
+    """A backlog of years finds its records by id and by name, wherever a block ends, also where no more may be hashed."""
+    monkeypatch.setattr(call_records_csv, "_MOST_HASHED_BYTES", most)
     path = tmp_path / "Master.csv"
     path.write_text(header + "".join(line(f"17730810{number:02}.1", f"n{number}.wav") for number in range(50)))
     records = CsvCallRecords(str(path))
-    for number in range(50):
-        assert [each["src"] for each in records.find("x.wav", f"17730810{number:02}.1")] == ["79161234567"]
-        assert len(records.find(f"n{number}.wav", "")) == 1
+    for _ in range(2):
+        for number in range(50):
+            assert [each["uniqueid"] for each in records.find("x.wav", f"17730810{number:02}.1")] == [f"17730810{number:02}.1"]
+            assert [each["userfield"] for each in records.find(f"n{number}.wav", "")] == [f"n{number}.wav"]
+        with path.open("a") as file:
+            file.writelines(line(f"17730820{number:02}.1", f"m{number}.wav") for number in range(99))
+        assert len(records.find("x.wav", "1773082000.1")) == len(records.find("x.wav", "1773082098.1")) == 1 + _
     (index,) = records._indexes.values()
-    assert 10 < len(index.by_key) < 30
-    with path.open("a") as file:
-        file.writelines(line(f"17730820{number:02}.1", f"m{number}.wav") for number in range(99))
-    assert len(records.find("x.wav", "1773082000.1")) == 1
-    assert len(records.find("x.wav", "1773082098.1")) == 1
-    assert len(records.find("x.wav", "1773081000.1")) == 1
-    assert len(index.by_key) < 60
+    assert (index.older_from == 0) is (most > 4000)
 
 
-def test_what_is_not_in_the_old_part_is_not_searched_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recording waits for its record and asks every few seconds; what was written years ago does not change."""
-    monkeypatch.setattr(call_records_csv, "INDEXED_BYTES", 1000)
-    searched: list[bytes] = []
-    real = call_records_csv._lines_with
+@pytest.mark.usefixtures("small")
+def test_what_has_just_begun_is_not_looked_for_among_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording waits for its record and asks every few seconds: years are not read through for a call of today."""
+    read: list[int] = []
+    real = call_records_csv._read
 
-    def noted(file: BufferedReader, needle: bytes, end: int) -> Iterator[int]:
-        searched.append(needle)
-        return real(file, needle, end)
+    def noted(file: BufferedReader, begin: int, end: int) -> bytes:
+        read.append(begin)
+        return real(file, begin, end)
 
-    monkeypatch.setattr(call_records_csv, "_lines_with", noted)
+    monkeypatch.setattr(call_records_csv, "_read", noted)
     path = tmp_path / "Master.csv"
-    path.write_text(line("1773081000.1") * 20)
+    path.write_text(line("1773081000.1") * 50)
     records = CsvCallRecords(str(path))
     for _ in range(3):
-        assert records.find("x.wav", "1773081000.2") == []
-    assert searched == [b"1773081000.2"]
+        assert records.find("x.wav", "1773281000.2") == []
+    assert min(read) > 8_000
+    assert records.find("x.wav", "1773081001.2") == []
+    assert min(read) == 0
     with path.open("a") as file:
-        file.write(line("1773081000.2"))
-    assert len(records.find("x.wav", "1773081000.2")) == 1
+        file.write(line("1773281000.2"))
+    assert len(records.find("x.wav", "1773281000.2")) == 1
+
+
+def test_the_index_is_small(tmp_path: Path) -> None:
+    """A unit of systemd has half a GB for everything: of two MiB less than a tenth is kept."""
+    path = tmp_path / "Master.csv"
+    path.write_text("".join(line(f"17{number:08}.{number}", f"in-{number}.wav") for number in range(2**21 // 320)))
+    records = CsvCallRecords(str(path))
+    tracemalloc.start()
+    try:
+        assert len(records.find("x.wav", "1700000007.7")) == 1
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000
 
 
 def test_a_file_that_is_not_there_is_trouble(tmp_path: Path) -> None:

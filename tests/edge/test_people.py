@@ -41,6 +41,25 @@ def test_a_changed_table_counts_at_once(tmp_path: Path) -> None:
     assert people.find("201") == Person("1", "Berta")
 
 
+def test_a_table_put_in_its_place_while_it_is_read_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next time at the latest: what was read from the old file is not taken for the new one's."""
+    path, new = tmp_path / "operators.csv", tmp_path / "new.csv"
+    path.write_text("extension,id,name\n201,1,Anna\n")
+    new.write_text("extension,id,name\n201,1,Berta\n")
+    real = Path.open
+
+    def opened_just_before(self: Path, mode: str) -> object:
+        file = real(self, mode)
+        if new.exists():
+            new.replace(path)
+        return file
+
+    monkeypatch.setattr(Path, "open", opened_just_before)
+    people = CsvPeople(str(path))
+    assert people.find("201") == Person("1", "Anna")
+    assert people.find("201") == Person("1", "Berta")
+
+
 def test_of_an_extension_named_twice_the_first_line_stands(tmp_path: Path) -> None:
     """The slip is known by its line."""
     path = tmp_path / "operators.csv"

@@ -1,12 +1,19 @@
-"""Sources that let us wait for nothing are left alone for a while."""
+"""The sources that a folder's rules name: shared where two folders name one, left alone where they let us wait for nothing."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from io import BufferedReader
+from pathlib import Path
 
 import pytest
 
-from speechsense_watch.edge.sources import Rested
+from speechsense_watch.core.rules import CallRecordRules, Folder
+from speechsense_watch.edge import call_records_csv, sources
+from speechsense_watch.edge.call_record_lines import Dialect
+from speechsense_watch.edge.sources import Rested, sources_of
 from speechsense_watch.ports import SourceTrouble
 from support.manual_clock import ManualClock
 
@@ -68,3 +75,53 @@ def test_the_rest_has_an_end() -> None:
     clock.advance(121.0)
     slow.broken = False
     assert records.find("a", "b") == [{"src": "ab"}]
+
+
+@pytest.fixture
+def hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where each block of call records begins that was read for an index; the file has three."""
+    begins: list[int] = []
+    real = call_records_csv._hashed
+
+    def noted(file: BufferedReader, dialect: Dialect, begin: int, end: int) -> object:
+        begins.append(begin)
+        return real(file, dialect, begin, end)
+
+    monkeypatch.setattr(call_records_csv, "_hashed", noted)
+    monkeypatch.setattr(call_records_csv, "_BLOCK_BYTES", 100)
+    (tmp_path / "Master.csv").write_text("uniqueid,src\n" + "1773081000.1,7916\n" * 15)
+    return begins
+
+
+def records_of(path: Path, name: str, **rules: object) -> object:
+    cdr = replace(CallRecordRules(csv=str(path / "Master.csv")), **rules)  # type: ignore[arg-type]
+    folder = Folder(path=f"/{name}", connection_id="c", start_from="all", name=name, cdr=cdr)
+    records = sources_of(folder, ManualClock()).call_records
+    assert records is not None
+    assert len(records.find("a.wav", "1773081000.1")) == 15
+    return records
+
+
+def test_two_folders_that_name_one_file_share_its_index(tmp_path: Path, hashed: list[int]) -> None:
+    """As those for one and for two channels of one exchange; with other columns or another encoding it is another index."""
+    mono = records_of(tmp_path, "mono")
+    assert len(hashed) == 3
+    stereo = records_of(tmp_path, "stereo")
+    assert len(hashed) == 3
+    other = records_of(tmp_path, "other", encoding="windows-1251")
+    assert len(hashed) == 6
+    assert len({id(each) for each in (mono, stereo, other)}) == 3
+
+
+def test_an_index_that_nobody_names_any_more_is_gone(tmp_path: Path, hashed: list[int]) -> None:
+    """After a reload with other rules; with rules that still name it, it is the same."""
+    old = records_of(tmp_path, "a")
+    new = records_of(tmp_path, "b")
+    del old
+    gc.collect()
+    assert len(sources._in_use) == 1
+    del new
+    gc.collect()
+    assert len(sources._in_use) == 0
+    records_of(tmp_path, "a")
+    assert len(hashed) == 6

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from watchdog.observers.inotify_c import InotifyFD
+from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD, WatchDescriptor
 
 from speechsense_watch.core.rules import Detection, Folder
 from speechsense_watch.edge import supervisor, watch_limits
@@ -356,9 +356,22 @@ def test_a_hint_that_cannot_be_given_kills_nothing_and_becomes_a_scan(root: Path
     assert watched.hints.count(SCAN) == 1
 
 
+def test_an_overflow_is_counted_and_scanned_for(root: Path, watching: Watching) -> None:
+    """As the kernel tells of it (inotify(7): IN_Q_OVERFLOW, wd -1); the watch goes on."""
+    watched = watching()
+    for number in (1, 2):
+        reader_of(watched).handle_event(InotifyEvent(WatchDescriptor(-1), InotifyConstants.IN_Q_OVERFLOW, 0, b""))
+        assert watched.watch.health().overflows == number
+        assert watched.hints.count(SCAN) == number
+    watched.watch.supervise()
+    assert watched.watch.health().restarts == 0
+    (root / "call.wav").touch()
+    watched.wait("call.wav")
+
+
 def test_an_overflow_of_the_kernels_queue_is_counted_and_scanned_for(root: Path, watching: Watching) -> None:
-    """While the reader is held up more happens than the kernel keeps: afterwards a scan is asked for, and the watch goes
-    on, in directories made meanwhile too.
+    """The real one: while the reader is held up more happens than the kernel keeps. Afterwards a scan is asked for, and the
+    watch goes on, in directories made meanwhile too.
     """
     capacity = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if capacity > 100_000:

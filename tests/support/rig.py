@@ -56,8 +56,9 @@ class Rig:
         # What follows the folder's own keys: its tables, or further folders.
         self.tables = ""
         self.environ: dict[str, str] = {}
-        # What the daemon is started through, if anything.
+        # What the daemon is started through, if anything, and what the interpreter is given as the program.
         self.launcher: tuple[str, ...] = ()
+        self.program: tuple[str, ...] = ("-m", "speechsense_watch")
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -97,8 +98,7 @@ class Rig:
         line = [
             *launcher,
             sys.executable,
-            "-m",
-            "speechsense_watch",
+            *self.program,
             arguments[0],
             "--config",
             str(self.config_path),

@@ -1,7 +1,8 @@
 """Traces of real recorders, played again as real file operations.
 
-A trace is what inotify told of an Asterisk at work (tests/traces): one line an event, with the size that the file then had. The
-bytes are made up, the headers are as the recorder leaves them: zeros while it writes, right when it has closed the file.
+A trace is what inotify told of an Asterisk at work (tests/traces): one line an event, with the size that the file then had;
+further writes to the same file are only counted. The bytes are made up, the headers are as the recorder leaves them: zeros while
+it writes, right when it has closed the file.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import re
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from support.wavs import chunk, fmt, riff
 
 _LINE = re.compile(
-    r"\+\s*(?P<at>[0-9.]+)s (?P<event>[A-Z_,]+)\s+(?P<name>\S+)\s+(?:size=(?P<size>[0-9]+) mode=0o(?P<mode>[0-7]+)|\(gone\))"
+    r"\+\s*(?P<at>[0-9.]+)s (?P<event>[A-Z_,]+)\s+(?P<name>\S*?)\s*(?:size=(?P<size>[0-9]+) mode=0o(?P<mode>[0-7]+)|\(gone\))"
 )
+_FURTHER = re.compile(r"\s+\.\.\. MODIFY (?P<name>\S+) x(?P<count>[0-9]+) until \+(?P<until>[0-9.]+)s")
 _HEADER_BYTES = 44
 
 
@@ -31,13 +33,40 @@ class Step:
 
 
 def steps_of(trace: Path) -> list[Step]:
-    """What the recorder did, in order. Lines that only count further writes add nothing."""
-    found = (_LINE.match(line) for line in trace.read_text().splitlines())
-    return [
-        Step(float(m["at"]), m["event"], m["name"], int(m["size"] or 0), int(m["mode"] or "644", 8))
-        for m in found
-        if m is not None
-    ]
+    """What the recorder did, in order; of writes that are only counted each is a step of its own. Raises ValueError for a line
+    that is not understood.
+    """
+    lines = trace.read_text().splitlines()
+    told = [step for line in lines if isinstance(step := _step(line), Step)]
+    steps: list[Step] = []
+    for line in lines:
+        match _step(line):
+            case Step() as step:
+                steps.append(step)
+                told.remove(step)
+            case further:
+                name, count, until_s = further
+                before = next(step for step in reversed(steps) if step.name == name)
+                steps += _growth(before, next(step for step in told if step.name == name), count, until_s)
+    return steps
+
+
+def _step(line: str) -> Step | tuple[str, int, float]:
+    """A step, or of further writes the file's name, their number and the time of the last."""
+    if m := _LINE.match(line):
+        return Step(float(m["at"]), m["event"], m["name"], int(m["size"] or 0), int(m["mode"] or "644", 8))
+    if m := _FURTHER.match(line):
+        return m["name"], int(m["count"]), float(m["until"])
+    raise ValueError(f"no line of a trace: {line}")
+
+
+def _growth(before: Step, after: Step, count: int, until_s: float) -> Iterator[Step]:
+    """So many writes between two steps of which sizes are known: a call fills its file at an even pace."""
+    between_s = after.at_s - before.at_s
+    for number in range(1, count + 1):
+        at_s = before.at_s + (until_s - before.at_s) * number / count
+        share = (at_s - before.at_s) / between_s if between_s else 1.0
+        yield replace(before, at_s=at_s, event="MODIFY", size=before.size + round((after.size - before.size) * share))
 
 
 def finished(name: str, size: int) -> bytes:
@@ -53,7 +82,8 @@ def growing(name: str, size: int) -> bytes:
 def _samples(name: str, count: int) -> bytes:
     # Of the call and not of the file: a leg that becomes the whole keeps its sound.
     seed = zlib.crc32(name.encode()) % 251
-    return bytes((index * 7 + seed) % 251 for index in range(count - count % 2))
+    count -= count % 2
+    return (bytes((index * 7 + seed) % 251 for index in range(251)) * (count // 251 + 1))[:count]
 
 
 @dataclass(slots=True)

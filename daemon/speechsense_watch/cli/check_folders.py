@@ -13,7 +13,8 @@ from speechsense_watch.cli.writing import user_name
 from speechsense_watch.core import pairing
 from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import HINTS, Reason
-from speechsense_watch.core.rules import AfterUpload, Folder
+from speechsense_watch.core.rules import AfterUpload, CallRecordRules, Folder
+from speechsense_watch.edge.call_records_csv import CsvCallRecords
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.people import CsvPeople
 from speechsense_watch.edge.sources import sources_of
@@ -23,6 +24,10 @@ from speechsense_watch.recording import Fit, Reader, Unfit
 
 _MOST_NAMES = 20_000
 _MOST_EXAMINED = 20
+_KEYS_HINT = (
+    "Set loguniqueid=yes and loguserfield=yes under [csv] in the exchange's cdr.conf, then run "
+    '`asterisk -rx "module reload cdr_csv.so"`; where the file has columns of its own, name them in `columns`.'
+)
 
 
 @dataclass(slots=True)
@@ -62,11 +67,30 @@ def _check_sources(where: str, folder: Folder, clock: Clock, report: Report) -> 
     sources = sources_of(folder, clock)
     if (records := sources.call_records) is not None:
         _ask(lambda: records.find("-", "0"), f"{where}: the call records can be read.", where, report)
+        if folder.cdr.csv:
+            _tell_last_records(where, folder.cdr, report)
     if folder.operators:
         people = CsvPeople(folder.operators)
         _ask(lambda: people.find("-"), f"{where}: the table of operators can be read.", where, report)
         for line in people.repeated:
             report.note(f"{where}: {folder.operators}, line {line}: an earlier line names the same extension, and counts.")
+
+
+def _tell_last_records(where: str, rules: CallRecordRules, report: Report) -> None:
+    """Whether what the exchange writes now can be found by anything, and read."""
+    try:
+        survey = CsvCallRecords(rules.csv, rules.columns, rules.encoding).survey()
+    except SourceTrouble:
+        return  # which is told already
+    if survey.lines and not survey.findable:
+        report.wrong(
+            f"{where}: none of the last {survey.lines} lines of {rules.csv} bears a unique id or a file's name.", _KEYS_HINT
+        )
+    for column, count in survey.unread.items():
+        report.note(
+            f"{where}: `{column}` is not in {rules.encoding} in {count} of the last {survey.lines} lines, and is left out.",
+            'Set `encoding` in [folders.cdr], for instance "windows-1251".',
+        )
 
 
 def _ask(ask: Callable[[], object], good: str, where: str, report: Report) -> None:

@@ -39,7 +39,7 @@ SPEECHSENSE = (
     Option(
         section="speechsense",
         key="api_key_file",
-        kind=kinds.absolute_path(may_be_empty=True, hide=True),
+        kind=kinds.absolute_path("/etc/speechsense-watch/api-key", may_be_empty=True, hide=True),
         default="/etc/speechsense-watch/api-key",
         example="/etc/speechsense-watch/api-key",
         doc="A file that holds the API key and nothing else, readable by the service's user alone.",
@@ -47,14 +47,14 @@ SPEECHSENSE = (
     Option(
         section="speechsense",
         key="iam_token_file",
-        kind=kinds.absolute_path(may_be_empty=True, hide=True),
+        kind=kinds.absolute_path("/etc/speechsense-watch/iam-token", may_be_empty=True, hide=True),
         default="",
         doc='A file that holds the IAM token, for auth = "iam-token"; whoever renews it writes it anew, it is read again then.',
     ),
     Option(
         section="speechsense",
         key="service_account_key_file",
-        kind=kinds.absolute_path(may_be_empty=True, hide=True),
+        kind=kinds.absolute_path("/etc/speechsense-watch/service-account-key", may_be_empty=True, hide=True),
         default="",
         doc="A service account's authorized key, for a later version.",
         rare=True,
@@ -62,7 +62,7 @@ SPEECHSENSE = (
     Option(
         section="speechsense",
         key="ca_file",
-        kind=kinds.absolute_path(may_be_empty=True),
+        kind=kinds.absolute_path("/etc/speechsense-watch/ca.pem", may_be_empty=True, beside=True),
         default="",
         doc="Certificates (PEM) of a private authority that signed the endpoint's; empty: those this machine trusts.",
         rare=True,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from speechsense_watch.config.literals import literal
 from speechsense_watch.config.option import Option, Required
-from speechsense_watch.config.options import SECTIONS, SUBTABLES, options_of
+from speechsense_watch.config.options import OPTIONS, SECTIONS, SUBTABLES, options_of
 from speechsense_watch.config.reading import PREFIX
 
 _SAMPLE_HEAD = """\
@@ -16,6 +16,7 @@ _SAMPLE_HEAD = """\
 # `speechsense-watch check` tells what is wrong with this file.
 """
 
+_BESIDE = ", ".join(f"`{option.key}`" for option in OPTIONS if option.kind.beside)
 _REFERENCE_HEAD = f"""\
 # Configuration
 
@@ -29,7 +30,7 @@ This page is made by `python -m speechsense_watch.config docs`; a test holds it 
 
 - Texts, paths, durations and sizes stand in quotes; numbers, `true` and `false` do not.
 - Durations: `"500ms"`, `"10s"`, `"15m"`, `"2h"`, `"7d"`. Sizes: `"0B"`, `"512KiB"`, `"4MiB"`, `"1GiB"`. Bandwidth: `"1MiB/s"`.
-- Paths are absolute and without `..`.
+- Paths are absolute and without `..`; those of {_BESIDE} may be relative to the directory of the file.
 - A key that this program does not know is an error, so that a slip of the pen is noticed.
 
 ## Overrides from the environment

@@ -102,7 +102,7 @@ FOLDERS = (
     Option(
         section="folders",
         key="operators",
-        kind=kinds.absolute_path(may_be_empty=True),
+        kind=kinds.absolute_path("/etc/speechsense-watch/operators.csv", may_be_empty=True, beside=True),
         default="",
         doc="A CSV table of people with the columns extension, id and name: whoever has the extension that stands in "
         "`operator_id`. A name that is lacking is the extension.",
@@ -361,7 +361,7 @@ CDR = (
     Option(
         section="folders.cdr",
         key="csv",
-        kind=kinds.absolute_path(may_be_empty=True),
+        kind=kinds.absolute_path("/var/log/asterisk/cdr-csv/Master.csv", may_be_empty=True, beside=True),
         default="",
         doc="The file to which Asterisk writes its call records, such as /var/log/asterisk/cdr-csv/Master.csv.",
     ),
@@ -371,6 +371,13 @@ CDR = (
         kind=kinds.keys(),
         default=[],
         doc="The file's columns in their order; none: Asterisk's own, or those that its first line names.",
+    ),
+    Option(
+        section="folders.cdr",
+        key="encoding",
+        kind=kinds.encoding(),
+        default="utf-8",
+        doc='The file\'s encoding, such as "windows-1251"; values that are no text in it are left out.',
     ),
     Option(
         section="folders.cdr",
@@ -389,7 +396,7 @@ CDR = (
     Option(
         section="folders.cdr",
         key="mysql_socket",
-        kind=kinds.absolute_path(may_be_empty=True),
+        kind=kinds.absolute_path("/run/mysqld/mysqld.sock", may_be_empty=True),
         default="",
         doc="The database's socket on this machine, instead of `mysql_host`.",
     ),
@@ -403,7 +410,7 @@ CDR = (
     Option(
         section="folders.cdr",
         key="mysql_password_file",
-        kind=kinds.absolute_path(may_be_empty=True, hide=True),
+        kind=kinds.absolute_path("/etc/speechsense-watch/cdr-password", may_be_empty=True, hide=True),
         default="",
         doc="A file with that user's password, which only the service's user may read.",
     ),

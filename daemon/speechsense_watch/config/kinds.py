@@ -32,6 +32,8 @@ class Kind:
     suffix: str = ""
     # What was given is never repeated in a message: it may be a secret that landed under the wrong key.
     hide: bool = False
+    # A relative path counts from the directory of the configuration file.
+    beside: bool = False
 
 
 # --- simple ones -----------------------------------------------------------------------------
@@ -146,9 +148,17 @@ def bandwidth() -> Kind:
 # --- paths, patterns, names ------------------------------------------------------------------
 
 
-def absolute_path(*, may_be_empty: bool = False, hide: bool = False) -> Kind:
-    """A path from the root, made plain ("/a//b/" is "/a/b"); ".." is refused, as links make it mean anything."""
-    expected = 'an absolute path such as "/var/spool/calls", without ".."' + (' (or "" for none)' * may_be_empty)
+def absolute_path(
+    example: str = "/var/spool/calls", *, may_be_empty: bool = False, hide: bool = False, beside: bool = False
+) -> Kind:
+    """A path from the root, made plain ("/a//b/" is "/a/b"); ".." is refused, as links make it mean anything. With `beside` the
+    reader makes a relative one absolute first.
+
+    Never both `hide` and `beside`: where the name of a file with a secret belongs some put the secret itself, and taken for the
+    name of a file it would stand in every message that says that there is no such file.
+    """
+    relative = ", or one relative to the directory of this file" * beside
+    expected = f'an absolute path such as "{example}"{relative}, without ".."' + (' (or "" for none)' * may_be_empty)
 
     def read(value: object) -> str:
         if value == "" and may_be_empty:
@@ -160,7 +170,7 @@ def absolute_path(*, may_be_empty: bool = False, hide: bool = False) -> Kind:
             raise Mismatch
         return "/" + "/".join(parts)
 
-    return Kind("path", expected, read, hide=hide)
+    return Kind("path", expected, read, hide=hide, beside=beside)
 
 
 def patterns(what: str, *, slashes: bool, least: int = 0) -> Kind:
@@ -250,6 +260,22 @@ def identifier(what: str) -> Kind:
         return value
 
     return Kind("name", what, read)
+
+
+def encoding() -> Kind:
+    expected = 'the name of an encoding such as "utf-8" or "windows-1251"'
+
+    def read(value: object) -> str:
+        # Lines and cells are found by bytes, so those of ASCII must mean what they mean there.
+        ascii_bytes = bytes(range(128))
+        try:
+            if not isinstance(value, str) or ascii_bytes.decode(value) != ascii_bytes.decode("ascii"):
+                raise Mismatch
+        except (LookupError, ValueError):
+            raise Mismatch from None
+        return value
+
+    return Kind("encoding", expected, read)
 
 
 def keys() -> Kind:

@@ -14,7 +14,7 @@ from speechsense_watch.config.checks import check_folders, check_speechsense, ch
 from speechsense_watch.config.findings import Findings
 from speechsense_watch.config.lines import KeyPath, Lines
 from speechsense_watch.config.literals import shown
-from speechsense_watch.config.reading import override, read_section, read_table, read_top
+from speechsense_watch.config.reading import anchor, override, read_section, read_table, read_top
 from speechsense_watch.config.settings import (
     Config,
     ConfigError,
@@ -45,6 +45,7 @@ def loads(text: str, path: Path, environ: Mapping[str, str]) -> Config:
     document = _parse(text, path)
     findings = Findings(Lines(text))
     override(document, environ, findings)
+    anchor(document, path.absolute().parent)
     read_top(document, findings)
     speechsense = SpeechSense(**read_section(document, "speechsense", findings))
     queue = QueueSettings(**read_section(document, "queue", findings))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from speechsense_watch.config.findings import Findings
@@ -42,6 +43,26 @@ def override(document: dict[str, Any], environ: Mapping[str, str], findings: Fin
         if isinstance(table, dict):
             table[key] = option.kind.from_text(environ[variable])
             findings.comes_from((section, key), variable)
+
+
+def anchor(document: Mapping[str, Any], directory: Path) -> None:
+    """Relative paths of files that may lie beside the configuration stand in the document as if they were written whole."""
+    for section, table in _tables(document):
+        for option in options_of(section):
+            value = table.get(option.key)
+            relative = isinstance(value, str) and value and not value.startswith("/") and ".." not in value.split("/")
+            if option.kind.beside and relative:
+                table[option.key] = f"{directory}/{value}"
+
+
+def _tables(document: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every table that could be read, with the section whose options it has."""
+    folders = document.get("folders")
+    found = [(section, document.get(section)) for section in SECTIONS if section != "folders"]
+    for folder in folders if isinstance(folders, list) else ():
+        if isinstance(folder, dict):
+            found += [("folders", folder), *((f"folders.{name}", folder.get(name)) for name in SUBTABLES)]
+    yield from ((section, table) for section, table in found if isinstance(table, dict))
 
 
 def read_section(document: Mapping[str, Any], section: str, findings: Findings) -> dict[str, Any]:

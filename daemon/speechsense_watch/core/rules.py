@@ -67,11 +67,12 @@ class SearchScope:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecordRules:
     """Where the exchange's call records (CDR) are: a CSV that grows, or a MySQL or MariaDB table. `wait_s` is how long a
-    finished recording waits for its record. Files are absolute; `columns` empty: Asterisk's own.
+    finished recording waits for its record. Files are absolute; `columns` empty: Asterisk's own. `encoding` is that of the CSV.
     """
 
     csv: str = ""
     columns: tuple[str, ...] = ()
+    encoding: str = "utf-8"
     mysql_host: str = ""
     mysql_port: int = 3306
     mysql_socket: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,8 @@ class CsvPeople:
         with self._lock:
             try:
                 with self._path.open("rb") as file:
-                    found = self._path.stat()
+                    # Of the file that is open: another one may have been put in its place meanwhile.
+                    found = os.fstat(file.fileno())
                     stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
                     if stamp != self._stamp:
                         self._people = self._read(file.read(_MOST_BYTES + 1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from weakref import WeakValueDictionary
 
 from speechsense_watch.core.rules import CallRecordRules, Folder
 from speechsense_watch.edge.call_records_csv import CsvCallRecords
@@ -50,4 +52,17 @@ def sources_of(folder: Folder, clock: Clock) -> Sources:
 def _call_records(rules: CallRecordRules, clock: Clock) -> CallRecords | None:
     if not rules.wanted:
         return None
-    return Rested(CsvCallRecords(rules.csv, rules.columns) if rules.csv else MysqlCallRecords(rules), clock)
+    return Rested(_shared(rules) if rules.csv else MysqlCallRecords(rules), clock)
+
+
+# Two folders beside one exchange, with one and with two channels, name one Master.csv: its index is held once, and for as long as
+# one of them names it.
+_in_use: WeakValueDictionary[tuple[str, tuple[str, ...], str], CsvCallRecords] = WeakValueDictionary()
+_sharing = threading.Lock()
+
+
+def _shared(rules: CallRecordRules) -> CsvCallRecords:
+    with _sharing:
+        return _in_use.setdefault(
+            (rules.csv, rules.columns, rules.encoding), CsvCallRecords(rules.csv, rules.columns, rules.encoding)
+        )
