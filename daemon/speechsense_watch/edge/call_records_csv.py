@@ -31,7 +31,7 @@ _BLOCK_BYTES = 2**20
 # read through each time, which is slow and takes no memory.
 _HASHED_AT_ONCE_BYTES = 2**27
 _MOST_HASHED_BYTES = 2**32
-_MOST_LINES = 100
+_MOST_LINES = 2000
 # Files that logrotate has moved away: so many of them, the newest, are asked as well. A compressed one is no CSV any more.
 _ROTATED_FILES = 1
 _COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
