@@ -8,6 +8,7 @@ import pwd
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from speechsense_watch.edge.ownership import SERVICE_USER
 
@@ -55,6 +56,23 @@ def become(user: ServiceUser) -> None:
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
+
+
+def may_read(user: ServiceUser, path: Path) -> bool:
+    """Whether the user can open the file: root tries it with his rights, as access lists and the directories above count too."""
+    mine = os.geteuid(), os.getegid(), os.getgroups()
+    try:
+        os.setgroups(user.groups)
+        os.setegid(user.gid)
+        os.seteuid(user.uid)
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    finally:
+        os.seteuid(mine[0])
+        os.setegid(mine[1])
+        os.setgroups(mine[2])
+    return True
 
 
 def _parsed(text: str) -> Mapping[str, Sequence[str]]:
