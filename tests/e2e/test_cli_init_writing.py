@@ -197,6 +197,21 @@ def test_a_group_that_the_machine_lacks_does_not_keep_the_service_from_starting(
 
 
 @as_root
+def test_systemd_knows_the_drop_in_before_the_check(tmp_path: Path) -> None:
+    """Otherwise a unit that was loaded before would be checked without the recordings' group."""
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(f'#!/bin/sh\nls {tmp_path}/units >>{tmp_path}/calls\necho "$1" >>{tmp_path}/calls\n')
+    systemctl.chmod(0o755)
+    code, said = init(tmp_path, *answered(tmp_path), more={"PATH": f"{systemctl.parent}:{os.environ['PATH']}"})
+    assert code == 0, said
+    calls = (tmp_path / "calls").read_text().split()
+    written = calls.index("speechsense-watch.service.d")
+    assert calls[written + 1] == "daemon-reload"
+    assert "show" in calls[written + 2 :]
+
+
+@as_root
 def test_the_group_is_the_recordings_own(tmp_path: Path) -> None:
     """By its name where systemd takes it; one without a name here would keep the service from starting; root's is no help."""
     recipe = RECIPES["freepbx"]

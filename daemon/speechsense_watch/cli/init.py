@@ -174,5 +174,5 @@ def _check(config_path: Path, *, again: bool) -> None:
             sys.exit(EXIT_CONFIG)
     # One that runs already goes on with what it has read, whatever `enable --now` says.
     start = "enable speechsense-watch && sudo systemctl restart" if again else "enable --now"
-    click.echo(f"Next: `sudo systemctl daemon-reload && sudo systemctl {start} speechsense-watch`.")
+    click.echo(f"Next: `sudo systemctl {start} speechsense-watch`.")
     click.echo("It sends three recordings and waits for you: `sudo speechsense-watch status` says what to do.")

@@ -159,6 +159,8 @@ def write_unit(units: Path, path: str, found: Readers) -> None:
         write(target, drop_in(path, group=found.group, missing_group=found.missing).encode(), Rights(mode=0o644))
     except OSError as error:
         _cannot(target, error)
+    if os.geteuid() == 0:
+        service_user.tell_systemd()
     if found.missing:
         note(
             f"This machine has no group {found.missing}, and systemd starts no service with such a group: in {target} its line "

@@ -7,6 +7,7 @@ import os
 import pwd
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def ask_systemd() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
+
+
+def tell_systemd() -> None:
+    """What was written to a drop-in counts from now on, for `find` too: a unit that is loaded is not read again by itself.
+    Nothing happens where there is no systemd.
+    """
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(["systemctl", "daemon-reload"], capture_output=True, timeout=_PATIENCE_S, check=False)
 
 
 def find(name: str | None = None, ask: Callable[[], str] = ask_systemd) -> ServiceUser | None:
