@@ -124,6 +124,14 @@ def test_call_records_that_are_left_out_are_told_where_they_are_needed(tmp_path:
     assert ("are not sent until [folders.cdr] is there" in said) == told
 
 
+@pytest.mark.parametrize(("kind", "swapped"), [("two-channel", {"direction_outgoing": "true"}), ("single-channel", {})])
+def test_asterisks_channels_are_exchanged_where_there_are_two(tmp_path: Path, kind: str, swapped: dict[str, str]) -> None:
+    """The recorded leg is the left channel, whoever called; where there is one channel the rule would only be warned of."""
+    assert init(tmp_path, *answered(tmp_path, "asterisk", "--connection-type", kind))[0] == 0
+    config = load(tmp_path / "etc" / "config.toml", {})
+    assert (config.folders[0].swap_channels_when, config.warnings) == (swapped, ())
+
+
 def test_for_a_stand_in_no_key_is_written(tmp_path: Path) -> None:
     """An empty file would look as if one was lacking."""
     assert init(tmp_path, *answered(tmp_path))[0] == 0

@@ -10,8 +10,8 @@ from speechsense_watch.config.literals import literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What is known of a recorder. `rules` are the folder's keys, `tables` its tables; `notes` are said at the end of `init`,
-    `note_without_records` where no call records were named.
+    """What is known of a recorder. `rules` are the folder's keys, `tables` its tables, `two_channel_tables` those that would
+    have no effect on one channel; `notes` are said at the end of `init`, `note_without_records` where no call records were named.
     """
 
     title: str
@@ -20,6 +20,7 @@ class Recipe:
     group: str
     rules: Mapping[str, object] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    two_channel_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     call_records: bool = False
     operators: bool = False
     hook: str = ""
@@ -51,6 +52,8 @@ RECIPES: Mapping[str, Recipe] = {
         connection_type="two-channel",
         group="asterisk",
         rules={"metadata_last": True},
+        # The recorded leg is the left channel: the client's when a call comes in, the operator's when one goes out.
+        two_channel_tables={"swap_channels_when": {"direction_outgoing": "true"}},
         operators=True,
         hook="speechsense-mixmonitor",
         notes=("Call the hook from your dialplan: contrib/asterisk/extensions-sample.conf shows how, safe against callers.",),
@@ -138,7 +141,8 @@ def written(recipe: Recipe, answers: Answers) -> str:
     parts.append(_block("[[folders]]", folder))
     if answers.cdr:
         parts.append(_block("[folders.cdr]", answers.cdr))
-    parts += [_block(f"[folders.{name}]", table) for name, table in recipe.tables.items()]
+    tables = {**recipe.tables, **(recipe.two_channel_tables if answers.connection_type == "two-channel" else {})}
+    parts += [_block(f"[folders.{name}]", table) for name, table in tables.items()]
     return "\n".join(parts)
 
 
