@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pty
+import re
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from speechsense_watch.config import load
 from speechsense_watch.config.recipes import RECIPES
-
-STANDIN = ("--bandwidth", "-", "--plaintext", "--endpoint", "127.0.0.1:5051")
-GIVEN = ("--connection-id", "eag1", "--connection-type", "two-channel", "--start-from", "now", "--time-zone", "Europe/Moscow")
-
-
-def command(tmp_path: Path, *arguments: str) -> list[str]:
-    for name in ("spool", "units", "hooks"):
-        (tmp_path / name).mkdir(exist_ok=True)
-    places = (
-        "--etc",
-        tmp_path / "etc",
-        "--units",
-        tmp_path / "units",
-        "--hooks",
-        tmp_path / "hooks",
-        "--queue",
-        tmp_path / "q.db",
-    )
-    return [sys.executable, "-m", "speechsense_watch", "init", *map(str, places), *arguments]
-
-
-def environ() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-
-
-def init(tmp_path: Path, *arguments: str) -> tuple[int, str]:
-    line = command(tmp_path, *arguments)
-    done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environ())
-    return done.returncode, done.stdout + done.stderr
+from support.setting_up import GIVEN, GROUP, answered, environ, init
 
 
 @pytest.mark.parametrize("recorder", RECIPES)
@@ -50,15 +20,15 @@ def test_every_recorder_gets_a_configuration_that_can_be_used(tmp_path: Path, re
     key = tmp_path / "key"
     key.write_text("the-secret-key\n")
     options = ("--recorder", recorder, "--path", str(tmp_path / "spool"), "--bandwidth", "1MiB/s", "--key-file", str(key))
-    code, said = init(tmp_path, *options, *GIVEN, "--group", "asterisk")
+    code, said = init(tmp_path, *options, *GIVEN, "--group", GROUP)
     assert code == 0, said
     assert "the-secret-key" not in said
     (folder,) = load(tmp_path / "etc" / "config.toml", {}).folders
     assert (folder.name, folder.connection_id, folder.trial) == (recorder, "eag1", 3)
     assert (tmp_path / "etc" / "api-key").read_text() == "the-secret-key\n"
-    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "etc").iterdir()} == {0o640}
+    assert {path.stat().st_mode & 0o007 for path in (tmp_path / "etc").iterdir()} == {0}
     drop_in = (tmp_path / "units/speechsense-watch.service.d/recorder.conf").read_text()
-    assert "SupplementaryGroups=asterisk\n" in drop_in
+    assert f"SupplementaryGroups={GROUP}\n" in drop_in
     assert f"RequiresMountsFor={tmp_path}/spool\n" in drop_in
     hook = RECIPES[recorder].hook
     assert [path.name for path in (tmp_path / "hooks").iterdir()] == ([hook] if hook else [])
@@ -66,25 +36,9 @@ def test_every_recorder_gets_a_configuration_that_can_be_used(tmp_path: Path, re
 
 def test_a_hook_without_a_place_says_so(tmp_path: Path) -> None:
     """The recorder is not where its package puts it."""
-    options = ("--recorder", "freeswitch", "--path", str(tmp_path / "spool"), *STANDIN, *GIVEN)
-    code, said = init(tmp_path, *options, "--hooks", str(tmp_path / "nowhere"))
+    code, said = init(tmp_path, *answered(tmp_path, "freeswitch", "--hooks", str(tmp_path / "nowhere")))
     assert (code, "speechsense-record.lua belongs" in said) == (1, True)
     assert not (tmp_path / "etc").exists()
-
-
-def test_an_old_configuration_is_not_lost(tmp_path: Path) -> None:
-    """Refused; with --force it stays beside the new one, and so do key and people."""
-    options = ("--recorder", "3cx", "--path", str(tmp_path / "spool"), *STANDIN)
-    assert init(tmp_path, *options, *GIVEN)[0] == 0
-    (tmp_path / "etc/operators.csv").write_text("extension,id,name\n201,,Anna\n")
-    (tmp_path / "etc/api-key").write_text("kept\n")
-    first = (tmp_path / "etc/config.toml").read_text()
-    code, said = init(tmp_path, *options, *GIVEN)
-    assert (code, "is there already" in said) == (1, True)
-    assert init(tmp_path, *options, *GIVEN, "--force")[0] == 0
-    assert (tmp_path / "etc/config.toml.before-init").read_text() == first
-    assert "Anna" in (tmp_path / "etc/operators.csv").read_text()
-    assert (tmp_path / "etc/api-key").read_text() == "kept\n"
 
 
 @pytest.mark.parametrize(
@@ -92,50 +46,104 @@ def test_an_old_configuration_is_not_lost(tmp_path: Path) -> None:
     [
         ((), "nobody is there to answer: Which recorder?"),
         (("--recorder", "other"), "nobody is there to answer"),
-        (("--recorder", "other", "--path", "calls", *GIVEN, "--bandwidth", ""), "calls is no absolute path"),
+        (("--recorder", "other", "--path", "calls", *GIVEN, "--bandwidth", ""), "calls will not do: expected an absolute path"),
         (("--recorder", "other", "--path", "/x", *GIVEN, "--bandwidth", "much"), "much will not do: expected a bandwidth"),
         (("--recorder", "other", "--path", "/", *GIVEN, "--bandwidth", "-"), "nothing was written"),
+        (("--path", "/x\n[Service]\nUser=root"), "expected an absolute path"),
+        (("--path", "/x/\udcff"), "/x/\\xff will not do: expected text in UTF-8"),
+        (("--path", "/x/../y"), "expected an absolute path"),
+        (("--path", __file__), "expected a directory"),
+        (("--connection-id", "eag 1"), "without spaces"),
+        (("--start-from", "yesterday"), "yesterday will not do: expected"),
+        (("--time-zone", "Moscow"), 'did you mean "Europe/Moscow"?'),
+        (("--cdr-csv", "Master.csv"), "expected an absolute path"),
+        (("--cdr-mysql-user", "a b"), "a b will not do: expected a name without spaces"),
+        (("--cdr-csv", "/x.csv", "--cdr-mysql-user", "reader"), "not both"),
+        (("--queue", "queue.db"), "queue.db will not do: expected an absolute path"),
+        (("--plaintext",), "name it with --endpoint"),
+        (("--plaintext", "--endpoint", "http://127.0.0.1:5051"), "without http://"),
+        (("--group", "no-such-group"), "this machine has no group no-such-group"),
+        (("--group", f"{GROUP}\nUser=root"), "this machine has no group"),
     ],
 )
-def test_answers_that_will_not_do_write_nothing(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
-    """Each is told with what was expected."""
+def test_options_that_will_not_do_write_nothing(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    """Each is told with what was expected, whatever else is still to be known."""
     code, output = init(tmp_path, *options)
     assert code == 1
     assert said in output
+    assert "Traceback" not in output
     assert not (tmp_path / "etc").exists()
+    assert list((tmp_path / "units").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfek\x00e\x00y\x00", "is no text in UTF-8"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"one two", "expected the key alone"),
+        (b"first\nsecond\n", "expected the key alone"),
+    ],
+)
+def test_a_file_without_a_key_is_told(tmp_path: Path, content: bytes, said: str) -> None:
+    """Before anything is written, and without a word of what is in it."""
+    key = tmp_path / "key"
+    key.write_bytes(content)
+    options = ("--recorder", "other", "--path", str(tmp_path / "spool"), *GIVEN, "--bandwidth", "-")
+    code, output = init(tmp_path, *options, "--key-file", str(key))
+    assert (code, said in output, "Traceback" in output) == (1, True, False), output
+    assert "second" not in output
+    assert not (tmp_path / "etc").exists()
+
+
+def test_a_key_with_the_mark_of_an_editor_is_one(tmp_path: Path) -> None:
+    """Notepad begins UTF-8 with a byte order mark."""
+    key = tmp_path / "key"
+    key.write_bytes(b"\xef\xbb\xbfthe-secret-key\r\n")
+    options = ("--recorder", "other", "--path", str(tmp_path / "spool"), *GIVEN, "--bandwidth", "-")
+    assert init(tmp_path, *options, "--key-file", str(key))[0] == 0
+    assert (tmp_path / "etc/api-key").read_bytes() == b"the-secret-key\n"
 
 
 def test_what_the_check_finds_decides_in_the_end(tmp_path: Path) -> None:
     """Call records that cannot be read would be found out only by the first call."""
-    options = ("--recorder", "freepbx", "--path", str(tmp_path / "spool"), *STANDIN)
-    code, said = init(tmp_path, *options, *GIVEN, "--cdr-csv", str(tmp_path / "Master.csv"))
+    code, said = init(tmp_path, *answered(tmp_path, "freepbx", "--cdr-csv", str(tmp_path / "Master.csv")))
     assert code == 78
     assert "The call records cannot be read" in said
+    assert "mend what is marked" in said
+    assert "lack their operator" not in said
 
 
-def test_the_questions_are_asked_at_a_terminal(tmp_path: Path) -> None:
-    """Enter takes what is proposed; the key is not shown."""
-    answers = ["other", str(tmp_path / "spool"), "eag1", "", "all", "", "-", "the-secret-key"]
-    terminal, far_end = pty.openpty()
-    process = subprocess.Popen(
-        command(tmp_path), stdin=far_end, stdout=far_end, stderr=far_end, env=environ(), start_new_session=True
-    )
-    os.close(far_end)
-    said = b""
-    for answer in answers:
-        prompt = b""
-        while not prompt.endswith(b": "):
-            prompt += os.read(terminal, 4096)
-        os.write(terminal, answer.encode() + b"\n")
-        said += prompt
-    with suppress(OSError):  # the far end is closed: the program has ended
-        while more := os.read(terminal, 4096):
-            said += more
-    code = process.wait(timeout=30)
-    os.close(terminal)
-    text = said.decode()
-    assert code == 0, text
-    assert "the-secret-key" not in text
-    (folder,) = load(tmp_path / "etc" / "config.toml", {}).folders
-    assert (folder.start_from, folder.connection_type) == ("all", "two-channel")
-    assert (tmp_path / "etc" / "api-key").read_text() == "the-secret-key\n"
+@pytest.mark.parametrize(("recorder", "told"), [("freepbx", True), ("asterisk", False), ("3cx", False)])
+def test_call_records_that_are_left_out_are_told_where_they_are_needed(tmp_path: Path, recorder: str, *, told: bool) -> None:
+    """Only FreePBX's names lack the operator of a call that comes in."""
+    code, said = init(tmp_path, *answered(tmp_path, recorder))
+    assert code == 0, said
+    assert ("Calls that come in lack their operator" in said) == told
+    assert ("are not sent until [folders.cdr] is there" in said) == told
+
+
+@pytest.mark.parametrize(("kind", "swapped"), [("two-channel", {"direction_outgoing": "true"}), ("single-channel", {})])
+def test_asterisks_channels_are_exchanged_where_there_are_two(tmp_path: Path, kind: str, swapped: dict[str, str]) -> None:
+    """The recorded leg is the left channel, whoever called; where there is one channel the rule would only be warned of."""
+    assert init(tmp_path, *answered(tmp_path, "asterisk", "--connection-type", kind))[0] == 0
+    config = load(tmp_path / "etc" / "config.toml", {})
+    assert (config.folders[0].swap_channels_when, config.warnings) == (swapped, ())
+
+
+def test_for_a_stand_in_no_key_is_written(tmp_path: Path) -> None:
+    """An empty file would look as if one was lacking."""
+    assert init(tmp_path, *answered(tmp_path))[0] == 0
+    assert not (tmp_path / "etc/api-key").exists()
+
+
+def test_every_rate_that_the_help_names_is_taken(tmp_path: Path) -> None:
+    """And the sign for none."""
+    line = [sys.executable, "-m", "speechsense_watch", "init", "--help"]
+    shown = subprocess.run(line, capture_output=True, text=True, check=True, env=environ()).stdout
+    rates = re.findall(r"[0-9]+[A-Za-z]+/s", shown)
+    assert rates
+    for rate in (*rates, "-"):
+        code, said = init(tmp_path, *answered(tmp_path, "other", "--force", "--bandwidth", rate))
+        assert code == 0, said

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -804,6 +807,20 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         StandIn(tmp_path / "two", one.port).start()
     with StandIn(tmp_path / "two") as two:
         assert two.talks() == []
+
+
+@pytest.mark.parametrize("taken", ["port", "directory"])
+def test_the_command_ends_with_a_sentence_when_it_cannot_start(tmp_path: Path, taken: str) -> None:
+    """Another stand-in may have been forgotten in another terminal; the directory may be no directory to write in."""
+    (tmp_path / "file").touch()
+    with StandIn(tmp_path / "one") as one:
+        port, place = (one.port, "two") if taken == "port" else (0, "file/two")
+        line = [sys.executable, "-m", "speechsense_watch", "standin", "--port", str(port), "--dir", str(tmp_path / place)]
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        done = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
+    said = done.stderr.splitlines()[-1]
+    assert (done.returncode, said.startswith("speechsense-watch: "), "Traceback" in done.stderr) == (1, True, False)
+    assert (str(port) if taken == "port" else str(tmp_path / "file")) in said
 
 
 def test_with_tls_a_client_needs_only_the_authority_in_the_directory(directory: Path) -> None:

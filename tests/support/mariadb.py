@@ -68,6 +68,14 @@ def call_records() -> Iterator[str]:
             server.wait(30)
 
 
+@contextmanager
+def a_socket(path: Path) -> Iterator[Path]:
+    """What a server's socket looks like; nobody answers there."""
+    with socket(AF_UNIX) as listening:
+        listening.bind(str(path))
+        yield path
+
+
 def _answers(path: Path) -> bool:
     with socket(AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0

@@ -2,85 +2,69 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import click
 
 from speechsense_watch import config as configuration
+from speechsense_watch.cli import init_questions as questions
+from speechsense_watch.cli import init_writing as writing
+from speechsense_watch.cli.check_folders import may_make
 from speechsense_watch.cli.common import EXIT_CONFIG, fail
+from speechsense_watch.cli.init_questions import CONNECTION_TYPES, EXIT_FAILED, Given
+from speechsense_watch.cli.init_records import Records, call_records
+from speechsense_watch.cli.init_writing import Readers, Secrets
 from speechsense_watch.cli.words import printable
+from speechsense_watch.cli.writing import user_name
 from speechsense_watch.config import ConfigError
-from speechsense_watch.config.kinds import Mismatch, bandwidth, start
-from speechsense_watch.config.recipes import RECIPES, Answers, Recipe, drop_in, written
-from speechsense_watch.config.zones import zone_problem
-from speechsense_watch.edge.atomic import write_whole
-from speechsense_watch.edge.ownership import SERVICE_USER
+from speechsense_watch.config.recipes import RECIPES, Answers, Recipe, written
 
 _ETC = Path("/etc/speechsense-watch")
 _UNITS = Path("/etc/systemd/system")
-EXIT_FAILED = 1
+# What this user may do there is told in our own words.
+_PLACE = click.Path(path_type=Path, readable=False)
+_KEY_FILE = click.Path(path_type=Path, readable=False, exists=True, dir_okay=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Given:
-    """The options, by their names."""
+class _Wanted:
+    """Everything that will be written, before a byte of it is."""
 
-    recorder: str | None
-    path: str | None
-    connection_id: str | None
-    connection_type: str | None
-    start_from: str | None
-    time_zone: str | None
-    limit: str | None
-    cdr_csv: str | None
-    cdr_mysql_user: str | None
-    cdr_mysql_socket: str
-    key_file: Path | None
-    endpoint: str
-    plaintext: bool
-    group: str | None
-    etc: Path
-    units: Path
-    hooks: Path | None
-    queue_path: str
-    force: bool
+    recipe: Recipe
+    path: str
+    text: str
+    secrets: Secrets
+    readers: Readers
+    hooks: Path
+    notes: tuple[str, ...]
 
 
 @click.command("init")
 @click.option("--recorder", type=click.Choice(list(RECIPES)), help="What writes the recordings. Asked for unless given.")
 @click.option("--path", metavar="DIR", help="Where the recordings appear.")
 @click.option("--connection-id", metavar="ID", help="The SpeechSense connection.")
-@click.option("--connection-type", type=click.Choice(["two-channel", "single-channel"]), help="As in the connection.")
+@click.option("--connection-type", type=click.Choice(CONNECTION_TYPES), help="As in the connection.")
 @click.option("--start-from", metavar="WHEN", help="now, all, or a date: older calls are left alone.")
 @click.option("--time-zone", metavar="ZONE", help="Of dates without one, such as Europe/Moscow.")
-@click.option("--bandwidth", "limit", metavar="RATE", help="For all uploads together, such as 1MiB/s; '' for no limit.")
-@click.option("--cdr-csv", metavar="FILE", help="The exchange's call records: Asterisk's Master.csv.")
+@click.option("--bandwidth", "limit", metavar="RATE", help="For all uploads together, such as 1MiB/s; - for no limit.")
+@click.option("--cdr-csv", metavar="FILE", help="The exchange's call records: Asterisk's Master.csv; - to leave them out.")
 @click.option(
     "--cdr-mysql-user",
     metavar="NAME",
     help="Or in MySQL/MariaDB: a user who may read asteriskcdrdb.cdr. Asks for the password, unless it is in "
     "SPEECHSENSE_CDR_PASSWORD.",
 )
-@click.option(
-    "--cdr-mysql-socket", metavar="FILE", default="/run/mysqld/mysqld.sock", show_default=True, help="That server's socket."
-)
-@click.option("--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file with the API key.")
+@click.option("--cdr-mysql-socket", metavar="FILE", help="That server's socket, where it is not found by itself.")
+@click.option("--key-file", type=_KEY_FILE, help="A file with the API key.")
 @click.option("--endpoint", default="", metavar="HOST:PORT", help="Another endpoint than SpeechSense's own.")
 @click.option("--plaintext", is_flag=True, help="For a stand-in on this machine: no TLS and no key.")
-@click.option("--group", metavar="NAME", help="The group that may read the recordings.")
-@click.option(
-    "--etc", "etc", type=click.Path(path_type=Path), default=_ETC, show_default=True, help="Where the configuration goes."
-)
-@click.option(
-    "--units", type=click.Path(path_type=Path), default=_UNITS, show_default=True, help="Where the unit's drop-in goes."
-)
-@click.option("--hooks", type=click.Path(path_type=Path), help="Where a recorder's hook goes, instead of the usual place.")
+@click.option("--group", metavar="NAME", help="The group that may read the recordings.  [default: the folder's own]")
+@click.option("--etc", "etc", type=_PLACE, default=_ETC, show_default=True, help="Where the configuration goes.")
+@click.option("--units", type=_PLACE, default=_UNITS, show_default=True, help="Where the unit's drop-in goes.")
+@click.option("--hooks", type=_PLACE, help="Where a recorder's hook goes, instead of the usual place.")
 @click.option("--queue", "queue_path", default="", metavar="FILE", help="Where the queue goes.  [default: /var/lib/...]")
 @click.option("--force", is_flag=True, help="Replace a configuration; the old one is kept beside it.")
 def init_command(**options: object) -> None:
@@ -90,135 +74,84 @@ def init_command(**options: object) -> None:
     as a trial and waits for you.
 
     \b
-    Exit codes: 0 set up and checked, 1 not written, 78 written, but the check found something wrong.
+    Exit codes: 0 set up and checked, 1 not written, or not all of it, 78 written, but the check found something wrong.
     """
-    given = _Given(**options)  # type: ignore[arg-type]  # click has made them what they are declared to be
-    etc = given.etc
-    config_path = etc / "config.toml"
+    given = Given(**options)  # type: ignore[arg-type]  # click has made them what they are declared to be
+    config_path = given.etc / "config.toml"
+    if not may_make(given.etc):
+        fail(
+            f"{given.etc} cannot be written by user {user_name()}: try again with `sudo`, or name another place with --etc.",
+            EXIT_FAILED,
+        )
     if config_path.exists() and not given.force:
         fail(f"{config_path} is there already: edit it, or add --force to begin anew (the old one is kept).", EXIT_FAILED)
-    name = given.recorder or _ask("Which recorder?", "freepbx", click.Choice(list(RECIPES)))
+    try:
+        wanted = _gathered(given, config_path)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("", err=True)
+        fail("broken off: nothing was written.", EXIT_FAILED)
+    writing.write_configuration(given.etc, wanted.text, wanted.secrets, operators=wanted.recipe.operators)
+    writing.write_unit(given.units, wanted.path, wanted.readers)
+    writing.write_hook(wanted.recipe, wanted.hooks)
+    for note in filter(None, wanted.notes):
+        writing.note(note)
+    _check(config_path, again=given.force)
+
+
+def _gathered(given: Given, config_path: Path) -> _Wanted:
+    """All answers, none of which writes anything."""
+    questions.check_options(given)
+    writing.group_must_exist(given.group)
+    key = questions.api_key(given) if given.key_file is not None else ""
+    if questions.somebody_is_there():
+        click.echo("Enter takes what stands in brackets. Nothing is written before the last answer.")
+    name = questions.recorder(given, list(RECIPES))
     recipe = RECIPES[name]
     hooks = given.hooks or Path(recipe.hooks_path)
-    if recipe.hook and not hooks.is_dir():
+    if recipe.hook and not os.path.isdir(hooks):  # noqa: PTH112 - False, too, where it may not be looked at
         fail(f"there is no {hooks}, where the hook {recipe.hook} belongs: name its directory with --hooks.", EXIT_FAILED)
-    answers = _answers(name, recipe, given)
+    path = questions.path(given, recipe)
+    answers, records = _answers(name, path, recipe, given)
     text = written(recipe, answers)
     _must_load(text, config_path)
-    key = "" if given.plaintext else _key(given.key_file)
-    password = _password(given.cdr_mysql_user)
-    _write_all(text, key, password, answers, recipe, etc)
-    _write_unit(given.units, answers.path, _group(given.group, answers.path, recipe))
-    _write_hook(recipe, hooks)
-    for note in recipe.notes:
-        click.echo(f"  note   {note}")
-    _check(config_path)
+    key = key or questions.api_key(given)
+    return _Wanted(
+        recipe=recipe,
+        path=path,
+        text=text,
+        secrets=Secrets(
+            api_key=key, wants_api_key=not given.plaintext, password=records.password, wants_password="mysql_user" in records.keys
+        ),
+        readers=writing.readers(given.group, path, recipe),
+        hooks=hooks,
+        notes=(*recipe.notes, "" if records.keys else recipe.note_without_records),
+    )
 
 
-# --- questions -------------------------------------------------------------------------------
-
-
-def _answers(name: str, recipe: Recipe, given: _Given) -> Answers:
+def _answers(name: str, path: str, recipe: Recipe, given: Given) -> tuple[Answers, Records]:
     etc = given.etc
-    types = click.Choice(["two-channel", "single-channel"])
-    return Answers(
-        path=_path(given.path or _ask("Where do its recordings appear?", recipe.path)),
+    connection_id = questions.connection_id(given)
+    connection_type = questions.connection_type(given, recipe)
+    start_from = questions.start_from(given)
+    time_zone = questions.time_zone(given)
+    bandwidth = questions.bandwidth(given)
+    records = call_records(recipe, given)
+    answers = Answers(
+        path=path,
         name=name,
-        connection_id=given.connection_id or _ask("The id of the SpeechSense connection (its page in the console shows it)?"),
-        connection_type=given.connection_type or _ask("Which type has the connection?", recipe.connection_type, types),
-        start_from=_known(given.start_from or _ask("From when on are calls sent (now, all, or a date)?", "now"), _start),
-        time_zone=_known(given.time_zone or _ask("The time zone of the exchange?", _own_zone()), zone_problem),
+        connection_id=connection_id,
+        connection_type=connection_type,
+        start_from=start_from,
+        time_zone=time_zone,
         api_key_file=str(etc / "api-key"),
-        bandwidth=_limit(given),
+        bandwidth=bandwidth,
         endpoint=given.endpoint,
         plaintext=given.plaintext,
         operators=str(etc / "operators.csv") if recipe.operators else "",
-        cdr=_call_records(recipe, given),
+        cdr=records.keys,
         queue_path=given.queue_path,
     )
-
-
-def _ask(question: str, default: str = "", kind: click.ParamType[str] | None = None) -> str:
-    if not sys.stdin.isatty():
-        fail(f"nobody is there to answer: {question} Give it as an option; `init --help` lists them.", EXIT_FAILED)
-    return str(click.prompt(question, default=default or None, type=kind))
-
-
-def _limit(given: _Given) -> str:
-    question = "A limit for all uploads together, so that calls do not stutter (such as 1MiB/s; - for none)?"
-    return _known(_ask(question, "1MiB/s") if given.limit is None else given.limit, _bandwidth).replace("-", "")
-
-
-def _path(path: str) -> str:
-    if not path.startswith("/"):
-        fail(f"{printable(path)} is no absolute path.", EXIT_FAILED)
-    return os.path.normpath(path)
-
-
-def _known(value: str, problem_of: Callable[[str], str]) -> str:
-    if problem := problem_of(value):
-        fail(f"{printable(value)} will not do: expected {problem}.", EXIT_FAILED)
-    return value
-
-
-def _start(text: str) -> str:
-    try:
-        start().read(text)
-    except Mismatch as mismatch:
-        return mismatch.expected or start().expected
-    return ""
-
-
-def _bandwidth(text: str) -> str:
-    try:
-        bandwidth().read("" if text == "-" else text)
-    except Mismatch as mismatch:
-        return mismatch.expected or bandwidth().expected
-    return ""
-
-
-def _own_zone() -> str:
-    """The machine's own, where it has a name."""
-    target = os.path.realpath("/etc/localtime")
-    return target.partition("/zoneinfo/")[2] or "UTC"
-
-
-def _call_records(recipe: Recipe, given: _Given) -> dict[str, object]:
-    if given.cdr_csv:
-        return {"csv": _path(given.cdr_csv)}
-    if given.cdr_mysql_user:
-        return {
-            "mysql_socket": _path(given.cdr_mysql_socket),
-            "mysql_user": given.cdr_mysql_user,
-            "mysql_password_file": str(given.etc / "cdr-password"),
-        }
-    if not recipe.call_records or not sys.stdin.isatty():
-        return {}
-    answer = _ask("Where are the call records: the path of a Master.csv, or - to leave them out for now?", "-")
-    return {"csv": _path(answer)} if answer != "-" else {}
-
-
-def _key(key_file: Path | None) -> str:
-    if key_file is not None:
-        return key_file.read_text(encoding="utf-8").strip()
-    if not sys.stdin.isatty():
-        return ""
-    return str(
-        click.prompt("The API key (not shown; empty to put it there later)", default="", hide_input=True, show_default=False)
-    )
-
-
-def _password(user: str | None) -> str:
-    if user is None:
-        return ""
-    if not sys.stdin.isatty():
-        return os.environ.get("SPEECHSENSE_CDR_PASSWORD", "")
-    return str(
-        click.prompt(f"The password of {user} in the database (not shown)", default="", hide_input=True, show_default=False)
-    )
-
-
-# --- writing ---------------------------------------------------------------------------------
+    return answers, records
 
 
 def _must_load(text: str, path: Path) -> None:
@@ -228,80 +161,7 @@ def _must_load(text: str, path: Path) -> None:
         fail("the answers make no configuration, so nothing was written:\n" + printable(str(error)), EXIT_FAILED)
 
 
-def _write_all(text: str, key: str, password: str, answers: Answers, recipe: Recipe, etc: Path) -> None:
-    owner = _owner()
-    try:
-        etc.mkdir(mode=0o750, parents=True, exist_ok=True)
-        if owner is not None:
-            os.chown(etc, *owner)
-        config_path = etc / "config.toml"
-        if config_path.exists():
-            config_path.replace(config_path.with_suffix(".toml.before-init"))
-        _write(config_path, text, owner)
-        if key or not (etc / "api-key").exists():
-            _write(etc / "api-key", f"{key}\n" if key else "", owner)
-        if "mysql_user" in answers.cdr:
-            _write(etc / "cdr-password", f"{password}\n", owner)
-        if recipe.operators and not (etc / "operators.csv").exists():
-            _write(etc / "operators.csv", "extension,id,name\n", owner)
-            click.echo(f"  note   Put your people into {etc / 'operators.csv'}; without a name there the extension is the name.")
-    except OSError as error:
-        fail(f"{printable(str(error.filename or etc))} cannot be written ({error.strerror}): try again with `sudo`.", EXIT_FAILED)
-
-
-def _write(path: Path, text: str, owner: tuple[int, int] | None) -> None:
-    write_whole(path, text.encode(), mode=0o640, owner=owner)
-    click.echo(f"  wrote  {path}")
-
-
-def _owner() -> tuple[int, int] | None:
-    """Root's, readable for the service's group, where this machine has it."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        return 0, grp.getgrnam(SERVICE_USER).gr_gid
-    except KeyError:
-        click.echo(f"  note   There is no group {SERVICE_USER} yet: see docs/operations.md, step 2.")
-        return 0, 0
-
-
-def _group(given: str | None, path: str, recipe: Recipe) -> str:
-    """Of the recordings as they are, else what the recorder's packages use."""
-    if given is not None:
-        return given
-    try:
-        found = grp.getgrgid(Path(path).stat().st_gid).gr_name
-    except (OSError, KeyError):
-        return recipe.group
-    return "" if found == "root" else found
-
-
-def _write_unit(units: Path, path: str, group: str) -> None:
-    directory = units / "speechsense-watch.service.d"
-    if not units.is_dir():
-        click.echo(f"  note   There is no {units}: without systemd, see to the group {group or 'of the recordings'} yourself.")
-        return
-    try:
-        directory.mkdir(mode=0o755, exist_ok=True)
-        target = directory / "recorder.conf"
-        write_whole(target, drop_in(path, group).encode(), mode=0o644)
-        click.echo(f"  wrote  {target}; then `systemctl daemon-reload`")
-    except OSError as error:
-        fail(f"{directory} cannot be written ({error.strerror}): try again with `sudo`.", EXIT_FAILED)
-
-
-def _write_hook(recipe: Recipe, hooks: Path) -> None:
-    if not recipe.hook:
-        return
-    try:
-        text = files("speechsense_watch.hooks").joinpath(recipe.hook).read_bytes()
-        write_whole(hooks / recipe.hook, text, mode=0o755)
-        click.echo(f"  wrote  {hooks / recipe.hook}")
-    except OSError as error:
-        fail(f"{hooks / recipe.hook} cannot be written ({error.strerror}): try again with `sudo`.", EXIT_FAILED)
-
-
-def _check(config_path: Path) -> None:
+def _check(config_path: Path, *, again: bool) -> None:
     """As `check` does it; it says the last word and gives the exit code."""
     from speechsense_watch.cli.check import check_command  # noqa: PLC0415 - it loads the half of the program
 
@@ -310,5 +170,9 @@ def _check(config_path: Path) -> None:
         check_command.main(["--config", str(config_path)], standalone_mode=False)
     except SystemExit as end:
         if end.code not in (0, None):
+            click.echo("It is written, but not right yet: mend what is marked, then `sudo speechsense-watch check`.")
             sys.exit(EXIT_CONFIG)
-    click.echo("Next: `sudo systemctl enable --now speechsense-watch`, then `sudo speechsense-watch status`.")
+    # One that runs already goes on with what it has read, whatever `enable --now` says.
+    start = "enable speechsense-watch && sudo systemctl restart" if again else "enable --now"
+    click.echo(f"Next: `sudo systemctl {start} speechsense-watch`.")
+    click.echo("It sends three recordings and waits for you: `sudo speechsense-watch status` says what to do.")

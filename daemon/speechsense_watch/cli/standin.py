@@ -8,7 +8,11 @@ from pathlib import Path
 
 import click
 
-from speechsense_watch.standin import serve
+from speechsense_watch.cli.common import fail
+from speechsense_watch.cli.words import printable
+from speechsense_watch.standin import StandInError, serve
+
+EXIT_FAILED = 1
 
 
 @click.command("standin")
@@ -24,4 +28,9 @@ def standin_command(port: int, directory: Path, tls: bool) -> None:  # noqa: FBT
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    serve(port, directory, tls=tls, stop_event=stop, echo=click.echo)
+    try:
+        serve(port, directory, tls=tls, stop_event=stop, echo=click.echo)
+    except StandInError as error:
+        fail(str(error), EXIT_FAILED)
+    except OSError as error:
+        fail(f"{printable(str(error.filename or directory))}: {error.strerror}: choose another --dir.", EXIT_FAILED)

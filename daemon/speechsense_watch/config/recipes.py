@@ -10,7 +10,9 @@ from speechsense_watch.config.literals import literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What is known of a recorder. `rules` are the folder's keys, `tables` its tables; `notes` are said at the end of `init`."""
+    """What is known of a recorder. `rules` are the folder's keys, `tables` its tables, `two_channel_tables` those that would
+    have no effect on one channel; `notes` are said at the end of `init`, `note_without_records` where no call records were named.
+    """
 
     title: str
     path: str
@@ -18,11 +20,13 @@ class Recipe:
     group: str
     rules: Mapping[str, object] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    two_channel_tables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     call_records: bool = False
     operators: bool = False
     hook: str = ""
     hooks_path: str = "/usr/local/bin"
     notes: Sequence[str] = ()
+    note_without_records: str = ""
 
 
 _CLIENT = {"language": "ru-RU", "client_name": "unknown"}
@@ -38,10 +42,9 @@ RECIPES: Mapping[str, Recipe] = {
         tables={"metadata_defaults": _CLIENT},
         call_records=True,
         operators=True,
-        notes=(
-            "FreePBX records both sides into one channel: the connection must be a single-channel one.",
-            "Who answered a queue's call stands only in the call records: without [folders.cdr] such calls lack their operator.",
-        ),
+        notes=("FreePBX records both sides into one channel: the connection must be a single-channel one.",),
+        note_without_records="Calls that come in lack their operator, who stands only in the call records: they are not sent "
+        "until [folders.cdr] is there (docs/recorders.md). For those that came before it: `retry --state unusable`.",
     ),
     "asterisk": Recipe(
         title="plain Asterisk",
@@ -49,6 +52,8 @@ RECIPES: Mapping[str, Recipe] = {
         connection_type="two-channel",
         group="asterisk",
         rules={"metadata_last": True},
+        # The recorded leg is the left channel: the client's when a call comes in, the operator's when one goes out.
+        two_channel_tables={"swap_channels_when": {"direction_outgoing": "true"}},
         operators=True,
         hook="speechsense-mixmonitor",
         notes=("Call the hook from your dialplan: contrib/asterisk/extensions-sample.conf shows how, safe against callers.",),
@@ -65,7 +70,7 @@ RECIPES: Mapping[str, Recipe] = {
         notes=(
             "Set RECORD_STEREO=true and the channel variables that the hook reads: contrib/freeswitch/dialplan-sample.xml.",
             "Name the hook as a startup-script in autoload_configs/lua.conf.xml and start it: docs/recorders.md.",
-            "FreeSWITCH's files are readable for its group only: the drop-in names it.",
+            "FreeSWITCH's files are readable for its group only: SupplementaryGroups= in the drop-in must name it.",
         ),
     ),
     "3cx": Recipe(
@@ -136,20 +141,9 @@ def written(recipe: Recipe, answers: Answers) -> str:
     parts.append(_block("[[folders]]", folder))
     if answers.cdr:
         parts.append(_block("[folders.cdr]", answers.cdr))
-    parts += [_block(f"[folders.{name}]", table) for name, table in recipe.tables.items()]
+    tables = {**recipe.tables, **(recipe.two_channel_tables if answers.connection_type == "two-channel" else {})}
+    parts += [_block(f"[folders.{name}]", table) for name, table in tables.items()]
     return "\n".join(parts)
-
-
-def drop_in(path: str, group: str) -> str:
-    """The text of the unit's drop-in: the recordings' group, and their file system."""
-    service = f"SupplementaryGroups={group}\n" if group else "# No group is known: the recordings must be readable for all.\n"
-    return f"[Unit]\nRequiresMountsFor={_for_systemd(path)}\n\n[Service]\n{service}"
-
-
-def _for_systemd(path: str) -> str:
-    """systemd.syntax(7): quotes around what holds spaces, and two percent signs for one."""
-    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"{escaped}"' if " " in escaped else escaped
 
 
 def _block(header: str, values: Mapping[str, object]) -> str:

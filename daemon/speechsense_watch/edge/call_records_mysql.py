@@ -151,6 +151,17 @@ class MysqlCallRecords:
             raise SourceTrouble(message) from error
 
 
+def refusal(rules: CallRecordRules, password: str) -> str:
+    """Why these records cannot be read, in a sentence without secrets; empty when they can. `password` is one that lies in no
+    file yet; empty: that which the rules name.
+    """
+    try:
+        MysqlCallRecords(rules, lambda rules, kept: _connect(rules, password or kept)).find("-", "0")
+    except SourceTrouble as trouble:
+        return trouble.message
+    return ""
+
+
 def _connect(rules: CallRecordRules, password: str) -> Connection:
     from speechsense_watch.edge.mysql import connect  # noqa: PLC0415 - only those who have such a table need the client
 

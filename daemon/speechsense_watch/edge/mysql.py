@@ -89,6 +89,7 @@ _MEANINGS: dict[object, str] = {
     1049: "there is no such database",
     1142: "the user may not read the table",
     1146: "there is no such table",
+    1698: "user or password are refused",
     2003: "nobody answers there",
     2002: "nobody answers there",
     2006: "it has gone away",

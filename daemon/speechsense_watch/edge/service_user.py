@@ -7,7 +7,9 @@ import os
 import pwd
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from speechsense_watch.edge.ownership import SERVICE_USER
 
@@ -37,6 +39,14 @@ def ask_systemd() -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
+def tell_systemd() -> None:
+    """What was written to a drop-in counts from now on, for `find` too: a unit that is loaded is not read again by itself.
+    Nothing happens where there is no systemd.
+    """
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(["systemctl", "daemon-reload"], capture_output=True, timeout=_PATIENCE_S, check=False)
+
+
 def find(name: str | None = None, ask: Callable[[], str] = ask_systemd) -> ServiceUser | None:
     """The named user, else the unit's, else `speechsense-watch`, with the unit's supplementary groups; None if there is none."""
     unit = _parsed(ask())
@@ -55,6 +65,23 @@ def become(user: ServiceUser) -> None:
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
+
+
+def may_read(user: ServiceUser, path: Path) -> bool:
+    """Whether the user can open the file: root tries it with his rights, as access lists and the directories above count too."""
+    mine = os.geteuid(), os.getegid(), os.getgroups()
+    try:
+        os.setgroups(user.groups)
+        os.setegid(user.gid)
+        os.seteuid(user.uid)
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    finally:
+        os.seteuid(mine[0])
+        os.setegid(mine[1])
+        os.setgroups(mine[2])
+    return True
 
 
 def _parsed(text: str) -> Mapping[str, Sequence[str]]:
