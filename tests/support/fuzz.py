@@ -18,11 +18,20 @@ from speechsense_watch.core.model import Problem
 from speechsense_watch.core.rules import ConnectionType, Folder, TooLong
 from speechsense_watch.core.sidecar import Values, read_values
 from speechsense_watch.core.sidecar_xml import read_xml
-from speechsense_watch.core.wav import MOST_BYTES_READ, MOST_CHUNKS, Bad, Finished, NoAudio, Unfinished, inspect
+from speechsense_watch.core.wav import (
+    MOST_BYTES_READ,
+    MOST_CHUNKS,
+    MOST_CHUNKS_BEHIND,
+    Bad,
+    Finished,
+    NoAudio,
+    Unfinished,
+    inspect,
+)
 from support import wavs
 
-# The opening, the head of each chunk, the format, one look behind the audio.
-MOST_READS = 1 + MOST_CHUNKS + 1 + 1
+# The opening, the head of each chunk, the format, the chunks behind the audio with its pad byte and without.
+MOST_READS = 1 + MOST_CHUNKS + 1 + 2 * MOST_CHUNKS_BEHIND
 # Nothing that is read here is larger than a few kilobytes: whoever takes this long goes round in circles.
 LONGEST_CASE_S = 5.0
 
