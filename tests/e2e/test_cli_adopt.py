@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,24 @@ def test_the_same_recording_elsewhere_is_known_by_its_bytes(rig: Rig, standin: S
     rig.wait_for_states(copy=State.SKIPPED)
     assert rig.jobs()["copy.wav"].reason is Reason.DUPLICATE
     assert standin.talks() == []
+
+
+def test_what_was_adopted_is_not_sent_when_the_queue_is_lost(rig: Rig, standin: StandIn) -> None:
+    """Beside a running daemon, which is then killed, and whose queue is gone at the next start: the journal knows."""
+    rig.start()
+    rig.call("pause")
+    rig.drop("call")
+    rig.wait_for_states(call=State.READY)
+    assert rig.call("adopt", listing(rig, "call.wav,talk-a\n"), "--yes")[0] == 0
+    rig.stop(signal.SIGKILL)
+    for path in rig.queue_path.parent.glob("queue.db*"):
+        if not path.name.endswith(".journal"):
+            path.unlink()
+    rig.drop("new", pcm(seconds=1, seed=1))
+    rig.start()
+    rig.wait_for_states(call=DONE, new=DONE)
+    assert rig.jobs()["call.wav"].talk_id == "talk-a"
+    assert len(standin.talks()) == 1
 
 
 def test_what_a_list_has_wrong_is_told_by_its_line(rig: Rig) -> None:

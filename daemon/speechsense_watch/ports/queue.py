@@ -144,10 +144,12 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A recording that is to be entered in one go: its row as it is, or the change that makes it, and what follows from there."""
+    """A recording that is to be entered in one go: its row as it is, or the change that makes it, and what follows from there,
+    one after the other.
+    """
 
     row: Change | Job
-    then: Callable[[Job], Change]
+    then: Sequence[Callable[[Job], Change]]
 
 
 @dataclass(frozen=True, slots=True)
