@@ -288,6 +288,9 @@ class SqliteQueue:
     def holder_of(self, uid: str) -> Job | None:
         return self._one(f"uid = ? AND state IN ({_HOLDS_UID})", (uid,))
 
+    def of_talk(self, talk_id: str) -> Job | None:
+        return self._one("talk_id = ?", (talk_id,))
+
     def claims_of(self, uid: str) -> int:
         return int(self.rows("SELECT coalesce(max(claims), 0) AS n FROM jobs WHERE uid = ?", (uid,))[0]["n"])
 

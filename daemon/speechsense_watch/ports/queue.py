@@ -113,6 +113,10 @@ class Queue(Protocol):
         """The job in uploading .. done that stands for the uid."""
         ...
 
+    def of_talk(self, talk_id: str) -> Job | None:
+        """A job with this talk id."""
+        ...
+
     def journal_talk(self, uid: str) -> str | None:
         """The talk id that only the journal knows, the queue having lost it."""
         ...
