@@ -77,9 +77,9 @@ class Adoption:
             [each if isinstance(each, Outcome) else self._judge(each, _there(rows.get(each.path)), talks) for each in read]
         )
 
-    def left_out(self, paths: Sequence[str], before: datetime) -> Sequence[Outcome]:
-        """Each recording at these places, all older than `before`, is left out as sent; one that was so already is `known`."""
-        said = f"Sent by other means, by the operator's word: it is from before {before.astimezone():%Y-%m-%d %H:%M}."
+    def left_out(self, paths: Sequence[str], before: str) -> Sequence[Outcome]:
+        """Each recording at these places, all from before this date, is left out as sent; one that was so already is `known`."""
+        said = f"Sent by other means, by the operator's word: it is from before {before}."
         rows = self.queue.at_places(self.folder.name, paths)
         skip = partial(lifecycle.skipped, at=self.clock.now(), message=said)
         judged = [self._before(path, _there(rows.get(path))) for path in paths]

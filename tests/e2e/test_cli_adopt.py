@@ -6,6 +6,7 @@ import csv
 import os
 import signal
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -122,9 +123,11 @@ def test_what_contradicts_the_record_is_told_and_not_taken(rig: Rig, standin: St
     assert rig.call("adopt", listing(rig, "call-0.wav,talk-a\n"), "--yes")[0] == 0
     code, said = rig.call("adopt", listing(rig, "call-0.wav,talk-b\ncall-1.wav,talk-a\n"), "--yes")
     assert code == 1
-    assert "line 1: call-0.wav is on record with another talk id\n" in said
+    assert "line 1: call-0.wav is on record with another talk id: see `show`\n" in said
     assert "line 2: call-1.wav has the talk id of another recording\n" in said
-    assert said.partition("\n")[2].endswith("  1: is on record with another talk id (line 1)\n" + said.splitlines()[-1] + "\n")
+    assert said.partition("\n")[2].endswith(
+        "  1: is on record with another talk id: see `show` (line 1)\n" + said.splitlines()[-1] + "\n"
+    )
     rig.start()
     wait_for(lambda: list(rig.states().values()) == [DONE] * 2, 20)
     assert rig.jobs()["call-0.wav"].talk_id == "talk-a"
@@ -191,6 +194,20 @@ def test_everything_before_a_date_is_left_out(rig: Rig, standin: StandIn) -> Non
     assert rig.call("retry", str(job.id))[0] == 0
     rig.wait_for_states(old=DONE)
     wait_for(lambda: len(standin.talks()) == 2, 20)
+
+
+def test_a_date_means_what_it_means_in_the_configuration(rig: Rig) -> None:
+    """By the folder's time zone unless it names one: on a machine in UTC a call of the same morning would be taken for sent."""
+    rig.rules |= {"time_zone": "Asia/Tokyo", "start_from": "2024-01-01T09:00"}
+    rig.configure()
+    for stem, at in (("older", "2024-01-01T08:59+09:00"), ("newer", "2024-01-01T09:01+09:00")):
+        rig.drop(stem)
+        os.utime(rig.folder / f"{stem}.wav", (datetime.fromisoformat(at).timestamp(),) * 2)
+    for date in ("2024-01-01T09:00", "2024-01-01T00:00+00:00"):
+        code, said = rig.call("adopt", "--before", date, "--yes")
+        assert (code, said.partition(" ")[0]) == (0, "1"), said
+        assert list(rig.states()) == ["older.wav"]
+    assert rig.call("adopt", "--before", "0001-01-01", "--yes")[0] == 2
 
 
 def test_nobody_there_to_agree(rig: Rig) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from speechsense_watch.cli.tally import Tally
 from speechsense_watch.cli.words import printable
 from speechsense_watch.cli.writing import EXIT_FAILED, config_with_queue, make_queue, opened
 from speechsense_watch.config import Config
+from speechsense_watch.config.zones import moment
 from speechsense_watch.core import pairing
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.clock import SystemClock
@@ -59,7 +60,8 @@ def adopt_command(
     recordings are `done` afterwards. What cannot be adopted is told by its line, and so is what contradicts the record: another
     talk id for a recording, or one talk id for two.
 
-    --before DATE needs no list: what is older than that is left out as sent, without a talk id; `retry` takes that back.
+    --before DATE needs no list: what is older than that is left out as sent, without a talk id; `retry` takes that back. A date
+    without a zone is taken in the folder's `time_zone`, as that of `start_from` is.
 
     Works beside a running daemon and may be repeated. To keep old recordings out of a new folder, `start_from` is enough.
 
@@ -71,7 +73,7 @@ def adopt_command(
     if folder_name is not None and before is None:
         raise click.UsageError("--folder goes with --before.")
     config = config_with_queue(config_path)
-    moment = _moment(before) if before is not None else None
+    date = _date(before) if before is not None else None
     queue_path = Path(config.queue.path)
     make_queue(queue_path)
     tally = Tally()
@@ -79,8 +81,8 @@ def adopt_command(
         queue.read_journal()
         if listing is not None:
             _adopt_list(listing, config, queue, tally, ask=not yes)
-        elif moment is not None:
-            _adopt_before(moment, folder_name, config, queue, tally, ask=not yes)
+        elif date is not None:
+            _adopt_before(date, folder_name, config, queue, tally, ask=not yes)
     if not tally.conclude(missing_ok=missing_ok):
         sys.exit(EXIT_FAILED)
 
@@ -169,29 +171,34 @@ def _below(path: str, config: Config) -> Iterator[str]:
 # --- by date ---------------------------------------------------------------------------------
 
 
-def _adopt_before(moment: datetime, name: str | None, config: Config, queue: SqliteQueue, tally: Tally, *, ask: bool) -> None:
+def _adopt_before(date: datetime, name: str | None, config: Config, queue: SqliteQueue, tally: Tally, *, ask: bool) -> None:
     folders = {folder.name: folder for folder in config.folders if name in (None, folder.name)}
     if not folders:
         names = ", ".join(printable(folder.name) for folder in config.folders)
         fail(f"No folder is called {printable(str(name))}; there are: {names}.", EXIT_FAILED)
     adoptions = {each: _of(folder, queue) for each, folder in folders.items()}
-    found = [(each, path) for each, adoption in adoptions.items() for path in adoption.older_than(moment)]
+    # As `start_from` is read, so that the same words mean the same moment.
+    moments = {each: moment(date, folder.time_zone) for each, folder in folders.items()}
+    found = [(each, path) for each, adoption in adoptions.items() for path in adoption.older_than(moments[each])]
+    said = f"{date:%Y-%m-%d %H:%M %Z}".strip()
     if not found:
-        click.echo(f"There is no recording from before {moment:%Y-%m-%d %H:%M}.")
+        click.echo(f"There is no recording from before {said}.")
         return
-    _agree(f"{len(found):,} recordings from before {moment:%Y-%m-%d %H:%M} will be left out as sent by other means.", ask=ask)
+    _agree(f"{len(found):,} recordings from before {said} will be left out as sent by other means.", ask=ask)
     for group in _groups(found, len(found)):
         for each in dict.fromkeys(each for each, _ in group):
             paths = [path for of, path in group if of == each]
-            for path, outcome in zip(paths, adoptions[each].left_out(paths, moment), strict=True):
+            for path, outcome in zip(paths, adoptions[each].left_out(paths, said), strict=True):
                 tally.count(outcome, f"{each}: {path}")
 
 
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise click.BadParameter("expected a date such as 2026-01-31 or 2026-01-31T09:00.", param_hint="--before") from None
+def _date(text: str) -> datetime:
+    """As it was written: its zone may be the folder's."""
+    with suppress(ValueError):
+        date = datetime.fromisoformat(text)
+        if 1970 <= date.year <= 9000:
+            return date
+    raise click.BadParameter("expected a date such as 2026-01-31 or 2026-01-31T09:00.", param_hint="--before")
 
 
 # --- both ------------------------------------------------------------------------------------

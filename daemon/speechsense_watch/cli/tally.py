@@ -16,7 +16,7 @@ _SAID = {
     Outcome.BUSY: "is being sent, or was without a clear answer: see `show`",
     Outcome.NOT_THERE: "is not there any more",
     Outcome.UNREADABLE: "cannot be read",
-    Outcome.OTHER_TALK: "is on record with another talk id",
+    Outcome.OTHER_TALK: "is on record with another talk id: see `show`",
     Outcome.TALK_TAKEN: "has the talk id of another recording",
 }
 
