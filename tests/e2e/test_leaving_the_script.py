@@ -256,7 +256,8 @@ def test_recordings_in_any_state_are_adopted_beside_the_daemon(tmp_path: Path, s
         code, said = rig.call("adopt", str(sent), "--yes")
         assert code == 1
         assert said.endswith(
-            "5 adopted, 0 known.\n2 not adopted:\n  1: is being sent, or was without a clear answer: see `show` (line 3)\n"
+            "5 adopted, 0 known.\n2 not adopted:\n"
+            "  1: is being written or sent at this moment: see `show`, and try again (line 3)\n"
             "  1: is on record with another talk id: see `show` (line 2)\n"
         )
         rig.call("resume")

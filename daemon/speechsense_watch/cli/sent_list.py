@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,11 +51,13 @@ class SentList:
 def opened(path: Path, is_heading: Callable[[str], bool]) -> Iterator[SentList]:
     """The list as it is; `is_heading` judges the path in its first line. Raises NotAList, OSError."""
     with path.open("rb") as file, tempfile.TemporaryFile() as copy:
+        whole: BinaryIO = file
         if not file.seekable():  # a pipe can be read only once
-            shutil.copyfileobj(file, copy)
-        whole: BinaryIO = file if file.seekable() else copy
-        if (size := whole.seek(0, io.SEEK_END)) > MOST_BYTES:
-            raise NotAList(f"is larger than {MOST_BYTES // 2**20} MiB ({size:,} bytes): is it the right file?")
+            whole = copy
+            while copy.tell() <= MOST_BYTES and (piece := file.read(2**20)):
+                copy.write(piece)
+        if whole.seek(0, io.SEEK_END) > MOST_BYTES:
+            raise NotAList(f"is larger than {MOST_BYTES // 2**20} MiB: is it the right file?")
         delimiter = _delimiter(whole)
         first, count = None, 0
         for line in _lines(whole, delimiter):

@@ -13,7 +13,7 @@ from speechsense_watch.cli.words import printable
 _MOST_TOLD = 20
 _MOST_RANGES = 100
 _SAID = {
-    Outcome.BUSY: "is being sent, or was without a clear answer: see `show`",
+    Outcome.BUSY: "is being written or sent at this moment: see `show`, and try again",
     Outcome.NOT_THERE: "is not there any more",
     Outcome.UNREADABLE: "cannot be read",
     Outcome.OTHER_TALK: "is on record with another talk id: see `show`",

@@ -54,20 +54,11 @@ class Journal:
     def lines(self) -> Iterator[TalkLine | FolderLine]:
         """What the file holds; a torn last line, left by a crash, is passed over."""
         try:
-            text = self._path.read_text(encoding="utf-8", errors="surrogateescape")
+            file = self._path.open("rb")
         except FileNotFoundError:
             return
-        for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if not isinstance(entry, dict):
-                continue
-            if "uid" in entry:
-                yield TalkLine(str(entry["uid"]), str(entry.get("talk_id", "")), str(entry.get("at", "")))
-            elif "folder" in entry:
-                yield FolderLine(str(entry["folder"]), str(entry.get("path", "")), str(entry.get("at", "")))
+        with file:
+            yield from (line for raw in file if (line := _line_of(raw)) is not None)
 
     def fill(self, talks: Iterable[tuple[str, str, datetime]], folders: Iterable[tuple[str, str, datetime]]) -> int:
         """The journal holds every talk and folder handed in; returns how many lines it lacked."""
@@ -133,6 +124,18 @@ class Journal:
             return os.path.samestat(self._path.stat(), os.fstat(descriptor))
         except FileNotFoundError:
             return False
+
+
+def _line_of(raw: bytes) -> TalkLine | FolderLine | None:
+    try:
+        entry = json.loads(raw)
+    except ValueError:
+        return None
+    if isinstance(entry, dict) and "uid" in entry:
+        return TalkLine(str(entry["uid"]), str(entry.get("talk_id", "")), str(entry.get("at", "")))
+    if isinstance(entry, dict) and "folder" in entry:
+        return FolderLine(str(entry["folder"]), str(entry.get("path", "")), str(entry.get("at", "")))
+    return None
 
 
 def _private(path: str, flags: int) -> int:

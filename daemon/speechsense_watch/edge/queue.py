@@ -377,8 +377,10 @@ class SqliteQueue:
         """
         with translated():
             talks = {line.uid: line.talk_id for line in self._journal.lines() if isinstance(line, TalkLine)}
-        for row in self.rows("SELECT uid FROM jobs WHERE talk_id IS NOT NULL") if talks else ():
-            talks.pop(row["uid"], None)
+        with self._lock, translated():
+            # Row by row: there may be millions.
+            for (uid,) in self._db.conn.execute("SELECT uid FROM jobs WHERE talk_id IS NOT NULL") if talks else ():
+                talks.pop(uid, None)
         self._journal_only = talks
         return len(talks)
 
