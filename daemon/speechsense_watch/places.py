@@ -255,7 +255,7 @@ class Places:
         """Entered with the next `flush`: in a burst one write to the disk serves many."""
         now = self.clock.now()
         entering = self._entering(look, job, Problem(Reason.READ_AGAIN, "Complete."))
-        self._arrivals[look.place] = Arrival(entering, lambda waiting: lifecycle.completed(waiting, recording, now))
+        self._arrivals[look.place] = Arrival(entering, [lambda waiting: lifecycle.completed(waiting, recording, now)])
         if len(self._arrivals) >= _MOST_TOGETHER:
             self.flush()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speechsense_watch.core import sidecar_xml
 from speechsense_watch.core.metadata import left_out
 from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import Reason
@@ -123,6 +125,80 @@ def test_the_encodings_of_recorders_are_read_as_declared(declared: str, codec: s
     assert values(raw, client_name="call/caller") == {"client_name": "Анна"}
 
 
+@pytest.mark.parametrize(
+    ("declared", "codec"),
+    [
+        ("utf-8", "utf-16"),
+        ("windows-1251", "utf-16"),
+        ("windows-1251", "utf-8-sig"),
+        ("utf-16", "utf-8-sig"),
+        ("UTF-16", "utf-8"),
+    ],
+)
+def test_a_declaration_that_cannot_be_right_is_passed_over(declared: str, codec: str) -> None:
+    """A mark at the beginning says more; and what can be read byte by byte is not in UTF-16, whatever .NET has written there."""
+    raw = f'<?xml version="1.0" encoding="{declared}"?><call><caller>Анна</caller></call>'.encode(codec)
+    assert values(raw, client_name="call/caller") == {"client_name": "Анна"}
+
+
+@pytest.mark.parametrize("declared", ["windows-1251", "koi8-r", "iso-8859-5", "windows-1252", "iso-8859-1"])
+def test_utf_8_that_says_it_is_something_else_is_refused(declared: str) -> None:
+    """Read as declared it would be rubbish that is first seen in SpeechSense; plain ASCII is the same in all of them."""
+    text = f'<?xml version="1.0" encoding="{declared}"?><call><caller>%s</caller></call>'
+    problem = refused((text % "Анна").encode())
+    assert problem == Problem(
+        Reason.METADATA_NOT_TEXT, f"The metadata says it is in {declared.upper()}, but its letters are in UTF-8."
+    )
+    assert values((text % "Anna").encode(), client_name="call/caller") == {"client_name": "Anna"}
+
+
+DTDS = (
+    '<!DOCTYPE a [<!ENTITY x "expanded"><!ATTLIST a id CDATA "defaulted">]><a><b>&x;</b></a>',
+    '<?xml version="1.0"?><!DOCTYPE a><a/>',
+    '<?xml version="1.0" encoding="utf-16"?><!-- c --><!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>',
+    '<!DOCTYPE a PUBLIC "-//x" "http://127.0.0.1/x"><a/>',
+    '<!DOCTYPE a [<!ENTITY % x SYSTEM "http://127.0.0.1/x">%x;]><a/>',
+    "<!DOCTYPE a [<?pi?>]><a/>",
+)
+CODECS = (
+    "utf-8",
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-32",
+    "utf-32-le",
+    "utf-32-be",
+    "cp1251",
+    "cp037",
+    "utf-7",
+)
+
+
+@pytest.mark.parametrize("dtd", DTDS)
+@pytest.mark.parametrize("codec", CODECS)
+def test_no_dtd_is_read_in_any_encoding(dtd: str, codec: str) -> None:
+    """Expat finds out UTF-16 by itself, marked or not: so text with a NUL in it never reaches it."""
+    for raw in (dtd.encode(codec), codecs.BOM_UTF16_BE + dtd.encode("utf-16-be"), codecs.BOM_UTF8 + dtd.encode(codec)):
+        problem = refused(raw, "a/@id")
+        assert problem.reason in (Reason.METADATA_DOCTYPE, Reason.METADATA_NOT_TEXT, Reason.METADATA_NOT_XML)
+        assert "expanded" not in problem.message
+
+
+@pytest.mark.parametrize("dtd", DTDS)
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_a_dtd_that_comes_as_far_as_the_parser_is_refused_there(dtd: str, codec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second lock on the same door: it holds whatever the first one makes of the bytes."""
+    monkeypatch.setattr(sidecar_xml, "_decode", lambda raw: raw.decode("latin-1"))
+    assert refused(dtd.encode(codec), "a/@id").reason is Reason.METADATA_DOCTYPE
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_unmarked_utf_16_has_a_sentence_of_its_own(codec: str) -> None:
+    """Whoever wrote it can mend it."""
+    assert "UTF-16 without its mark" in refused("<call><caller>1</caller></call>".encode(codec)).message
+
+
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]><l>&b;</l>"""
 
 
@@ -141,6 +217,8 @@ BOMB = b"""<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "aaaaaaaaaa"><!ENTITY b 
         (b"<call a='1' a='2'/>", Reason.METADATA_NOT_XML),
         (b"<call><caller>&nbsp;</caller></call>", Reason.METADATA_NOT_XML),
         (b"<call><caller>a\0b</caller></call>", Reason.METADATA_NOT_XML),
+        (b"<call/>\0", Reason.METADATA_NOT_XML),
+        ("<call>\0</call>".encode("utf-16"), Reason.METADATA_NOT_XML),
         (b"<call><caller>&#0;</caller></call>", Reason.METADATA_NOT_XML),
         (b"<call><caller>&#xD800;</caller></call>", Reason.METADATA_NOT_XML),
         (b"<call><caller>\x1b[2J</caller></call>", Reason.METADATA_NOT_XML),

@@ -207,6 +207,71 @@ def test_only_whole_steps_are_repaired() -> None:
     assert verdict.repaired.data_bytes == SECOND
 
 
+def half_filled(data_bytes: int, *behind: bytes, riff_bytes: int, channels: int = 2) -> bytes:
+    """That many bytes of audio, counted right, no pad byte behind them; the length of the whole is wrong."""
+    data = b"data" + struct.pack("<I", data_bytes) + wavs.samples()[:data_bytes]
+    return wavs.riff(wavs.fmt(channels=channels), data, *behind, length=riff_bytes)
+
+
+@pytest.mark.parametrize("riff_bytes", [0, 8, 0xFFFFFFFF, 0x7FFFF024, 1000])
+def test_audio_of_an_odd_length_is_repaired_to_whole_steps(riff_bytes: int) -> None:
+    """What is left is sent without a part of a step, whichever length was wrong: a chunk of odd length would lack its pad."""
+    verdict = verdict_on(half_filled(41, riff_bytes=riff_bytes))
+    assert isinstance(verdict, Unfinished)
+    assert verdict.repaired == AudioFormat(2, 8000, 44, 40, 40 / SECOND)
+
+
+@pytest.mark.parametrize("data_bytes", [400, 401, 402])
+@pytest.mark.parametrize("riff_bytes", [0, 8, 100, 0xFFFFFFFF])
+@pytest.mark.parametrize("pad", [b"", b"\0"], ids=["unpadded", "padded"])
+@pytest.mark.parametrize(
+    "notes",
+    [wavs.LIST, wavs.chunk(b"id3 ", b"ID3\4\0\0\0")[:-1], wavs.chunk(b"LIST", b"INFO") + wavs.chunk(b"PEAK", b"\1" * 16), b""],
+    ids=["LIST", "an odd one without pad", "two", "none"],
+)
+def test_notes_behind_audio_are_no_sound(data_bytes: int, riff_bytes: int, pad: bytes, notes: bytes) -> None:
+    """Where nothing but notes stand between the audio's end and the file's, the audio's own length is believed."""
+    content = half_filled(data_bytes, pad if data_bytes % 2 else b"", notes, riff_bytes=riff_bytes)
+    verdict = verdict_on(content)
+    assert isinstance(verdict, Unfinished)
+    assert verdict.repaired == AudioFormat(2, 8000, 44, 400, 400 / SECOND)
+
+
+def test_a_pad_byte_is_no_sound() -> None:
+    """With one channel it would make half a sample whole."""
+    verdict = verdict_on(half_filled(41, b"\0", riff_bytes=0, channels=1))
+    assert isinstance(verdict, Unfinished)
+    assert verdict.repaired is not None
+    assert verdict.repaired.data_bytes == 40
+
+
+def test_notes_that_the_whole_does_not_count_are_no_sound_either() -> None:
+    """Programs that add notes to a finished file may forget to count them."""
+    verdict = verdict_on(wavs.pcm() + wavs.LIST)
+    assert isinstance(verdict, Unfinished)
+    assert verdict.repaired == AudioFormat(2, 8000, 44, SECOND, 1.0)
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [wavs.LIST + b"\x10\x20" * 800, wavs.LIST[:-2], b"\x10\x20" * 800, wavs.chunk(b"LIST", b"x", 0xFFFFFFFF)],
+    ids=["audio behind the notes", "notes cut off", "audio", "notes without end"],
+)
+def test_what_may_be_audio_is_kept(behind: bytes) -> None:
+    """Unless the notes end where the file does, the file's size is all there is to go by."""
+    verdict = verdict_on(half_filled(400, behind, riff_bytes=0))
+    assert isinstance(verdict, Unfinished)
+    assert verdict.repaired is not None
+    whole = 400 + len(behind)
+    assert verdict.repaired.data_bytes == whole - whole % 4
+
+
+def test_notes_behind_audio_are_counted_no_further_than_the_bound() -> None:
+    """Empty parts without end must not be walked along."""
+    content = half_filled(400, wavs.chunk(b"JUNK", b"") * 5000, riff_bytes=0)
+    assert isinstance(verdict_on(content), Unfinished)
+
+
 CUT = {
     "within the opening": (wavs.truncated(wavs.pcm(), 7), None),
     "after two bytes": (b"RI", None),

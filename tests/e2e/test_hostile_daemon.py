@@ -12,7 +12,7 @@ import pytest
 
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.standin import StandIn
-from support.bad_inputs import BadInput, write_bad_inputs, write_healthy, write_never_taken
+from support.bad_inputs import BadInput, write_bad_inputs, write_healthy, write_never_taken, xml
 from support.rig import Rig
 from support.waiting import wait_for
 from support.wavs import pcm
@@ -42,20 +42,21 @@ def by_stem(rig: Rig) -> dict[str, Job]:
 
 
 def wait_until_told(rig: Rig, bad: list[BadInput]) -> None:
-    """Every one has a state and a reason that it may have."""
+    """Every one has its state and its reason; `abandon_after` is far longer than a test."""
 
     def untold() -> list[object]:
         jobs = by_stem(rig)
-        return [
-            (one.stem, jobs.get(one.stem))
-            for one in bad
-            if one.stem not in jobs or jobs[one.stem].state not in one.states or jobs[one.stem].reason not in one.reasons
-        ]
+        told = {stem: (job.state, job.reason) for stem, job in jobs.items()}
+        return [(one, jobs.get(one.stem)) for one in bad if told.get(one.stem) != one.at_once]
 
     try:
         wait_for(lambda: not untold(), 40, "every bad one has its state and reason")
     except AssertionError as error:
         raise AssertionError(f"{error}: {untold()[:5]}\n{rig.log()[-2000:]}") from error
+
+
+def rig_rules(rig: Rig) -> str:
+    return "".join(f'{key} = "{value}"\n' for key, value in rig.rules.items())
 
 
 def test_a_folder_of_hostile_files_harms_nobody(rig: Rig, standin: StandIn, tmp_path: Path) -> None:
@@ -65,7 +66,12 @@ def test_a_folder_of_hostile_files_harms_nobody(rig: Rig, standin: StandIn, tmp_
     never = write_never_taken(rig.folder, outside)
     healthy = write_healthy(rig.folder) | {"good.wav"}
     rig.drop("good", pcm(seed=4000))
-    assert len(bad) >= 150
+    in_xml = tmp_path / "xml"
+    in_xml.mkdir()
+    bad += xml.write_bad(in_xml)
+    healthy |= xml.write_healthy(in_xml)
+    rig.tables = f'[[folders]]\npath = "{in_xml}"\nconnection_id = "conn-2"\n{rig_rules(rig)}{xml.RULES_IN_TOML}'
+    assert len(bad) >= 350
     rig.start()
     wait_until_told(rig, bad)
     wait_for(lambda: sum(state is State.DONE for state in rig.states().values()) >= len(healthy), 40, "the whole ones are sent")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -142,6 +146,72 @@ def test_every_line_is_on_disk_before_it_counts(journal: Journal, path: Path, mo
     assert synced == [False, True]
     journal.folder("calls", "/in", AT)
     assert synced == [False, True, False]
+
+
+def test_many_lines_are_one_write_and_one_wait_for_the_disk(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that appends meanwhile cannot come between them, and a list of talks costs no wait for each."""
+    written: list[int] = []
+    synced: list[bool] = []
+    real = os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        written.append(len(data))
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode)))
+    journal.talks([(f"u{number}", "t" * 100, AT) for number in range(1000)])
+    assert written == [path.stat().st_size]
+    assert synced == [False, True]
+    assert len(list(journal.lines())) == 1000
+    journal.talks([])
+    assert len(synced) == 2
+
+
+_APPENDS = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from speechsense_watch.edge.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+for group in range(60):
+    journal.talks([(f"{sys.argv[2]}-{group}-{n}", "t" * 300, datetime.now(UTC)) for n in range(1 + group)])
+"""
+
+
+def test_no_line_is_lost_between_processes(journal: Journal, path: Path) -> None:
+    """`adopt` and `upload` write beside the daemon, which meanwhile makes the file anew to take out what is forgotten."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    line = [sys.executable, "-c", _APPENDS, str(path)]
+    writers = [subprocess.Popen([*line, name], env=environ) for name in ("a", "b")]
+    count = 0
+    while any(writer.poll() is None for writer in writers):
+        journal.talks([(f"c-{count}", "t", AT), (f"gone-{count}", "t", AT)])
+        journal.without(frozenset({f"gone-{count}"}))
+        count += 1
+    assert [writer.returncode for writer in writers] == [0, 0]
+    expected = {f"{name}-{group}-{n}" for name in ("a", "b") for group in range(60) for n in range(1 + group)}
+    found = [each.uid for each in journal.lines() if isinstance(each, TalkLine)]
+    assert sorted(found) == sorted(expected | {f"c-{number}" for number in range(count)})
+    assert all(isinstance(json.loads(each), dict) for each in path.read_text().splitlines())
+
+
+def test_a_line_goes_to_the_file_that_others_will_read(journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not to one that was put aside between its opening and its locking."""
+    journal.talk("u1", "t1", AT)
+    real = fcntl.flock
+    asides = iter((path.with_name("aside"),))
+
+    def flock(descriptor: int, how: int) -> None:
+        if aside := next(asides, None):
+            path.rename(aside)
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    journal.talk("u2", "t2", AT)
+    assert list(journal.lines()) == [TalkLine("u2", "t2", ISO)]
 
 
 def test_the_journal_is_its_owners_alone(journal: Journal, path: Path) -> None:

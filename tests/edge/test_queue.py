@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from speechsense_watch.core.rules import Order
 from speechsense_watch.edge import queue as queue_module
 from speechsense_watch.edge.journal import TalkLine
 from speechsense_watch.edge.queue import SqliteQueue
-from speechsense_watch.ports import QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 from support.edges import AT, CALLS, LATER, Taken, born
 from support.manual_clock import ManualClock
 from support.played_queue import PlayedQueue, recording
@@ -504,6 +506,49 @@ def test_every_talk_id_has_its_line_in_the_journal(played: PlayedQueue, queue: S
     queue.apply(lifecycle.confirmed(played.unconfirmed("b"), "talk-b", AT))
     lines = [line.talk_id for line in queue._journal.lines() if isinstance(line, TalkLine)]
     assert lines == ["talk-uploaded", "talk-done", "talk-b"]
+
+
+def test_a_talk_id_that_was_adopted_has_its_line_too(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """Whoever gave it would otherwise see the call sent again when the queue is lost; but no line twice for one that came from
+    the journal itself.
+    """
+    job = played.ready("a")
+    queue.apply(lifecycle.adopted(job, played.claim_of(job), "talk-a"))
+    assert [line.talk_id for line in queue._journal.lines() if isinstance(line, TalkLine)] == ["talk-a"]
+
+
+def test_what_comes_from_the_journal_is_not_written_there_again(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """A lost queue of a million recordings would double it."""
+    job = played.ready("a")
+    claim = played.claim_of(job)
+    queue._journal.talk(claim.uid, "talk-a", AT)
+    assert queue.read_journal() == 1
+    queue.apply(lifecycle.adopted(job, claim, "talk-a"))
+    assert len(list(queue._journal.lines())) == 1
+
+
+def test_many_talk_ids_are_one_commit_and_one_write_to_the_journal(
+    played: PlayedQueue, queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is returned before both are on disk."""
+    jobs = [played.ready(f"call-{number}") for number in range(50)]
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: synced.append(queue.counts()[State.DONE]))
+    arrivals = [
+        Arrival(
+            job,
+            (
+                partial(lifecycle.adopted, claim=played.claim_of(job), talk_id=f"talk-{job.id}"),
+                partial(lifecycle.filed, at=AT),
+            ),
+        )
+        for job in jobs
+    ]
+    done = queue.apply_each(arrivals)
+    assert [job and job.state for job in done] == [State.DONE] * 50
+    assert set(synced) == {50}
+    assert len(synced) <= 2
+    assert len(list(queue._journal.lines())) == 50
 
 
 def test_the_journal_tells_what_a_lost_queue_had_sent(played: PlayedQueue, queue: SqliteQueue, tmp_path: Path) -> None:

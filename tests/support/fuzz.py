@@ -11,18 +11,29 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+from xml.parsers import expat
 
 from speechsense_watch.core.metadata import Fields, Person, apply_rules
 from speechsense_watch.core.model import Problem
 from speechsense_watch.core.rules import ConnectionType, Folder, TooLong
 from speechsense_watch.core.sidecar import Values, read_values
 from speechsense_watch.core.sidecar_xml import read_xml
-from speechsense_watch.core.wav import MOST_BYTES_READ, MOST_CHUNKS, Bad, Finished, NoAudio, Unfinished, inspect
+from speechsense_watch.core.wav import (
+    MOST_BYTES_READ,
+    MOST_CHUNKS,
+    MOST_CHUNKS_BEHIND,
+    Bad,
+    Finished,
+    NoAudio,
+    Unfinished,
+    inspect,
+)
 from support import wavs
 
-# The opening, the head of each chunk, the format, one look behind the audio.
-MOST_READS = 1 + MOST_CHUNKS + 1 + 1
+# The opening, the head of each chunk, the format, the chunks behind the audio with its pad byte and without.
+MOST_READS = 1 + MOST_CHUNKS + 1 + 2 * MOST_CHUNKS_BEHIND
 # Nothing that is read here is larger than a few kilobytes: whoever takes this long goes round in circles.
 LONGEST_CASE_S = 5.0
 
@@ -55,6 +66,9 @@ _XMLS: Sequence[bytes] = (
     '<?xml version="1.0" encoding="windows-1251"?><call><agent id="201">Анна</agent></call>'.encode("cp1251"),
     b'<v:call xmlns:v="urn:x"><!-- c --><v:caller v:id="7"><![CDATA[a < b]]></v:caller><?pi x?></v:call>',
     "<call><caller>Анна</caller></call>".encode("utf-16"),
+    '<?xml version="1.0" encoding="utf-16"?><call><caller>Анна</caller></call>'.encode(),
+    '<!DOCTYPE call [<!ENTITY a "b">]><call><caller>&a;</caller></call>'.encode("utf-16-le"),
+    '<call><agent id="201"/></call>'.encode("utf-16-be"),
 )
 _PATHS = {"call/agent/@id": "operator_id", "call/agent": "operator_name", "*/caller": "client_id", "call/*/@id": "x", "@": "y"}
 
@@ -87,21 +101,33 @@ _JSON_PIECES = (
     b"\xff",
     b"\0",
 )
-_XML_PIECES = (
-    b"<",
-    b"</",
-    b"/>",
-    b"<![CDATA[",
-    b"]]>",
-    b"<!DOCTYPE x [",
-    b"<!ENTITY a 'b'>",
-    b"&a;",
-    b"&#0;",
-    b"&#xD800;",
-    b"<!--",
-    b"<?",
-    b"?>",
+_XML_TEXT_PIECES = (
+    "<",
+    "</",
+    "/>",
+    " ",
+    "&amp;",
+    "<b/>",
+    "<!-- c -->",
+    "<![CDATA[",
+    "]]>",
+    "<!DOCTYPE x [",
+    "<!DOCTYPE call>",
+    "<!ENTITY a 'b'>",
+    "&a;",
+    "&#0;",
+    "&#xD800;",
+    "<!--",
+    "-->",
+    "<?",
+    "?>",
+    "<?xml version='1.0' encoding='utf-16'?>",
 )
+# In the encodings that expat finds out by itself; a file in one of them has mostly pieces of its own.
+_XML_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"\0", b"\0<", b"<\0")
+_XML_PIECES = {
+    codec: (*(piece.encode(codec) for piece in _XML_TEXT_PIECES), *_XML_MARKS) for codec in ("utf-8", "utf-16-le", "utf-16-be")
+}
 
 _DATES = ("2025-04-24T14:34:19+03:00", "2025-03-30 02:30:00", "2025-10-26 02:30:00.5", "0001-01-01T00:00", "9999-12-31 23:59:59")
 _DATE_LETTERS = "0123456789-+:.,TZ tz\u0661\u2212"
@@ -183,7 +209,23 @@ def json_case(chance: random.Random) -> str:
 
 
 def xml_case(chance: random.Random) -> str:
-    return _read(read_xml(mutated(chance, chance.choice(_XMLS), _XML_PIECES), _PATHS))
+    whole = chance.choice(_XMLS)
+    own = "utf-8" if b"\0" not in whole else "utf-16-be" if whole[0] == 0 else "utf-16-le"
+    raw = mutated(chance, whole, _XML_PIECES[chance.choice((own, own, own, *_XML_PIECES))])
+    read = read_xml(raw, _PATHS)
+    assert isinstance(read, Problem) or not _has_dtd(raw), raw
+    return _read(read)
+
+
+def _has_dtd(raw: bytes) -> bool:
+    """Whether expat, left alone with the bytes, meets a DTD in them."""
+    met: list[object] = []
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = lambda *_: met.append(1)
+    # Encodings that expat asks Python for may be none, or of several bytes a letter.
+    with suppress(expat.ExpatError, LookupError, ValueError):
+        parser.Parse(raw, True)
+    return bool(met)
 
 
 def rules_case(chance: random.Random) -> str:

@@ -71,9 +71,13 @@ class PlayedQueue:
         return self.claim(self.ready(stem), whole=whole)
 
     def claim(self, job: Job, *, whole: bool = False) -> Job:
+        return self.apply(lifecycle.claimed(job, self.claim_of(job, whole=whole)))
+
+    def claim_of(self, job: Job, *, whole: bool = False) -> Claim:
+        """What its next try freezes; nothing is written."""
         stem = job.place.path.removesuffix(".wav")
         read = recording(stem)
-        claim = Claim(
+        return Claim(
             n=job.claims + 1,
             uid=uid_of(job.connection_id, read.audio.sha256, read.metadata.sha256),
             recording=read,
@@ -81,7 +85,6 @@ class PlayedQueue:
             at=self.clock.now(),
             whole=whole,
         )
-        return self.apply(lifecycle.claimed(job, claim))
 
     def ended(self, stem: str, outcome: Outcome) -> Job:
         """Sent as one message, with this end."""

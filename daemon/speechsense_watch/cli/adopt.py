@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from speechsense_watch.adoption import Adoption, Outcome
+from speechsense_watch.cli import sent_list
 from speechsense_watch.cli.common import config_option, fail
 from speechsense_watch.cli.placing import Inside, placed
 from speechsense_watch.cli.reading import complete_folder
+from speechsense_watch.cli.sent_list import Line, NotAList, SentList
+from speechsense_watch.cli.tally import Tally
 from speechsense_watch.cli.words import printable
 from speechsense_watch.cli.writing import EXIT_FAILED, config_with_queue, make_queue, opened
 from speechsense_watch.config import Config
+from speechsense_watch.config.zones import moment
 from speechsense_watch.core import pairing
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.queue import SqliteQueue
 
-_MOST_BYTES = 512 * 2**20
-_MOST_TOLD = 20
-_SAID = {
-    Outcome.BUSY: "is being worked on, or its state does not allow it: see `show`",
-    Outcome.NOT_THERE: "is not there any more",
-    Outcome.UNREADABLE: "cannot be read",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    number: int
-    path: str
-    talk_id: str
+_Item = TypeVar("_Item")
+# One write each, which waits for the disk.
+_TOGETHER = 100
+_NOWHERE = "lies in none of the watched folders"
+_NOT_UTF_8 = "is not in UTF-8, and no file has these bytes for its name: save the list as UTF-8"
 
 
 @click.command("adopt")
@@ -60,10 +55,13 @@ def adopt_command(
 ) -> None:
     """Put on record what was sent by other means, so that it is never sent again.
 
-    LIST.csv has two columns: the path of an audio file (absolute, or below a watched folder) and the talk id it got. A first
-    line without a path that lies in a watched folder is taken for a heading. Those recordings are `done` afterwards.
+    LIST.csv is in UTF-8 and has two columns: the path of an audio file (absolute, or below a watched folder) and the talk id it
+    got. The first line may be a heading: it then has neither a `/` nor the ending of an audio file in its first column. Those
+    recordings are `done` afterwards. What cannot be adopted is told by its line, and so is what contradicts the record: another
+    talk id for a recording, or one talk id for two.
 
-    --before DATE needs no list: what is older than that is left out as sent, without a talk id; `retry` takes that back.
+    --before DATE needs no list: what is older than that is left out as sent, without a talk id; `retry` takes that back. A date
+    without a zone is taken in the folder's `time_zone`, as that of `start_from` is.
 
     Works beside a running daemon and may be repeated. To keep old recordings out of a new folder, `start_from` is enough.
 
@@ -75,90 +73,132 @@ def adopt_command(
     if folder_name is not None and before is None:
         raise click.UsageError("--folder goes with --before.")
     config = config_with_queue(config_path)
-    moment = _moment(before) if before is not None else None
+    date = _date(before) if before is not None else None
     queue_path = Path(config.queue.path)
     make_queue(queue_path)
+    tally = Tally()
     with opened(queue_path) as queue:
-        outcomes: Counter[str] = Counter()
+        queue.read_journal()
         if listing is not None:
-            outcomes = _adopt_list(listing, config, queue, ask=not yes)
-        elif moment is not None:
-            outcomes = _adopt_before(moment, folder_name, config, queue, ask=not yes)
-    _conclude(outcomes, missing_ok=missing_ok)
+            _adopt_list(listing, config, queue, tally, ask=not yes)
+        elif date is not None:
+            _adopt_before(date, folder_name, config, queue, tally, ask=not yes)
+    if not tally.conclude(missing_ok=missing_ok):
+        sys.exit(EXIT_FAILED)
 
 
 # --- a list ----------------------------------------------------------------------------------
 
 
-def _adopt_list(listing: Path, config: Config, queue: SqliteQueue, *, ask: bool) -> Counter[str]:
-    lines = _read(listing, config)
-    if not lines:
-        fail(f"{printable(str(listing))} names no recording.", EXIT_FAILED)
-    _agree(f"{len(lines):,} recordings of {printable(listing.name)} will be put on record as sent.", ask=ask)
-    outcomes: Counter[str] = Counter()
-    with click.progressbar(lines, label="Putting on record", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
-        for line in shown:
-            _count(outcomes, _adopt_line(line, config, queue), f"line {line.number}: {line.path}")
-    return outcomes
+def _adopt_list(listing: Path, config: Config, queue: SqliteQueue, tally: Tally, *, ask: bool) -> None:
+    with _list(listing, config) as sent:
+        if sent.heading:
+            click.echo(f"Line {sent.heading.number} is taken for a heading: {printable(sent.heading.path)}")
+        if not sent.count:
+            fail(f"{printable(str(listing))} names no recording.", EXIT_FAILED)
+        _agree(f"{sent.count:,} recordings of {printable(listing.name)} will be put on record as sent.", ask=ask)
+        adoptions = {folder.name: _of(folder, queue) for folder in config.folders}
+        for group in _groups(sent.lines(), sent.count):
+            outcomes = _adopt_lines(group, config, adoptions)
+            for line in group:
+                tally.count(outcomes[line.number], line.path, line.number)
 
 
-def _adopt_line(line: _Line, config: Config, queue: SqliteQueue) -> Outcome | str:
-    inside = _inside(line.path, config)
+@contextmanager
+def _list(listing: Path, config: Config) -> Iterator[SentList]:
+    """Ends the program with a sentence when it is no such list."""
+    try:
+        with sent_list.opened(listing, lambda path: _is_heading(path, config)) as sent:
+            yield sent
+    except NotAList as error:
+        fail(f"{printable(str(listing))} {error}", EXIT_FAILED)
+    except OSError as error:
+        fail(f"{printable(str(listing))} cannot be read: {error.strerror}.", EXIT_FAILED)
+
+
+def _is_heading(path: str, config: Config) -> bool:
+    """What could be a recording is none: that it is not there, or lies elsewhere, has to be told."""
+    patterns = [pattern.lower() for folder in config.folders for pattern in folder.audio]
+    endings = tuple({Path(pattern).suffix for pattern in patterns} - {""})
+    likely = pairing.looks_like_audio(path) or any(pairing.is_audio(folder, path) for folder in config.folders)
+    return not ("/" in path or likely or path.lower().endswith(endings))
+
+
+def _adopt_lines(lines: Sequence[Line], config: Config, adoptions: Mapping[str, Adoption]) -> Mapping[int, Outcome | str]:
+    """The outcome of each by its number."""
+    outcomes: dict[int, Outcome | str] = {}
+    sent: dict[str, list[tuple[int, str, str]]] = {}
+    for line in lines:
+        inside = _inside(line, config)
+        if isinstance(inside, Inside):
+            sent.setdefault(inside.folder.name, []).append((line.number, inside.path, line.talk_id))
+        else:
+            outcomes[line.number] = inside
+    for name, ones in sent.items():
+        found = adoptions[name].uploaded([(path, talk_id) for _, path, talk_id in ones])
+        outcomes |= {number: outcome for (number, _, _), outcome in zip(ones, found, strict=True)}
+    unclear = {line.number for line in lines if any("\udc80" <= letter <= "\udcff" for letter in line.path)}
+    nowhere = {number for number, outcome in outcomes.items() if outcome in (_NOWHERE, Outcome.NOT_THERE)}
+    return outcomes | dict.fromkeys(unclear & nowhere, _NOT_UTF_8)
+
+
+def _inside(line: Line, config: Config) -> Inside | str:
+    """Where the recording lies that the line names; in words why it cannot be one."""
+    if "\0" in line.path:
+        return "cannot be the path of a file"
+    if line.path.startswith("/"):
+        found = [placed(line.path, config.folders)]
+    else:
+        found = [placed(path, config.folders) for path in _below(line.path, config)]
+    inside = next((each for each in found if each is not None), None)
     if inside is None:
-        return "lies in none of the watched folders"
+        return _NOWHERE
+    if any(each != inside for each in found):
+        return "is there in several of the watched folders: write its whole path"
     if not pairing.is_audio(inside.folder, inside.path):
         return "is no audio by the folder's rules"
-    if not line.talk_id or not line.talk_id.isprintable() or " " in line.talk_id:
-        return "has no talk id"
-    return _of(inside.folder, queue).uploaded(inside.path, line.talk_id)
+    return inside if line.talk_id else "has no talk id"
 
 
-def _inside(path: str, config: Config) -> Inside | None:
-    if path.startswith("/"):
-        return placed(path, config.folders)
-    there = [Inside(folder, path) for folder in config.folders if Path(folder.path, path).is_file()]
-    return there[0] if len(there) == 1 else None
-
-
-def _read(listing: Path, config: Config) -> Sequence[_Line]:
-    if listing.stat().st_size > _MOST_BYTES:
-        fail(f"{printable(str(listing))} is larger than {_MOST_BYTES // 2**20} MiB: is it the right file?", EXIT_FAILED)
-    try:
-        text = listing.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-        delimiter = ";" if text and text[0].count(";") > text[0].count(",") else ","
-        rows = [(number, row) for number, row in enumerate(csv.reader(text, delimiter=delimiter), 1) if any(row)]
-    except (OSError, csv.Error) as error:
-        fail(f"{printable(str(listing))} cannot be read: {error}.", EXIT_FAILED)
-    if rows and _inside(rows[0][1][0].strip(), config) is None:
-        rows = rows[1:]
-    return [_Line(number, row[0].strip(), row[1].strip() if len(row) > 1 else "") for number, row in rows]
+def _below(path: str, config: Config) -> Iterator[str]:
+    """The whole path in each folder in which there is such a file."""
+    for folder in config.folders:
+        whole = Path(folder.path, path)
+        if whole.is_file():
+            yield str(whole)
 
 
 # --- by date ---------------------------------------------------------------------------------
 
 
-def _adopt_before(moment: datetime, name: str | None, config: Config, queue: SqliteQueue, *, ask: bool) -> Counter[str]:
-    folders = [folder for folder in config.folders if name in (None, folder.name)]
+def _adopt_before(date: datetime, name: str | None, config: Config, queue: SqliteQueue, tally: Tally, *, ask: bool) -> None:
+    folders = {folder.name: folder for folder in config.folders if name in (None, folder.name)}
     if not folders:
         names = ", ".join(printable(folder.name) for folder in config.folders)
         fail(f"No folder is called {printable(str(name))}; there are: {names}.", EXIT_FAILED)
-    found = [(folder, path) for folder in folders for path in _of(folder, queue).older_than(moment)]
+    adoptions = {each: _of(folder, queue) for each, folder in folders.items()}
+    # As `start_from` is read, so that the same words mean the same moment.
+    moments = {each: moment(date, folder.time_zone) for each, folder in folders.items()}
+    found = [(each, path) for each, adoption in adoptions.items() for path in adoption.older_than(moments[each])]
+    said = f"{date:%Y-%m-%d %H:%M %Z}".strip()
     if not found:
-        click.echo(f"There is no recording from before {moment:%Y-%m-%d %H:%M}.")
-        return Counter()
-    _agree(f"{len(found):,} recordings from before {moment:%Y-%m-%d %H:%M} will be left out as sent by other means.", ask=ask)
-    outcomes: Counter[str] = Counter()
-    with click.progressbar(found, label="Putting on record", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
-        for folder, path in shown:
-            _count(outcomes, _of(folder, queue).sent_before(path, moment), f"{folder.name}: {path}")
-    return outcomes
+        click.echo(f"There is no recording from before {said}.")
+        return
+    _agree(f"{len(found):,} recordings from before {said} will be left out as sent by other means.", ask=ask)
+    for group in _groups(found, len(found)):
+        for each in dict.fromkeys(each for each, _ in group):
+            paths = [path for of, path in group if of == each]
+            for path, outcome in zip(paths, adoptions[each].left_out(paths, said), strict=True):
+                tally.count(outcome, f"{each}: {path}")
 
 
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise click.BadParameter("expected a date such as 2026-01-31 or 2026-01-31T09:00.", param_hint="--before") from None
+def _date(text: str) -> datetime:
+    """As it was written: its zone may be the folder's."""
+    with suppress(ValueError):
+        date = datetime.fromisoformat(text)
+        if 1970 <= date.year <= 9000:
+            return date
+    raise click.BadParameter("expected a date such as 2026-01-31 or 2026-01-31T09:00.", param_hint="--before")
 
 
 # --- both ------------------------------------------------------------------------------------
@@ -169,31 +209,17 @@ def _of(folder: Folder, queue: SqliteQueue) -> Adoption:
     return Adoption(folder, FolderFiles(folder.path, clock), queue, clock)
 
 
+def _groups(items: Iterable[_Item], count: int) -> Iterator[Sequence[_Item]]:
+    """As many as are written together, under a bar that shows how far it is."""
+    with click.progressbar(items, count, "Putting on record", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
+        rest = iter(shown)
+        while group := list(islice(rest, _TOGETHER)):
+            yield group
+
+
 def _agree(what: str, *, ask: bool) -> None:
     click.echo(what)
     if ask:
         if not sys.stdin.isatty():
             fail("nobody is there to agree: add --yes.", EXIT_FAILED)
         click.confirm("Go on?", abort=True)
-
-
-def _count(outcomes: Counter[str], outcome: Outcome | str, which: str) -> None:
-    """Counted, and told where it is neither adopted nor known; the first few of each kind."""
-    key = outcome.value if isinstance(outcome, Outcome) else outcome
-    outcomes[key] += 1
-    if outcome in (Outcome.ADOPTED, Outcome.KNOWN) or outcomes[key] > _MOST_TOLD:
-        return
-    said = _SAID[outcome] if isinstance(outcome, Outcome) else outcome
-    more = " (further ones are only counted)" if outcomes[key] == _MOST_TOLD else ""
-    click.echo(f"{printable(which)} {said}{more}", err=True)
-
-
-def _conclude(outcomes: Counter[str], *, missing_ok: bool) -> None:
-    if outcomes:
-        click.echo(", ".join(f"{count:,} {what}" for what, count in _in_order(outcomes)) + ".")
-    good = {Outcome.ADOPTED.value, Outcome.KNOWN.value} | ({Outcome.NOT_THERE.value} if missing_ok else set())
-    sys.exit(EXIT_FAILED if outcomes.keys() - good else 0)
-
-
-def _in_order(outcomes: Counter[str]) -> Iterable[tuple[str, int]]:
-    return sorted(outcomes.items(), key=lambda item: (item[0] != Outcome.ADOPTED.value, item[0]))

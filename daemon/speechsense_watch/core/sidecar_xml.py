@@ -3,10 +3,10 @@
 A path names elements from the outermost one down, `/` between them, `*` for any name; a last part with `@` is an attribute:
 `call/agent/@id`, `call/caller`, `*/caller`. A part without a prefix fits a name with any prefix (`v:caller`).
 
-The parser is expat from the standard library, and no DTD ever reaches it: expansion bombs, outside entities and default
-attributes all begin with a DOCTYPE, so a file with one is refused before it is parsed. That, with text that is decoded before
-expat sees it, is all that a hardened wrapper around the same parser would add. Values are personal data: messages name paths
-only.
+The parser is expat from the standard library, and no DTD gets past it: expansion bombs, outside entities and default
+attributes all begin with a DOCTYPE, so a file with one is refused before it is parsed, and where the parser meets one all the
+same. Expat is given decoded text without a NUL, since by one it would find out UTF-16 and read what we have not looked at.
+That is all that a hardened wrapper around the same parser would add. Values are personal data: messages name paths only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 from xml.parsers import expat
 
 from speechsense_watch.core.model import Problem
@@ -30,6 +31,8 @@ MOST_VALUE_LETTERS = 65_536
 _ENCODINGS: Mapping[str, str] = {
     "utf-8": "utf-8",
     "utf8": "utf-8",
+    # A declaration that can be read byte by byte is not in UTF-16: .NET's StringWriter says so of text that is saved as UTF-8.
+    "utf-16": "utf-8",
     "us-ascii": "ascii",
     "windows-1251": "cp1251",
     "cp1251": "cp1251",
@@ -40,10 +43,14 @@ _ENCODINGS: Mapping[str, str] = {
     "cp866": "cp866",
     "ibm866": "cp866",
 }
+# Letters of these that happen to be UTF-8 throughout are no text; of cp866 a short word may be.
+_NEVER_LIKE_UTF_8 = frozenset({"cp1251", "cp1252", "latin-1", "iso8859-5", "koi8-r"})
 _DECLARED = re.compile(rb"\s{0,100}<\?xml\s[^>]{0,200}?encoding\s{0,10}=\s{0,10}[\"']([A-Za-z0-9._-]{1,40})[\"']")
 
 # Errors of expat that a file has which breaks off (expat.h: NO_ELEMENTS, UNCLOSED_TOKEN, PARTIAL_CHAR, UNCLOSED_CDATA_SECTION).
 _ENDS_TOO_EARLY = frozenset({3, 5, 6, 20})
+
+_DOCTYPE = Problem(Reason.METADATA_DOCTYPE, "The metadata has a DOCTYPE or declares entities, which are never read.")
 
 _NAME = r"[^\W\d][\w.-]*(?::[^\W\d][\w.-]*)?"
 _PATH = re.compile(rf"(?:{_NAME}|\*)(?:/(?:{_NAME}|\*))*(?:/@{_NAME})?")
@@ -68,7 +75,7 @@ def read_xml(raw: bytes, paths: Mapping[str, str]) -> Values | Problem:
     if not text.strip():
         return Problem(Reason.METADATA_NOT_XML, "The metadata file is empty.")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        return Problem(Reason.METADATA_DOCTYPE, "The metadata has a DOCTYPE or declares entities, which are never read.")
+        return _DOCTYPE
     collector = _Collector(_Targets(paths))
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -76,6 +83,7 @@ def read_xml(raw: bytes, paths: Mapping[str, str]) -> Values | Problem:
     parser.StartElementHandler = collector.start
     parser.EndElementHandler = collector.end
     parser.CharacterDataHandler = collector.text
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.ExternalEntityRefHandler = _refuse_dtd
     try:
         parser.Parse(text, True)
     except _Refused as refused:
@@ -89,22 +97,46 @@ def read_xml(raw: bytes, paths: Mapping[str, str]) -> Values | Problem:
 
 
 def _decode(raw: bytes) -> str | Problem:
+    """Text without a NUL. A mark at the beginning says more of the encoding than the declaration, which may be a form's."""
     if len(raw) > MOST_BYTES:
         return _too_big(f"{len(raw):,} bytes; more than {MOST_BYTES:,}")
     declared = _DECLARED.match(raw)
+    name = declared[1].decode("ascii").lower() if declared else "utf-8"
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding: str | None = "utf-16"
-    elif raw[:3] == b"\xef\xbb\xbf" or declared is None:
+    elif raw[:3] == b"\xef\xbb\xbf":
         encoding = "utf-8-sig"
     else:
-        encoding = _ENCODINGS.get(declared[1].decode("ascii").lower())
+        encoding = _ENCODINGS.get(name)
     if encoding is None:
         return Problem(Reason.METADATA_NOT_TEXT, "The metadata says it is in an encoding that is not read here; UTF-8 is.")
+    if encoding in _NEVER_LIKE_UTF_8 and not raw.isascii() and _is_utf_8(raw):
+        message = f"The metadata says it is in {name.upper()}, but its letters are in UTF-8."
+        return Problem(Reason.METADATA_NOT_TEXT, message)
     try:
-        return raw.decode(encoding)
+        text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         message = f"The metadata is not in {encoding.removesuffix('-sig').upper()} (at byte {error.start + 1:,})."
         return Problem(Reason.METADATA_NOT_TEXT, message)
+    return _without_nul(text)
+
+
+def _is_utf_8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _without_nul(text: str) -> str | Problem:
+    at = text.find("\0")
+    if at < 0:
+        return text
+    if at < 4:
+        message = "The metadata is in UTF-16 without its mark (BOM), or in UTF-32; UTF-8 is read, and UTF-16 with its mark."
+        return Problem(Reason.METADATA_NOT_TEXT, message)
+    return Problem(Reason.METADATA_NOT_XML, f"The metadata is not XML: character {at + 1:,} is a NUL.")
 
 
 def _too_big(what: str) -> Problem:
@@ -125,6 +157,10 @@ class _Refused(Exception):  # noqa: N818 - not an error: an end to reading
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
+
+
+def _refuse_dtd(*_declared: object) -> NoReturn:
+    raise _Refused(_DOCTYPE)
 
 
 def _same(step: str, name: str) -> bool:

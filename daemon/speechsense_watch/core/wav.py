@@ -21,10 +21,11 @@ from speechsense_watch.core.wav_format import LONGEST_FORMAT_BYTES, SampleFormat
 # (offset, count) -> up to `count` bytes, fewer only at the end of the file.
 ReadAt: TypeAlias = Callable[[int, int], bytes]
 
-# No recorder writes more than five or so before its audio. Together with the opening, the format and one look
-# behind the audio this bounds all reading.
+# No recorder writes more than five or so before its audio, or more than two behind it. Together with the opening and the
+# format this bounds all reading; behind the audio it is looked once with its pad byte and once without.
 MOST_CHUNKS = 32
-MOST_BYTES_READ = 12 + MOST_CHUNKS * 8 + LONGEST_FORMAT_BYTES + 5
+MOST_CHUNKS_BEHIND = 8
+MOST_BYTES_READ = 12 + MOST_CHUNKS * 8 + LONGEST_FORMAT_BYTES + 2 * MOST_CHUNKS_BEHIND * 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,13 @@ class _Header:
 
     def by_size(self, size: int) -> AudioFormat | None:
         """All whole steps from the beginning of the audio to the end of the file."""
-        there = size - self.data_offset
+        return self._whole_steps(size - self.data_offset)
+
+    def by_its_length(self) -> AudioFormat | None:
+        """All whole steps of the audio as long as it is announced."""
+        return self._whole_steps(self.data_bytes)
+
+    def _whole_steps(self, there: int) -> AudioFormat | None:
         whole = there - there % self.samples.frame_bytes
         return self.samples.over(self.data_offset, whole) if whole > 0 else None
 
@@ -225,20 +232,20 @@ def _compare_open(header: _Header, size: int, read_at: ReadAt) -> WavVerdict:
 def _riff_beyond(header: _Header, size: int) -> WavVerdict:
     """All announced audio is there, yet the file as a whole should be longer."""
     if _is_placeholder(header.riff_end - 8):
-        return _half_filled(header.as_announced())
-    return _shorter(f"The audio file has {size:,} bytes; its header announces {header.riff_end:,}.", header.as_announced())
+        return _half_filled(header.by_its_length())
+    return _shorter(f"The audio file has {size:,} bytes; its header announces {header.riff_end:,}.", header.by_its_length())
 
 
 def _compare_end(header: _Header, size: int, read_at: ReadAt) -> WavVerdict:
     """All announced audio is there: is there more than was announced?"""
     if header.riff_end < header.data_end:
-        return _half_filled(header.by_size(size))
+        return _half_filled(_likeliest(header, size, read_at))
     # One byte more is Asterisk's pad: wav_close (formats/format_wav.c) writes it after it filled the header in.
     if size > header.riff_end + 1:
         audio_was_last = header.riff_end <= header.data_end + header.pad
         return _unfinished(
             "The audio file is longer than its header says: the recorder goes on with it, or died while it did.",
-            header.by_size(size) if audio_was_last else None,
+            _likeliest(header, size, read_at) if audio_was_last else None,
         )
     if size - header.data_end >= 8:
         behind = read_at(header.data_end, 5)
@@ -247,6 +254,30 @@ def _compare_end(header: _Header, size: int, read_at: ReadAt) -> WavVerdict:
     if header.data_bytes < header.samples.frame_bytes:
         return _no_audio("The audio file holds not even one sample of audio.")
     return Finished(header.as_announced())
+
+
+def _likeliest(header: _Header, size: int, read_at: ReadAt) -> AudioFormat | None:
+    """Where the length of the whole is wrong: the audio's own length if nothing but notes follow it to the end of the file,
+    which no audio does by chance; else it is taken for audio up to the end.
+    """
+    starts = range(header.data_end, header.data_end + header.pad + 1)
+    if size <= header.data_end + 1 or any(_notes_to_the_end(read_at, start, size) for start in starts):
+        return header.by_its_length()
+    return header.by_size(size)
+
+
+def _notes_to_the_end(read_at: ReadAt, offset: int, size: int) -> bool:
+    """Whether chunks, one behind the other, fill the file from here to its end; the last one's pad byte may be lacking."""
+    for _ in range(MOST_CHUNKS_BEHIND):
+        head = read_at(offset, 8) if offset + 8 <= size else b""
+        if len(head) < 8 or not _names_chunk(head[:4]):
+            return False
+        length = _u32(head, 4)
+        end = offset + 8 + length
+        offset = end + length % 2
+        if size in (end, offset):
+            return True
+    return False
 
 
 def _half_filled(repaired: AudioFormat | None) -> Unfinished:

@@ -2,13 +2,18 @@
 
 It outlives a queue that was lost or restored from an older copy. Lines are written after the queue's commit, so a crash
 in between leaves a line lacking, never a false one; `fill` adds what is lacking at the next start.
+
+Commands write to it beside the daemon. Whoever writes holds flock(2) on the file, and has made sure afterwards that it still is
+the one of this name: `without` puts another in its place, and what went into the old one then would be lost.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +42,11 @@ class Journal:
         self._lock = Lock()
 
     def talk(self, uid: str, talk_id: str, at: datetime) -> None:
-        self._append([{"uid": uid, "talk_id": talk_id, "at": at.isoformat()}])
+        self.talks([(uid, talk_id, at)])
+
+    def talks(self, talks: Iterable[tuple[str, str, datetime]]) -> None:
+        """All of them are on disk then, after one wait for it."""
+        self._append([{"uid": uid, "talk_id": talk_id, "at": at.isoformat()} for uid, talk_id, at in talks])
 
     def folder(self, name: str, path: str, at: datetime) -> None:
         self._append([{"folder": name, "path": path, "at": at.isoformat()}])
@@ -45,20 +54,11 @@ class Journal:
     def lines(self) -> Iterator[TalkLine | FolderLine]:
         """What the file holds; a torn last line, left by a crash, is passed over."""
         try:
-            text = self._path.read_text(encoding="utf-8", errors="surrogateescape")
+            file = self._path.open("rb")
         except FileNotFoundError:
             return
-        for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if not isinstance(entry, dict):
-                continue
-            if "uid" in entry:
-                yield TalkLine(str(entry["uid"]), str(entry.get("talk_id", "")), str(entry.get("at", "")))
-            elif "folder" in entry:
-                yield FolderLine(str(entry["folder"]), str(entry.get("path", "")), str(entry.get("at", "")))
+        with file:
+            yield from (line for raw in file if (line := _line_of(raw)) is not None)
 
     def fill(self, talks: Iterable[tuple[str, str, datetime]], folders: Iterable[tuple[str, str, datetime]]) -> int:
         """The journal holds every talk and folder handed in; returns how many lines it lacked."""
@@ -76,17 +76,16 @@ class Journal:
             for name, path, at in folders
             if (name, path) not in known_folders
         ]
-        if lacking:
-            self._append(lacking)
+        self._append(lacking)
         return len(lacking)
 
     def without(self, uids: frozenset[str]) -> None:
         """The lines of these uids are gone: a new file, fsynced, renamed over the old one."""
-        with self._lock:
-            if not self._path.exists():
-                return
+        if not self._path.exists():
+            return
+        with self._locked() as descriptor, os.fdopen(descriptor, "rb", closefd=False) as old:
             fresh = self._path.with_name(self._path.name + ".new")
-            with self._path.open("rb") as old, open(fresh, "wb", opener=_private) as new:
+            with open(fresh, "wb", opener=_private) as new:
                 new.writelines(line for line in old if not _names_one_of(line, uids))
                 new.flush()
                 os.fsync(new.fileno())
@@ -95,25 +94,58 @@ class Journal:
 
     def _append(self, entries: Iterable[Mapping[str, str]]) -> None:
         text = "".join(json.dumps(entry) + "\n" for entry in entries)
-        with self._lock:
-            fresh = not self._path.exists()
-            with open(self._path, "ab+", opener=_private) as file:
-                # A crash may have torn the last line: begin on a line of our own.
-                if not fresh and file.seek(0, os.SEEK_END) and not _ends_in_newline(file.fileno(), file.tell()):
-                    text = "\n" + text
-                file.write(text.encode("ascii"))
-                file.flush()
-                os.fsync(file.fileno())
-            if fresh:
+        if not text:
+            return
+        with self._locked() as descriptor:
+            size = os.fstat(descriptor).st_size
+            # A crash may have torn the last line: begin on a line of our own.
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            _write(descriptor, ("\n" * torn + text).encode("ascii"))
+            os.fsync(descriptor)
+            if size == 0:
                 _sync_directory(self._path.parent)
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The file of this name, made if there was none, open to read and append while nobody else writes to it."""
+        with self._lock:
+            while True:
+                descriptor = _private(str(self._path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                    if self._is_still(descriptor):
+                        yield descriptor
+                        return
+                finally:
+                    os.close(descriptor)
+
+    def _is_still(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+
+def _line_of(raw: bytes) -> TalkLine | FolderLine | None:
+    try:
+        entry = json.loads(raw)
+    except ValueError:
+        return None
+    if isinstance(entry, dict) and "uid" in entry:
+        return TalkLine(str(entry["uid"]), str(entry.get("talk_id", "")), str(entry.get("at", "")))
+    if isinstance(entry, dict) and "folder" in entry:
+        return FolderLine(str(entry["folder"]), str(entry.get("path", "")), str(entry.get("at", "")))
+    return None
 
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
-def _ends_in_newline(descriptor: int, size: int) -> bool:
-    return os.pread(descriptor, 1, size - 1) == b"\n"
+def _write(descriptor: int, data: bytes) -> None:
+    """In one go, which for a file that is open to append puts it at the end whole; on a full disk as far as it goes."""
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def _names_one_of(line: bytes, uids: frozenset[str]) -> bool:

@@ -36,6 +36,8 @@ _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 # condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
 # finished jobs out: were it of no use, the statement would fail and not just be slow (sqlite.org/lang_indexedby.html).
 _UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
+# The edges on which a job gets its talk id.
+_WITH_TALK = frozenset({Event.ACCEPTED, Event.CONFIRMED, Event.ADOPTED})
 # Primary result codes after which the file itself must be doubted (sqlite.org/rescode.html).
 _FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -108,39 +110,51 @@ class SqliteQueue:
 
     def apply_each(self, arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
         with self._transaction() as conn:
-            return [self._arrived(conn, arrival) for arrival in arrivals]
+            made = [self._arrived(conn, arrival) for arrival in arrivals]
+        self._enter_in_journal(change for changes in made for change in changes)
+        return [changes[-1].after if changes else None for changes in made]
 
-    def _arrived(self, conn: sqlite3.Connection, arrival: Arrival) -> Job | None:
+    def _arrived(self, conn: sqlite3.Connection, arrival: Arrival) -> Sequence[Change]:
+        """Every change that was written, none when one of them could not be."""
+        made: list[Change] = []
         conn.execute("SAVEPOINT arrival")
         try:
-            row = arrival.row
-            job = row if isinstance(row, Job) else replace(row.after, id=self._write_one(conn, row))
-            change = arrival.then(job)
-            self._write_one(conn, change)
+            job = arrival.row if isinstance(arrival.row, Job) else self._write_one(conn, arrival.row)
+            for step in arrival.then:
+                made.append(step(job))
+                job = self._write_one(conn, made[-1])
         except (Stale, UidTaken):
             conn.execute("ROLLBACK TO arrival")
-            return None
+            return ()
         finally:
             conn.execute("RELEASE arrival")
-        return change.after
+        return made
 
-    def _write_one(self, conn: sqlite3.Connection, change: Change) -> int:
+    def _write_one(self, conn: sqlite3.Connection, change: Change) -> Job:
+        """The row as the change leaves it."""
         job_id = self._write(conn, change)
         _write_event(conn, job_id, change)
         _write_attempt(conn, job_id, change)
-        return job_id
+        return replace(change.after, id=job_id)
 
     def apply(self, change: Change) -> Job:
         with self._transaction() as conn:
-            job_id = self._write_one(conn, change)
-        after = change.after
-        if change.event in (Event.ACCEPTED, Event.CONFIRMED) and after.uid and after.talk_id:
-            with translated():
-                self._journal.talk(after.uid, after.talk_id, change.at)
+            job_id = self._write_one(conn, change).id
+        self._enter_in_journal([change])
         stored = self.job(job_id)
         if stored is None:
             raise QueueTrouble(f"The queue: job {job_id} vanished right after it was written.", fatal=True)
         return stored
+
+    def _enter_in_journal(self, changes: Iterable[Change]) -> None:
+        """Every talk id that has come with them, but for one that is from there."""
+        talks = [
+            (change.after.uid, change.after.talk_id, change.at)
+            for change in changes
+            if change.event in _WITH_TALK and change.after.uid and change.after.talk_id
+        ]
+        with translated():
+            self._journal.talks(talk for talk in talks if self._journal_only.get(talk[0]) != talk[1])
 
     def _write(self, conn: sqlite3.Connection, change: Change) -> int:
         columns = columns_of(change.after)
@@ -280,6 +294,9 @@ class SqliteQueue:
     def holder_of(self, uid: str) -> Job | None:
         return self._one(f"uid = ? AND state IN ({_HOLDS_UID})", (uid,))
 
+    def of_talk(self, talk_id: str) -> Job | None:
+        return self._one("talk_id = ?", (talk_id,))
+
     def claims_of(self, uid: str) -> int:
         return int(self.rows("SELECT coalesce(max(claims), 0) AS n FROM jobs WHERE uid = ?", (uid,))[0]["n"])
 
@@ -366,8 +383,10 @@ class SqliteQueue:
         """
         with translated():
             talks = {line.uid: line.talk_id for line in self._journal.lines() if isinstance(line, TalkLine)}
-        for row in self.rows("SELECT uid FROM jobs WHERE talk_id IS NOT NULL") if talks else ():
-            talks.pop(row["uid"], None)
+        with self._lock, translated():
+            # Row by row: there may be millions.
+            for (uid,) in self._db.conn.execute("SELECT uid FROM jobs WHERE talk_id IS NOT NULL") if talks else ():
+                talks.pop(uid, None)
         self._journal_only = talks
         return len(talks)
 

@@ -113,6 +113,10 @@ class Queue(Protocol):
         """The job in uploading .. done that stands for the uid."""
         ...
 
+    def of_talk(self, talk_id: str) -> Job | None:
+        """A job with this talk id."""
+        ...
+
     def journal_talk(self, uid: str) -> str | None:
         """The talk id that only the journal knows, the queue having lost it."""
         ...
@@ -144,10 +148,12 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A recording that is to be entered in one go: its row as it is, or the change that makes it, and what follows from there."""
+    """A recording that is to be entered in one go: its row as it is, or the change that makes it, and what follows from there,
+    one after the other.
+    """
 
     row: Change | Job
-    then: Callable[[Job], Change]
+    then: Sequence[Callable[[Job], Change]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """A directory of recordings that cannot be sent as they are, each with what must become of it, and of such as only look it.
 
 They are meant for a two-channel folder with `audio = ["*.wav"]`, `metadata = "{stem}.json"`, no `time_zone`
-and no defaults for the required keys.
+and no defaults for the required keys; those in XML (`xml`) for one of their own, which has `xml.RULES` besides.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from support.bad_inputs import audio, files, metadata
-from support.bad_inputs.common import GOOD_FIELDS, BadInput, good_sidecar
+from support.bad_inputs import audio, files, metadata, xml
+from support.bad_inputs.common import GOOD_FIELDS, BadInput, Expected, good_sidecar
 from support.bad_inputs.files import write_never_taken
 from support.bad_inputs.healthy import write_healthy
 
-__all__ = ["GOOD_FIELDS", "BadInput", "good_sidecar", "write_bad_inputs", "write_healthy", "write_never_taken"]
+__all__ = ["GOOD_FIELDS", "BadInput", "Expected", "good_sidecar", "write_bad_inputs", "write_healthy", "write_never_taken", "xml"]
 
 
 def write_bad_inputs(directory: Path, outside: Path, *, unprivileged: bool | None = None) -> list[BadInput]:

@@ -10,17 +10,18 @@ from typing import TypeAlias
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from support import wavs
-from support.bad_inputs.common import SKIPPED, UNFINISHED, UNUSABLE, BadInput, good_sidecar, put, seeded
+from support.bad_inputs.common import BadInput, Expected, good_sidecar, put, seeded
 
-_Expected: TypeAlias = tuple[frozenset[State], frozenset[Reason]]
+# State and reason at once, and after `abandon_after` where they are others then.
+_Fate: TypeAlias = tuple[Expected] | tuple[Expected, Expected]
 
-_NO_AUDIO: _Expected = (SKIPPED, frozenset({Reason.NO_AUDIO}))
-_OPEN: _Expected = (UNFINISHED, frozenset({Reason.HEADER_UNFINISHED, Reason.NEVER_FINISHED}))
-_SHORT: _Expected = (UNFINISHED, frozenset({Reason.SHORTER_THAN_HEADER, Reason.TRUNCATED}))
+_NO_AUDIO: _Fate = ((State.SKIPPED, Reason.NO_AUDIO),)
+_OPEN: _Fate = ((State.WAITING, Reason.HEADER_UNFINISHED), (State.UNUSABLE, Reason.NEVER_FINISHED))
+_SHORT: _Fate = ((State.WAITING, Reason.SHORTER_THAN_HEADER), (State.UNUSABLE, Reason.TRUNCATED))
 
 
-def _unusable(reason: Reason) -> _Expected:
-    return UNUSABLE, frozenset({reason})
+def _unusable(reason: Reason) -> _Fate:
+    return ((State.UNUSABLE, reason),)
 
 
 _NOT_WAV = _unusable(Reason.NOT_WAV)
@@ -46,7 +47,7 @@ def _with_format(body: bytes) -> bytes:
     return wavs.riff(wavs.chunk(b"fmt ", body), _DATA)
 
 
-_NOTHING_WRITTEN: Mapping[str, tuple[bytes, _Expected]] = {
+_NOTHING_WRITTEN: Mapping[str, tuple[bytes, _Fate]] = {
     "empty": (b"", _NO_AUDIO),
     "header-only": (wavs.header_only(), _NO_AUDIO),
     "header-only-open": (wavs.header_only_open(), _NO_AUDIO),
@@ -58,7 +59,7 @@ _NOTHING_WRITTEN: Mapping[str, tuple[bytes, _Expected]] = {
     "zeros-mebibyte": (b"\0" * 2**20, _OPEN),
 }
 
-_LENGTHS: Mapping[str, tuple[bytes, _Expected]] = {
+_LENGTHS: Mapping[str, tuple[bytes, _Fate]] = {
     "unfinished": (wavs.sox_open(), _OPEN),
     "asterisk-open": (wavs.asterisk_open(), _OPEN),
     "libsndfile-open": (wavs.libsndfile_open(), _OPEN),
@@ -82,7 +83,7 @@ _LENGTHS: Mapping[str, tuple[bytes, _Expected]] = {
     "truncated": (wavs.truncated(wavs.pcm(seconds=2), 40000), _SHORT),
 }
 
-_CHUNKS: Mapping[str, tuple[bytes, _Expected]] = {
+_CHUNKS: Mapping[str, tuple[bytes, _Fate]] = {
     "two-formats": (wavs.riff(wavs.fmt(), wavs.fmt(), _DATA), _NOT_WAV),
     "two-different-formats": (wavs.riff(wavs.fmt(), wavs.fmt(channels=1), _DATA), _NOT_WAV),
     "format-behind-audio": (wavs.riff(_DATA, wavs.fmt()), _NOT_WAV),
@@ -102,7 +103,7 @@ _CHUNKS: Mapping[str, tuple[bytes, _Expected]] = {
     "a-part-with-escapes": (wavs.riff(wavs.chunk(b"\x1b[2J", b""), wavs.fmt(), _DATA), _NOT_WAV),
 }
 
-_FORMATS: Mapping[str, tuple[bytes, _Expected]] = {
+_FORMATS: Mapping[str, tuple[bytes, _Fate]] = {
     "format-of-0-bytes": (_with_format(b""), _NOT_WAV),
     "format-of-4-bytes": (_with_format(b"\1\0\2\0"), _NOT_WAV),
     "format-of-15-bytes": (_with_format(wavs.fmt()[8:23]), _NOT_WAV),
@@ -167,7 +168,7 @@ _NOT_AUDIO: Mapping[str, bytes] = {
 }
 
 
-def table() -> dict[str, tuple[bytes, _Expected]]:
+def table() -> dict[str, tuple[bytes, _Fate]]:
     """Every small file of this part, by the stem it gets."""
     made = {**_NOTHING_WRITTEN, **_LENGTHS, **_CHUNKS, **_FORMATS, **{name: (raw, _NOT_WAV) for name, raw in _NOT_AUDIO.items()}}
     # A copy that broke off at each byte of the header; at byte 0 it is the empty file.
@@ -176,7 +177,7 @@ def table() -> dict[str, tuple[bytes, _Expected]]:
 
 
 # All holes: they take no room on disk. (header, size, expected)
-_SPARSE: Mapping[str, tuple[bytes, int, _Expected]] = {
+_SPARSE: Mapping[str, tuple[bytes, int, _Fate]] = {
     "audio-too-long": (
         wavs.riff(wavs.fmt(), wavs.chunk(b"data", b"", 4 * 3600 * 32000 + 32000), length=4 * 3600 * 32000 + 32036),
         4 * 3600 * 32000 + 32044,
@@ -194,12 +195,12 @@ _SPARSE: Mapping[str, tuple[bytes, int, _Expected]] = {
 
 def write(directory: Path) -> list[BadInput]:
     written = []
-    for seed, (stem, (raw, (states, reasons))) in enumerate(table().items()):
+    for seed, (stem, (raw, fate)) in enumerate(table().items()):
         put(directory, stem, seeded(raw, seed), good_sidecar(case=stem))
-        written.append(BadInput(stem, states, reasons))
-    for stem, (header, size, (states, reasons)) in _SPARSE.items():
+        written.append(BadInput(stem, *fate))
+    for stem, (header, size, fate) in _SPARSE.items():
         put(directory, stem, header, good_sidecar(case=stem))
         with (directory / f"{stem}.wav").open("r+b") as file:
             file.truncate(size)
-        written.append(BadInput(stem, states, reasons))
+        written.append(BadInput(stem, *fate))
     return written

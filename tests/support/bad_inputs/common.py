@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
@@ -20,20 +21,22 @@ GOOD_FIELDS: Mapping[str, str] = {
     "language": "ru-RU",
 }
 
-UNUSABLE = frozenset({State.UNUSABLE})
-SKIPPED = frozenset({State.SKIPPED})
-WAITING = frozenset({State.WAITING})
-# Waiting at first, unusable once `abandon_after` is over.
-UNFINISHED = frozenset({State.WAITING, State.UNUSABLE})
+Expected: TypeAlias = tuple[State, Reason]
 
 
 @dataclass(frozen=True, slots=True)
 class BadInput:
-    """`stem`.wav and `stem`.json, and the states and reasons of which its job may show any (a state may come before another)."""
+    """`stem`.wav and its metadata, and the state and reason of its job: when it has been left alone for the quiet period, and,
+    where that is something else, when it has been for `abandon_after`.
+    """
 
     stem: str
-    states: frozenset[State]
-    reasons: frozenset[Reason]
+    at_once: Expected
+    later: Expected | None = None
+
+    @property
+    def in_the_end(self) -> Expected:
+        return self.later or self.at_once
 
 
 def good_sidecar(**changes: object) -> bytes:

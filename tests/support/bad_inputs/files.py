@@ -8,11 +8,12 @@ import stat
 from contextlib import closing
 from pathlib import Path
 
+from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from support import wavs
-from support.bad_inputs.common import UNFINISHED, UNUSABLE, WAITING, BadInput, good_sidecar, put
+from support.bad_inputs.common import BadInput, good_sidecar, put
 
-_NOT_REGULAR = frozenset({Reason.NOT_A_REGULAR_FILE})
+_NOT_REGULAR = (State.UNUSABLE, Reason.NOT_A_REGULAR_FILE)
 _NOBODY = 65534
 
 
@@ -24,7 +25,7 @@ def write(directory: Path, outside: Path, *, unprivileged: bool) -> list[BadInpu
     (outside / "elsewhere.wav").write_bytes(wavs.pcm(seed=5))
     (outside / "elsewhere.json").write_bytes(good_sidecar(case="elsewhere"))
     odd = [*_odd_audio(directory, outside), *_odd_metadata(directory, outside), *_of_root(directory, outside)]
-    written = [BadInput(stem, UNUSABLE, _NOT_REGULAR) for stem in odd]
+    written = [BadInput(stem, _NOT_REGULAR) for stem in odd]
     return [*written, *_halves(directory), *(_unreadable(directory) if unprivileged else ())]
 
 
@@ -100,10 +101,9 @@ def _halves(directory: Path) -> list[BadInput]:
     (directory / "file-directory.wav").mkdir()
     (directory / "file-no-metadata.wav").write_bytes(wavs.pcm(seed=7))
     return [
-        # A directory is no audio, whatever its name: the metadata stands alone.
-        BadInput("file-directory", UNFINISHED, _NOT_REGULAR | {Reason.AUDIO_MISSING}),
-        BadInput("file-no-metadata", WAITING, frozenset({Reason.METADATA_MISSING})),
-        BadInput("file-no-audio", WAITING, frozenset({Reason.AUDIO_MISSING})),
+        BadInput("file-directory", _NOT_REGULAR),
+        BadInput("file-no-metadata", (State.WAITING, Reason.METADATA_MISSING)),
+        BadInput("file-no-audio", (State.WAITING, Reason.AUDIO_MISSING)),
     ]
 
 
@@ -112,7 +112,7 @@ def _unreadable(directory: Path) -> list[BadInput]:
     for seed, (stem, ending) in enumerate((("file-unreadable", ".wav"), ("file-metadata-unreadable", ".json")), start=680):
         put(directory, stem, wavs.pcm(seed=seed), good_sidecar(case=stem))
         (directory / f"{stem}{ending}").chmod(0)
-    return [BadInput(stem, WAITING, frozenset({Reason.UNREADABLE})) for stem in ("file-unreadable", "file-metadata-unreadable")]
+    return [BadInput(stem, (State.WAITING, Reason.UNREADABLE)) for stem in ("file-unreadable", "file-metadata-unreadable")]
 
 
 def write_never_taken(directory: Path, outside: Path) -> list[str]:

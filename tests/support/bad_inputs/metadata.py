@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from support import wavs
-from support.bad_inputs.common import UNUSABLE, BadInput, good_sidecar, put, seeded
+from support.bad_inputs.common import BadInput, good_sidecar, put, seeded
 
 _GOOD = good_sidecar()
 
@@ -187,4 +188,4 @@ def write(directory: Path) -> list[BadInput]:
     assert json.loads(_GOOD)
     for seed, (stem, (raw, _)) in enumerate(made.items(), start=1000):
         put(directory, stem, seeded(wavs.pcm(), seed), raw)
-    return [BadInput(stem, UNUSABLE, frozenset({reason})) for stem, (_, reason) in made.items()]
+    return [BadInput(stem, (State.UNUSABLE, reason)) for stem, (_, reason) in made.items()]
