@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,7 +58,7 @@ class Daemon:
         self._log = log
         self._clock = clock or SystemClock()
         self._notifier = Notifier.from_environment(environ)
-        self._signals = Signals(threading.Event())
+        self._signals = Signals()
         self._fatal: str | None = None
         self._next_heartbeat_at = 0.0
         self._status = ""
@@ -119,7 +118,6 @@ class Daemon:
         while not self._signals.stop and self._fatal is None:
             interval_s = min(self._notifier.watchdog_interval_s or _LOOK_EVERY_S, _LOOK_EVERY_S)
             self._signals.news.wait(interval_s)
-            self._signals.news.clear()
             try:
                 self._tend()
             except QueueTrouble as trouble:

@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 from typing import NoReturn
 
@@ -165,24 +166,35 @@ def _send(source: Source, config: Config, environ: Mapping[str, str], *, from_fi
 
 
 @dataclass(slots=True)
-class _Stopper:
-    """The first signal ends what can be taken back; the second does not wait for an answer either."""
+class Stopper:
+    """The first signal ends what can be taken back; the second does not wait for an answer either.
+
+    A thread of its own does that: the handler may have interrupted the holder of a lock that stopping needs, and does nothing but
+    leave word.
+    """
 
     upload: OneShot
     service: Service
-    seen: int = 0
+    _asked: SimpleQueue[None] = field(default_factory=SimpleQueue)
+
+    def start(self) -> None:
+        threading.Thread(target=self._stop, name="stop", daemon=True).start()
 
     def __call__(self, _number: int, _frame: FrameType | None) -> None:
-        self.seen += 1
         self.upload.stopping = True
-        stop: Callable[[], None] = self.service.stop_uncommitted if self.seen == 1 else self.service.stop_all
-        # On a thread: the handler may have interrupted the holder of a lock that stopping needs.
-        threading.Thread(target=stop, name="stop", daemon=True).start()
+        self._asked.put(None)
+
+    def _stop(self) -> None:
+        self._asked.get()
+        self.service.stop_uncommitted()
+        self._asked.get()
+        self.service.stop_all()
 
 
 @contextmanager
 def _signals(upload: OneShot, service: Service) -> Iterator[None]:
-    stopper = _Stopper(upload, service)
+    stopper = Stopper(upload, service)
+    stopper.start()
     before = {number: signal.signal(number, stopper) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
