@@ -2,8 +2,8 @@
 
 The way of the data, and where to read about it:
 
-    event (hint) or scan (truth)       edge/supervisor.py, scan.py
-      -> what lies at a place          places.py    looks, waits for quiet, reads, decides
+    event (hint) or scan (truth)       edge/supervisor.py, scan.py, sweep.py (one scan's story), kept.py (is it still the same?)
+      -> what lies at a place          places.py    looks, waits for quiet, reads, decides; entering.py writes it down
       -> the pair, read                recording.py with core/pairing.py, core/wav.py, core/metadata.py, core/fitness.py
       -> a job in the queue            core/model.py, core/lifecycle.py (every edge), edge/queue.py, edge/schema.py
       -> an attempt                    uploader.py (what is due, what answers mean), attempt.py (read, freeze, intend, send)

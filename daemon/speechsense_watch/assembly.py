@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
@@ -16,12 +15,14 @@ from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.auth import Credentials
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.filing import FileFiling
-from speechsense_watch.edge.folder import FolderFiles, watched_around
+from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.process import owner_alive
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.sources import sources_of
 from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.edge.supervisor import FolderWatch
+from speechsense_watch.edge.watched import conflicts, roots_of, watched_around, with_inner
 from speechsense_watch.filer import Filer
 from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.intake import Intake
@@ -51,17 +52,11 @@ def service_of(config: Config, environ: Mapping[str, str], clock: Clock, on_read
         raise ConfigError((ConfigProblem("speechsense.ca_file", message),)) from error
 
 
-def _check_archives(config: Config) -> None:
-    """Raises ConfigError when an archive is a watched folder under another name: what it takes would be found as new."""
-    roots: dict[tuple[int, int], str] = {}
-    for folder in config.folders:
-        with suppress(OSError):
-            found = Path(folder.path).stat()
-            roots[found.st_dev, found.st_ino] = folder.path
-    for folder in config.folders:
-        if folder.archive_to and (around := watched_around(folder.archive_to, roots)):
-            message = f"{folder.archive_to} lies inside the watched folder {around}, by a link or a mount."
-            raise ConfigError((ConfigProblem(f"folders.{folder.name}.archive_to", message),))
+def _by_the_disk(config: Config) -> Config:
+    """With what the disk tells of its folders. Raises ConfigError when one would be watched twice, or take what is archived."""
+    if problems := conflicts(config.folders):
+        raise ConfigError(problems)
+    return replace(config, folders=with_inner(config.folders))
 
 
 class Assembly:
@@ -82,6 +77,7 @@ class Assembly:
         self._log = log
         self.pool = ThreadPoolExecutor(_MOST_WORKERS, thread_name_prefix="attempt")
         self.throttle = Throttle(clock)
+        config = _by_the_disk(config)
         # The one in use comes last; those before it have attempts under way that began before a reload.
         self.services = [service_of(config, environ, clock, self._wake_uploader)]
         self.intake = Intake(self._wake_intake, log)
@@ -92,10 +88,12 @@ class Assembly:
         steps = {"intake": self.intake.step, "uploader": self._upload_step, "filer": self.filer.step}
         self.loops = {name: Loop(name, step, clock, log, on_fatal, _STALLED_AFTER_S[name]) for name, step in steps.items()}
         self.folders: dict[str, FolderIntake] = {}
+        self._roots: Mapping[tuple[int, int], str] = {}
         self._take_over(config, self._prepare(config))
 
     def adopt(self, config: Config) -> None:
         """All parts go by this configuration from now on; or by the old one, when it raises ConfigError or QueueTrouble."""
+        config = _by_the_disk(config)
         service = service_of(config, self._environ, self._clock, self._wake_uploader)
         try:
             folders = self._prepare(config)
@@ -109,7 +107,6 @@ class Assembly:
 
     def _prepare(self, config: Config) -> dict[str, FolderIntake]:
         """All that can fail: what the queue has to know of the folders. Nothing in memory has changed yet."""
-        _check_archives(config)
         folders = {folder.name: self._kept(folder) or self._folder_intake(folder) for folder in config.folders}
         for folder in config.folders:
             self._queue.reconnect(folder.name, folder.connection_id)
@@ -120,6 +117,9 @@ class Assembly:
     def _take_over(self, config: Config, folders: dict[str, FolderIntake]) -> None:
         rules = {folder.name: folder for folder in config.folders}
         self.folders = folders
+        self._roots = roots_of(config.folders)
+        for intake in folders.values():
+            intake.links_anew()
         self.attempts.rules = config.upload
         self.attempts.trees = {
             name: Tree(intake.rules, intake.files, intake.places.roots.gone_counts, intake.places.sources)
@@ -151,7 +151,13 @@ class Assembly:
         )
         watch = FolderWatch(folder, self.intake.hint, clock=self._clock, look_at_root=files.root)
         scan = Scan(files, folder, self._clock)
-        return FolderIntake(folder, files, watch, places, scan, self._clock, self._queue, self._log)
+        on_record = SqliteOnRecord(self._queue, folder.name)
+        return FolderIntake(
+            folder, files, watch, places, scan, self._clock, self._queue, on_record, self._log, watched=self._is_watched
+        )
+
+    def _is_watched(self, path: str) -> bool:
+        return watched_around(path, self._roots) is not None
 
     def _start_from(self, folder: Folder) -> datetime | None:
         first = self._queue.first_watched(folder.name, folder.path, self._clock.now())

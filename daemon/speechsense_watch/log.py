@@ -32,6 +32,7 @@ class Event(StrEnum):
     FOLDER_WATCHING = "folder_watching"
     FOLDER_DOWN = "folder_down"
     FOLDER_BACK = "folder_back"
+    DIRECTORIES_LINKED = "directories_linked"
     SCAN_FINISHED = "scan_finished"
     RECORDING_READY = "recording_ready"
     RECORDING_UNUSABLE = "recording_unusable"

@@ -47,6 +47,9 @@ class Past:
             return True
         if job.reason is Reason.BY_OPERATOR:
             return self._rewritten(look, job)
+        if job.reason is Reason.NOT_A_REGULAR_FILE and all(half.regular for half in (look.audio, look.metadata) if half):
+            # Inode, size and mtime of a hard link stay what they are when its other name is removed.
+            return True
         audio, metadata = job.audio, job.metadata
         if audio is None:
             return False

@@ -8,43 +8,39 @@ two edges of `core.lifecycle`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from speechsense_watch.core import edges, lifecycle, pairing
-from speechsense_watch.core.model import Half, Job, Place, Problem, Recording, Sighting, State
+from speechsense_watch.core import lifecycle, pairing
+from speechsense_watch.core.model import Half, Job, Problem, Sighting, State
 from speechsense_watch.core.pairing import Track
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
-from speechsense_watch.log import Event, Log
+from speechsense_watch.entering import Entering
+from speechsense_watch.log import Log
 from speechsense_watch.past import Look, Past
-from speechsense_watch.ports import NO_SOURCES, Arrival, Clock, Files, FileTrouble, FileTroubleKind, Queue, Sources, Stale
+from speechsense_watch.ports import NO_SOURCES, Clock, Files, FileTrouble, FileTroubleKind, Queue, Sources, Stale
 from speechsense_watch.recording import Fate, Finding, Fit, Reader, Unfit
 from speechsense_watch.roots import Roots
 
 _STOPPED = frozenset({State.REFUSED, State.UNUSABLE, State.SKIPPED, State.LOST})
 _UNFINISHED = {Reason.HEADER_UNFINISHED: Reason.NEVER_FINISHED, Reason.SHORTER_THAN_HEADER: Reason.TRUNCATED}
-_LOGGED = {
-    State.READY: Event.RECORDING_READY,
-    State.WAITING: Event.RECORDING_WAITING,
-    State.UNUSABLE: Event.RECORDING_UNUSABLE,
-    State.SKIPPED: Event.RECORDING_SKIPPED,
-    State.LOST: Event.RECORDING_LOST,
-}
 UNREADABLE_AGAIN_S = 30.0
 # Exchanges hold records back for a while (`batch=yes` in cdr.conf), or a database is away for a night.
 _LATE_RECORDS = timedelta(days=1)
-# So many recordings are entered in one write at most: each write waits for the disk.
-_MOST_TOGETHER = 100
+_RECORD_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of one look. `left_alone`: older than `start_from`, so there is no row. `new`: first seen just now."""
+    """What became of one look. `left_alone`: older than `start_from`, so there is no row. `new`: audio that was first seen just
+    now; `replaced`: it took the place of an earlier recording.
+    """
 
     again_in_s: float | None = None
     left_alone: bool = False
     new: bool = False
+    replaced: bool = False
 
 
 @dataclass(slots=True)
@@ -63,18 +59,18 @@ class Places:
     ready: Callable[[], None]
     sources: Sources = NO_SOURCES
     _tracks: dict[str, Track] = field(default_factory=dict)
-    # Recordings found complete that are not in the queue yet, by place.
-    _arrivals: dict[str, Arrival] = field(default_factory=dict)
+    _entering: Entering = field(init=False)
     _past: Past = field(init=False)
     _reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
         self._reader = Reader(self.files, self.rules, self.sources)
-        self._past = Past(self.files, self.clock, self._apply)
+        self._entering = Entering(self.rules, self.queue, self.clock, self.log, self.ready)
+        self._past = Past(self.files, self.clock, self._entering.apply)
 
     def examine(self, place: str) -> Seen:
         """The job of this place is as far as what lies there allows, or will be with the next `flush`."""
-        if place in self._arrivals:
+        if self._entering.has_yet_to(place):
             self.flush()
         look = self._look(place)
         job = self._job_of(look)
@@ -82,6 +78,10 @@ class Places:
             return self._examine(look, job)
         except Stale:
             return Seen(again_in_s=1.0)  # a command changed the row just now
+
+    def flush(self) -> None:
+        """What was found complete is on disk and may be sent."""
+        self._entering.flush()
 
     def _job_of(self, look: Look) -> Job | None:
         """The row of the place; else that of a metadata file which waits for this audio."""
@@ -132,33 +132,49 @@ class Places:
 
     def _examine(self, look: Look, job: Job | None) -> Seen:
         if look.trouble is not None:
-            problem = Problem(Reason.UNREADABLE, f"The directory cannot be searched ({look.trouble.message}).")
-            return self._wait(look, job, problem, UNREADABLE_AGAIN_S) if job else Seen(UNREADABLE_AGAIN_S)
+            return self._unsearchable(look, job, look.trouble)
         if look.audio is None:
             return self._no_audio(look, job)
+        replaced = False
         if job is not None and job.state is State.DONE:
             if left_s := self._not_yet_quiet(look, look.audio, job):
                 return Seen(left_s)
-            job = self._past.finished(look, look.audio, job)
-            if job is not None:
+            kept = self._past.finished(look, look.audio, job)
+            if kept is not None:
                 self._settled(look)
                 return Seen()
+            replaced, job = job.gone_at is None, None
         if job is not None and job.state in _STOPPED:
             job = self._past.stopped(look, job)
             if self._record_has_come(look, look.audio, job):
                 came = Problem(Reason.READ_AGAIN, "Its call record has come.")
-                job = self._apply(lifecycle.read_anew(job, came, self.clock.now()))
+                job = self._entering.apply(lifecycle.read_anew(job, came, self.clock.now()))
         if job is not None and job.state is not State.WAITING:
-            return Seen()
+            return Seen(self._record_may_come_s(job))
         if job is None and self._older_than_start(look.audio):
             self._settled(look)
             return Seen(left_alone=True)
-        return self._candidate(look, look.audio, job)
+        seen = self._candidate(look, look.audio, job)
+        return replace(seen, replaced=True) if replaced else seen
+
+    def _unsearchable(self, look: Look, job: Job | None, trouble: FileTrouble) -> Seen:
+        """Nothing can be said of what lies there; a job that waits for nothing there is left as it is."""
+        if job is not None and job.state is State.WAITING:
+            problem = Problem(Reason.UNREADABLE, f"The directory cannot be searched ({trouble.message}).")
+            self._entering.wait(look, job, problem)
+        return Seen(UNREADABLE_AGAIN_S)
 
     def _record_has_come(self, look: Look, audio: Sighting, job: Job) -> bool:
-        """A recording that went without its call record, since it had been waited for long enough, and did not do without."""
-        lacking = job.state is State.UNUSABLE and job.reason is Reason.METADATA_KEY_LACKING and self.rules.cdr.wanted
-        return lacking and self.clock.now() - job.updated_at < _LATE_RECORDS and isinstance(self._read(look, audio, job), Fit)
+        return self._record_may_come_s(job) is not None and isinstance(self._read(look, audio, job), Fit)
+
+    def _record_may_come_s(self, job: Job) -> float | None:
+        """Of a recording that went without its call record, since it had been waited for long enough, and did not do without:
+        seconds until it is asked for again, ever more of them; None for all others, and after a day.
+        """
+        age_s = (self.clock.now() - job.updated_at).total_seconds()
+        if job.state is not State.UNUSABLE or job.reason is not Reason.METADATA_KEY_LACKING or not self.rules.cdr.wanted:
+            return None
+        return max(_RECORD_AGAIN_S, age_s) if age_s < _LATE_RECORDS.total_seconds() else None
 
     def _not_yet_quiet(self, look: Look, audio: Sighting, job: Job) -> float:
         """Seconds until files that are no longer the ones uploaded have been left alone: only then they can be judged."""
@@ -173,17 +189,18 @@ class Places:
         if self.start_from is None:
             return frozenset()
         try:
-            found = self.files.mtimes_ns(directory, names)
+            found = self.files.glances(directory, names)
         except FileTrouble:
             return frozenset()  # looked at singly, each has its trouble told
         start_ns = self.start_from.timestamp() * 1e9
-        return frozenset(name for name, mtime_ns in found.items() if mtime_ns < start_ns)
+        return frozenset(name for name, glance in found.items() if glance.stamp.mtime_ns < start_ns)
 
     def _older_than_start(self, sighting: Sighting) -> bool:
         return self.start_from is not None and sighting.mtime_ns < self.start_from.timestamp() * 1e9
 
     def _candidate(self, look: Look, audio: Sighting, job: Job | None) -> Seen:
-        new = job is None and look.place not in self._tracks
+        # Not once more when only its metadata was on record before.
+        new = (job is None or job.audio_path is None) and look.place not in self._tracks
         tracks = [self._track(look.place, audio)]
         if look.metadata is not None and look.metadata_path is not None:
             tracks.append(self._track(look.metadata_path, look.metadata))
@@ -196,8 +213,7 @@ class Places:
             # The promise that metadata comes last was not kept; then the quiet period decides, as without it.
             return self._changing(look, job, left_s, tracks, new=new)
         finding = self._after_all(finding, tracks)
-        seen = self._act(look, job, finding, tracks)
-        return Seen(seen.again_in_s, seen.left_alone, new)
+        return replace(self._act(look, job, finding, tracks), new=new)
 
     def _changing(self, look: Look, job: Job | None, left_s: float, tracks: list[Track], *, new: bool) -> Seen:
         """Not quiet yet. A row only when it has been so for longer than the quiet period; one that is there is told when
@@ -210,7 +226,7 @@ class Places:
             both = (job.audio_path is not None, job.metadata_path is not None)
             tell = changed or both != (True, look.metadata is not None)
         if tell:
-            self._enter(look, job, Problem(Reason.STILL_CHANGING, "The files are still being written."))
+            self._entering.wait(look, job, Problem(Reason.STILL_CHANGING, "The files are still being written."))
         return Seen(left_s, new=new)
 
     def _read(self, look: Look, audio: Sighting, job: Job | None) -> Finding:
@@ -232,9 +248,8 @@ class Places:
         return finding
 
     def _act(self, look: Look, job: Job | None, finding: Finding, tracks: list[Track]) -> Seen:
-        now = self.clock.now()
         if isinstance(finding, Fit):
-            self._complete(look, job, finding.recording)
+            self._entering.complete(look, job, finding.recording)
             self._settled(look)
             return Seen()
         match finding.fate:
@@ -243,33 +258,13 @@ class Places:
             case Fate.WAIT:
                 return self._waits(look, job, finding, tracks)
             case Fate.UNUSABLE:
-                waiting = self._enter(look, job, finding.problem)
-                self._apply(lifecycle.found_unusable(waiting, finding.problem, now, finding.audio, self._half(look.metadata)))
+                unusable = self._entering.unusable(look, job, finding.problem, finding.audio)
+                self._settled(look)
+                return Seen(self._record_may_come_s(unusable))
             case Fate.LEAVE_OUT:
-                waiting = self._enter(look, job, finding.problem)
-                self._apply(lifecycle.left_out(waiting, finding.problem, now, finding.audio, self._half(look.metadata)))
+                self._entering.leave_out(look, job, finding.problem, finding.audio)
         self._settled(look)
         return Seen()
-
-    def _complete(self, look: Look, job: Job | None, recording: Recording) -> None:
-        """Entered with the next `flush`: in a burst one write to the disk serves many."""
-        now = self.clock.now()
-        entering = self._entering(look, job, Problem(Reason.READ_AGAIN, "Complete."))
-        self._arrivals[look.place] = Arrival(entering, [lambda waiting: lifecycle.completed(waiting, recording, now)])
-        if len(self._arrivals) >= _MOST_TOGETHER:
-            self.flush()
-
-    def flush(self) -> None:
-        """What was found complete is on disk and may be sent. A row that a command changed meanwhile is looked at again by the
-        next scan.
-        """
-        if not self._arrivals:
-            return
-        arrivals, self._arrivals = list(self._arrivals.values()), {}
-        for job in self.queue.apply_each(arrivals):
-            if job is not None:
-                self._tell(job)
-        self.ready()
 
     def _waits(self, look: Look, job: Job | None, finding: Unfit, tracks: list[Track]) -> Seen:
         abandoned = _UNFINISHED.get(finding.problem.reason)
@@ -277,15 +272,15 @@ class Places:
             problem = Problem(
                 abandoned, f"{finding.problem.message} Nobody has written to it for {self.rules.abandon_after_s:g} s."
             )
-            waiting = self._enter(look, job, problem)
-            self._apply(lifecycle.found_unusable(waiting, problem, self.clock.now(), finding.audio, self._half(look.metadata)))
+            self._entering.unusable(look, job, problem, finding.audio)
             self._settled(look)
             return Seen()
+        self._entering.wait(look, job, finding.problem)
         if finding.problem.reason is Reason.METADATA_MISSING:
             # Its arrival is what is waited for; the audio is looked at again then.
             self._settled(look)
-            return self._wait(look, job, finding.problem, None)
-        return self._wait(look, job, finding.problem, max(self.rules.quiet_period_s, 1.0))
+            return Seen()
+        return Seen(max(self.rules.quiet_period_s, 1.0))
 
     def _unchanged_for_s(self, tracks: list[Track]) -> float:
         """By our own looks, or by the file's times where those of its file system can be believed."""
@@ -295,70 +290,10 @@ class Places:
         newest_ns = max(max(track.sighting.mtime_ns, track.sighting.ctime_ns) for track in tracks)
         return max(seen_s, self.clock.now().timestamp() - newest_ns / 1e9)
 
-    # --- rows --------------------------------------------------------------------------------
-
-    def _wait(self, look: Look, job: Job | None, problem: Problem, again_in_s: float | None) -> Seen:
-        self._enter(look, job, problem)
-        return Seen(again_in_s)
-
-    def _enter(self, look: Look, job: Job | None, problem: Problem) -> Job:
-        """A waiting row for the place, new or as it was, with this reason."""
-        entering = self._entering(look, job, problem)
-        return entering if isinstance(entering, Job) else self._apply(entering)
-
-    def _entering(self, look: Look, job: Job | None, problem: Problem) -> edges.Change | Job:
-        """What makes the row or brings it to this reason; the row itself when it is there with it."""
-        audio_path = look.place if look.audio else None
-        metadata_path = look.metadata_path if look.metadata else None
-        place = Place(self.rules.name, audio_path or metadata_path or look.place)
-        now = self.clock.now()
-        if job is None:
-            return lifecycle.found(self._fresh(look, place, audio_path, metadata_path, problem), now)
-        same = (job.reason, job.message, job.place, job.audio_path, job.metadata_path)
-        if same == (problem.reason, problem.message, place, audio_path, metadata_path):
-            return job
-        return lifecycle.still_waiting(job, problem, now, place=place, audio_path=audio_path, metadata_path=metadata_path)
-
-    def _fresh(self, look: Look, place: Place, audio: str | None, metadata: str | None, problem: Problem) -> Job:
-        sighting = look.audio or look.metadata
-        mtime_ns = sighting.mtime_ns if sighting else 0
-        now = self.clock.now()
-        return Job(
-            id=0,
-            state=State.WAITING,
-            place=place,
-            audio_path=audio,
-            metadata_path=metadata,
-            connection_id=self.rules.connection_id,
-            created_at=now,
-            updated_at=now,
-            recorded_at=_time_of(mtime_ns),
-            reason=problem.reason,
-            message=problem.message,
-        )
-
-    def _apply(self, change: edges.Change) -> Job:
-        job = self.queue.apply(change)
-        if change.event is edges.Event.CHANGED_AFTER_UPLOAD:
-            self.log.warning(Event.CHANGED_AFTER_UPLOAD, job=job.id, folder=job.place.folder)
-        elif change.before is None or change.before.state is not job.state:
-            self._tell(job)
-        return job
-
-    def _tell(self, job: Job) -> None:
-        if job.state is State.WAITING and job.reason in (Reason.READ_AGAIN, Reason.STILL_CHANGING):
-            return
-        if (event := _LOGGED.get(job.state)) is not None:
-            say = self.log.warning if job.state in (State.UNUSABLE, State.LOST) else self.log.info
-            say(event, job=job.id, folder=job.place.folder, reason=job.reason)
-
-    def _half(self, sighting: Sighting | None) -> Half | None:
-        return Half(sighting.stamp) if sighting else None
-
     def release(self, duplicate: Job) -> None:
         """The job it was a duplicate of has ended without a talk id: this one is read anew."""
         problem = Problem(Reason.READ_AGAIN, "The job it was a duplicate of was not uploaded.")
-        self._apply(lifecycle.read_anew(duplicate, problem, self.clock.now()))
+        self._entering.apply(lifecycle.read_anew(duplicate, problem, self.clock.now()))
 
     # --- places with a past ------------------------------------------------------------------
 
@@ -375,28 +310,12 @@ class Places:
         if left_s := pairing.quiet_left_s(track, self.rules.quiet_period_s):
             return Seen(left_s)
         if job is None or job.state is State.WAITING:
-            self._enter(look, job, Problem(Reason.AUDIO_MISSING, "There is metadata, but no audio yet."))
+            self._entering.wait(look, job, Problem(Reason.AUDIO_MISSING, "There is metadata, but no audio yet."))
         self._tracks.pop(look.metadata_path, None)
         return Seen()
 
     def _gone(self, look: Look, job: Job) -> Seen:
-        if not self.roots.gone_counts():
-            return Seen()
-        now = self.clock.now()
-        self._settled(look)
-        if job.state is State.DONE and job.gone_at is None:
-            self._apply(lifecycle.seen_gone(job, now))
-        elif job.state in (State.WAITING, State.READY):
-            self._apply(lifecycle.vanished(job, now))
-        elif job.state is State.UNUSABLE:
-            # Whoever removes a file that could not be used has dealt with it.
-            anew = self._apply(lifecycle.read_anew(job, Problem(Reason.READ_AGAIN, "The files were removed."), now))
-            self._apply(lifecycle.vanished(anew, now))
+        if self.roots.gone_counts():
+            self._settled(look)
+            self._entering.gone(job)
         return Seen()
-
-
-def _time_of(mtime_ns: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(mtime_ns / 1e9, UTC)
-    except (ValueError, OverflowError, OSError):
-        return datetime(1970, 1, 1, tzinfo=UTC)  # a file system that holds nonsense

@@ -26,6 +26,10 @@ class Directory:
     subdirectories: tuple[str, ...]
     left_alone: int = 0
     unmatched: int = 0
+    # Names of links that lead to directories, below which nothing is seen, and those of them whose targets nobody watches: None
+    # until that was asked.
+    linked: tuple[str, ...] = ()
+    unwatched: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +78,21 @@ class Scan:
             return None
         names: list[str] = []
         subdirectories: list[str] = []
+        linked: list[str] = []
         wall_ns = int(self.clock.now().timestamp() * 1e9)
         for batch in self.files.entries(path):
             names.extend(entry.name for entry in batch if not entry.is_directory)
             subdirectories.extend(entry.name for entry in batch if entry.is_directory)
-        wanted = tuple(name for name in subdirectories if enters(self.folder, posixpath.join(path, name)))
-        directory = Directory(mtime_ns, wall_ns - mtime_ns > _SETTLED_NS, wanted)
+            linked.extend(entry.name for entry in batch if entry.linked)
+        wanted, unseen = self._entered(path, subdirectories), self._entered(path, linked)
+        directory = Directory(mtime_ns, wall_ns - mtime_ns > _SETTLED_NS, wanted, linked=unseen)
         for name in set(known.subdirectories if known else ()) - set(wanted):
             self._forget(posixpath.join(path, name))
         self.directories[path] = directory
         return Listing(path, tuple(names), directory)
+
+    def _entered(self, path: str, names: list[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if enters(self.folder, posixpath.join(path, name)))
 
     def _troubled(self, path: str, trouble: FileTrouble) -> None:
         if trouble.kind is FileTroubleKind.GONE:

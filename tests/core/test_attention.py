@@ -155,6 +155,18 @@ def test_a_folder_that_is_away_and_directories_that_cannot_be_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("links", "said"),
+    [(1, "holds 1 link to a directory that no folder watches"), (2, "holds 2 links to directories that no folder watches")],
+)
+def test_links_to_directories_that_nobody_watches(links: int, said: str) -> None:
+    """What lies below them is not seen, and nothing else tells of it."""
+    (line,) = attention(Snapshot(folders=(FolderTrouble(name="calls", path="/in", linked_directories=links),)))
+    assert (line.code, line.count, line.do) == ("linked_directories", links, "speechsense-watch check")
+    assert said in line.what
+    assert "[[folders]]" in line.what
+
+
+@pytest.mark.parametrize(
     ("free", "total", "full"),
     [
         (99 * 10**6, 200 * 10**6, True),

@@ -19,10 +19,12 @@ from speechsense_watch.core.pairing import (
     follow,
     ignored,
     is_audio,
+    lies_beside_its_audio,
     looks_like_audio,
     metadata_path,
     quiet_left_s,
     takes,
+    unmatched,
 )
 from speechsense_watch.core.rules import Folder
 
@@ -183,6 +185,27 @@ def test_audio_is_what_the_rules_say(patterns: tuple[str, ...], path: str, *, au
         ((), ("test-*",), "a/test-1.wav", True),
         (("in/*",), ("in/private*",), "in/private/b.wav", False),
         (("a", "in/*"), ("x", "y"), "in/b.wav", True),
+        (("**/*.wav",), (), "b.wav", True),
+        (("**/*.wav",), (), "a/b.wav", True),
+        (("**/*.wav",), (), "a/b/c.wav", True),
+        (("**/*.wav",), (), "b.mp3", False),
+        (("2026/**/in-*.wav",), (), "2026/in-1.wav", True),
+        (("2026/**/in-*.wav",), (), "2026/01/31/in-1.wav", True),
+        (("2026/**/in-*.wav",), (), "2026/01/out-1.wav", False),
+        (("2026/**/in-*.wav",), (), "2025/in-1.wav", False),
+        (("2026/**",), (), "2026/01/b.wav", True),
+        (("**/**/b.wav",), (), "b.wav", True),
+        (("**/a/**/b.wav",), (), "a/b.wav", True),
+        (("**/a/**/b.wav",), (), "x/a/y/z/b.wav", True),
+        (("**/a/**/b.wav",), (), "x/b.wav", False),
+        (("x**/b.wav",), (), "x/b.wav", True),
+        (("x**/b.wav",), (), "b.wav", False),
+        (("*/stereo/*",), (), "stereo/b.wav", False),
+        (("*/stereo/*",), (), "a/b/stereo/c/b.wav", True),
+        (("*/*.wav",), (), "b.wav", False),
+        ((), ("**/test/*",), "test/b.wav", False),
+        ((), ("**/test",), "test", False),
+        ((), ("**/",), "b.wav", True),
     ],
 )
 def test_include_and_exclude_choose_by_path(
@@ -197,9 +220,47 @@ def test_include_and_exclude_choose_by_path(
 @pytest.mark.parametrize(
     ("path", "worth"), [("a.mp3", True), ("A.GSM", True), ("a.wav49", True), (".a.mp3", False), ("a.txt", False), ("mp3", False)]
 )
-def test_a_name_people_would_call_a_recording_is_counted(path: str, *, worth: bool) -> None:
-    """When no rule matches it, `status` says how many of them there are."""
+def test_a_name_people_would_call_a_recording_is_known(path: str, *, worth: bool) -> None:
+    """By its ending."""
     assert looks_like_audio(path) == worth
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "path", "counts"),
+    [
+        ((), (), "a.mp3", True),
+        ((), (), "a.wav", False),
+        ((), (), "a.txt", False),
+        ((), (), ".a.mp3", False),
+        (("2025/**",), (), "2026/a.wav", True),
+        (("2025/**",), (), "2025/a.wav", False),
+        (("2025/**",), (), "2026/a.json", False),
+        (("2025/**",), (), "2026/a.mp3", True),
+        ((), ("*.mp3",), "a.mp3", False),
+        ((), ("old/*",), "old/a.wav", False),
+        (("2025/**",), ("2026/*",), "2026/a.wav", False),
+    ],
+)
+def test_what_no_rule_takes_is_counted(include: tuple[str, ...], exclude: tuple[str, ...], path: str, *, counts: bool) -> None:
+    """`status` says how many of them there are; not what `exclude` leaves out, that was said on purpose."""
+    assert unmatched(folder(include=include, exclude=exclude), path) == counts
+
+
+@pytest.mark.parametrize(
+    ("audio", "name", "beside"),
+    [
+        (("*.wav",), "call.json", True),
+        (("*.WAV",), "call.json", True),
+        (("*.wav",), "other.json", False),
+        (("*.wav",), "call.mp3", False),
+        (("*.wav",), "call.wav", False),
+        (("*.wav",), "call.wav.json", False),
+        (("call*",), "call.json", False),
+    ],
+)
+def test_a_quick_word_on_metadata(audio: tuple[str, ...], name: str, *, beside: bool) -> None:
+    """Most of it lies beside its audio under the same name, and a directory may hold a million of them."""
+    assert lies_beside_its_audio(folder(audio=audio), name, {"call.wav", "call.WAV"}) == beside
 
 
 # --- quiet -------------------------------------------------------------------------------------

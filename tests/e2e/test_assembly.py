@@ -11,6 +11,7 @@ import pytest
 from speechsense_watch.app import Daemon
 from speechsense_watch.assembly import Assembly
 from speechsense_watch.config import Config, ConfigError, loads
+from speechsense_watch.core import pairing
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.log import logger
@@ -95,6 +96,25 @@ def test_an_archive_that_is_a_watched_folder_by_another_name_is_refused(parts: A
     text += f'after_upload = "archive"\narchive_to = "{archive}"\n'
     with pytest.raises(ConfigError, match="by a link or a mount"):
         parts.adopt(loads(text, tmp_path / "config.toml", {}))
+
+
+def test_a_folder_that_is_watched_already_by_another_name_is_refused(parts: Assembly, tmp_path: Path) -> None:
+    """Each of its calls would be found twice; everything stays as it was."""
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    before = parts.folders
+    with pytest.raises(ConfigError, match=f"{tmp_path}/b is the directory that is watched as {tmp_path}/a already"):
+        parts.adopt(config(tmp_path, "a", "b"))
+    assert parts.folders == before
+
+
+def test_a_folder_inside_another_by_a_link_is_left_to_it(parts: Assembly, tmp_path: Path) -> None:
+    """As it is where the names tell."""
+    (tmp_path / "a" / "sales").mkdir()
+    (tmp_path / "b").symlink_to(tmp_path / "a" / "sales")
+    parts.adopt(config(tmp_path, "a", "b"))
+    assert parts.folders["a"].rules.inner == ("sales",)
+    assert not pairing.takes(parts.folders["a"].rules, "sales/call.wav")
+    assert parts.attempts.trees["a"].rules.inner == ("sales",)
 
 
 def test_a_stalled_loop_starves_the_watchdog(parts: Assembly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -710,6 +710,10 @@ def test_what_would_not_be_sent_is_counted_by_reason(idle: Desk) -> None:
     ("rules", "part"),
     [
         ({"audio": ["*.ogg"]}, "none of them matches `audio` (*.ogg). Names that look like recordings: 1."),
+        (
+            {"include": ["2025/**"]},
+            "none of them matches `audio` (*.wav) and `include` (2025/**). Names that look like recordings: 1.",
+        ),
         ({"metadata": "{name}.json"}, "1 audio file (*.wav), 0 of them with metadata ({name}.json)"),
         ({"detection": "polling"}, "scanned every 60 s"),
     ],
@@ -725,6 +729,44 @@ def test_rules_that_fit_nothing_are_noted(idle: Desk, rules: dict[str, object], 
 
 def test_an_empty_folder_says_nothing_of_the_rules(idle: Desk) -> None:
     assert "it is empty" in idle.call("check").output
+
+
+def test_links_to_directories_are_noted(idle: Desk) -> None:
+    """What lies below them is not seen, unless it is watched; said of the recordings there, too."""
+    other = idle.directory / "other"
+    other.mkdir()
+    idle.drop()
+    idle.drop("linked").rename(other / "linked.wav")
+    (idle.folder / "linkdir").symlink_to(other)
+    done = idle.call("check")
+    assert done.exit_code == 0
+    assert f"linkdir is a symbolic link to the directory {other}, and links are never followed" in done.output
+    assert f"watch {other} by a [[folders]] of its own" in done.output
+    done = idle.call("check", "--file", idle.folder / "linkdir" / "linked.wav")
+    assert (done.exit_code, "links are never followed" in done.output) == (78, True)
+    idle.rules["exclude"] = ["linkdir"]
+    assert "never followed" not in idle.call("check").output
+
+
+def test_a_link_to_what_is_watched_needs_no_word(idle: Desk) -> None:
+    """As `latest` is in some recorders' folders."""
+    idle.drop()
+    (idle.folder / "2026").mkdir()
+    (idle.folder / "latest").symlink_to("2026")
+    assert "never followed" not in idle.call("check").output
+
+
+def test_a_folder_that_is_watched_twice_is_an_error(idle: Desk) -> None:
+    """By another name as well, which only the disk knows."""
+    (idle.directory / "again").symlink_to(idle.folder)
+    idle.configure()
+    with idle.config_path.open("a") as file:
+        file.write(f'[[folders]]\npath = "{idle.directory}/again"\nconnection_id = "conn-2"\nstart_from = "all"\n')
+    line = ["check", "--config", str(idle.config_path)]
+    done = CliRunner().invoke(group, line, prog_name="speechsense-watch")
+    assert done.exit_code == 78
+    assert f"again is the directory that is watched as {idle.folder} already" in " ".join(done.output.split())
+    assert "can be used" not in done.output
 
 
 def test_an_archive_that_cannot_be_made(idle: Desk) -> None:

@@ -21,7 +21,7 @@ def checked(tmp_path: Path, csv: bytes, capsys: pytest.CaptureFixture[str], **ru
     path.write_bytes(csv)
     cdr = CallRecordRules(csv=str(path), **rules)  # type: ignore[arg-type]
     report = Report()
-    check_folder(Folder(path=str(root), connection_id="c", start_from="all", name="pbx", cdr=cdr), SystemClock(), report)
+    check_folder(Folder(path=str(root), connection_id="c", start_from="all", name="pbx", cdr=cdr), {}, SystemClock(), report)
     return report.bad, capsys.readouterr().out
 
 
@@ -64,6 +64,6 @@ def test_records_that_cannot_be_read_are_wrong_once(tmp_path: Path, capsys: pyte
     report = Report()
     cdr = CallRecordRules(csv=str(tmp_path / "none.csv"))
     folder = Folder(path=str(tmp_path / "calls"), connection_id="c", start_from="all", name="pbx", cdr=cdr)
-    check_folder(folder, SystemClock(), report)
+    check_folder(folder, {}, SystemClock(), report)
     assert report.bad == 1
     assert capsys.readouterr().out.count("none.csv") == 1

@@ -145,6 +145,8 @@ def test_status_as_json_has_every_key_of_the_contract(desk: Desk, played: Played
             "left_alone": 4,
             "away": "",
             "unreadable_directories": 0,
+            "linked_directories": 1,
+            "unmatched_at": "2026-03-02T09:30:00+00:00",
         },
     )
     told = desk.json("status", code=1)
@@ -167,11 +169,34 @@ def test_status_as_json_has_every_key_of_the_contract(desk: Desk, played: Played
         "left_alone": 4,
         "away": "",
         "unreadable_directories": 0,
+        "linked_directories": 1,
     }
     assert told["folders"][1]["detection"] is None
-    assert {line["code"] for line in told["attention"]} == {"lost", "refused", "unusable", "unmatched"}
+    assert {line["code"] for line in told["attention"]} == {
+        "lost",
+        "refused",
+        "unusable",
+        "unmatched",
+        "linked_directories",
+    }
     assert all(set(line) == {"code", "count", "since", "what", "do"} for line in told["attention"])
     assert told["daemon"]["running"] is True
+
+
+@pytest.mark.parametrize(
+    ("seen_days_ago", "others_days_ago", "needs"),
+    [(3, 1, True), (3, 5, False), (0, 0, False), (3, None, False)],
+)
+def test_files_that_no_rule_takes_need_somebody_when_they_come_instead_of_recordings(
+    desk: Desk, played: PlayedQueue, daemon: object, seen_days_ago: int, others_days_ago: int | None, *, needs: bool
+) -> None:
+    """Not those that were always there, on a Sunday on which nothing comes at all."""
+    played.done("a")
+    days = {"last_seen_at": seen_days_ago, "unmatched_at": others_days_ago}
+    told = {name: (datetime.now(UTC) - timedelta(days=n)).isoformat() for name, n in days.items() if n is not None}
+    played.queue.set_runtime("folder:calls", {"path": str(desk.calls), "detection": "polling", "unmatched": 3, **told})
+    codes = [line["code"] for line in desk.json("status", code=1 if needs else 0)["attention"]]
+    assert codes == ["unmatched"] * needs
 
 
 def test_the_rate_is_over_the_last_ten_minutes(desk: Desk, played: PlayedQueue, daemon: object) -> None:
@@ -635,6 +660,30 @@ def test_a_file_that_is_not_there_and_one_that_is_no_file(desk: Desk, played: Pl
     assert (told["exists"], told["missing"][0]) == (False, "The audio, none.wav, is not there.")
     (desk.calls / "link.wav").symlink_to("/etc/passwd")
     assert "is a symbolic link" in unrecorded(desk, desk.calls / "link.wav")["missing"][0]
+
+
+@pytest.mark.parametrize("name", ["linkdir", "linkdir/x.wav", "linkdir/deep/x.json", "linkdir/notes.txt"])
+def test_below_a_link_nothing_is_promised(desk: Desk, played: PlayedQueue, daemon: object, name: str) -> None:
+    """Nor of the link itself: it is never followed, and what it leads to needs a folder of its own."""
+    other = desk.directory / "other disk"
+    other.mkdir()
+    (desk.calls / "linkdir").symlink_to(other)
+    (other / "x.wav").write_bytes(pcm())
+    told = unrecorded(desk, desk.calls / name)
+    assert told["kind"] == "linked"
+    assert told["seen"] == [f"linkdir is a symbolic link to the directory {other}, and links are never followed."]
+    assert told["next"] == [f"Nothing below it is seen: watch {other} by a [[folders]] of its own."]
+    assert told["missing"] == []
+
+
+def test_what_a_link_leads_to_may_be_watched(desk: Desk, played: PlayedQueue, daemon: object) -> None:
+    """Then its recordings are taken there."""
+    (desk.calls / "linkdir").symlink_to(desk.more)
+    (desk.calls / "nowhere").symlink_to(desk.directory / "none")
+    told = unrecorded(desk, desk.calls / "linkdir")
+    assert told["next"] == [f"What it leads to is watched: recordings are taken there, as those of {desk.more}."]
+    assert unrecorded(desk, desk.calls / "nowhere")["kind"] == "other"
+    assert "is a symbolic link to" in unrecorded(desk, desk.calls / "nowhere" / "x.wav")["seen"][0]
 
 
 def test_of_two_folders_one_in_the_other_the_inner_one_is_named(desk: Desk) -> None:

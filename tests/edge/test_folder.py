@@ -159,10 +159,18 @@ def test_entries_come_in_batches_and_once_each(root: Path, files: FolderFiles) -
 
 
 def test_only_real_directories_count_as_such(root: Path, files: FolderFiles, secret: Path) -> None:
-    """A link to a directory is listed, but not as one to be entered."""
+    """A link to a directory is listed, but not as one to be entered; a link to a file or to nothing is but a name."""
     (root / "day").mkdir()
     (root / "way out").symlink_to(secret.parent)
-    assert names(files) == {Entry("day", is_directory=True), Entry("way out", is_directory=False)}
+    (root / "file").symlink_to(secret)
+    (root / "loop").symlink_to("loop")
+    assert names(files) == {
+        Entry("day", is_directory=True),
+        Entry("way out", is_directory=False, linked=True),
+        Entry("file", is_directory=False),
+        Entry("loop", is_directory=False),
+    }
+    assert files.leads_to("way out") == str(secret.parent.resolve())
 
 
 def test_a_directorys_mtime_moves_when_a_name_is_added(root: Path, files: FolderFiles) -> None:

@@ -22,6 +22,7 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Order
 from speechsense_watch.edge import queue as queue_module
 from speechsense_watch.edge.journal import TalkLine
+from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 from support.edges import AT, CALLS, LATER, Taken, born
@@ -151,7 +152,7 @@ def test_every_name_a_file_system_allows_comes_back(queue: SqliteQueue, stem: st
     assert (stored.place, stored.audio_path, stored.metadata_path) == (job.place, f"{stem}.wav", f"{stem}.json")
     assert queue.at_place(job.place) == stored
     assert list(queue.at_places("calls", [job.place.path])) == [job.place.path]
-    assert queue.open_in("calls", job.place.path.rpartition("/")[0]) == [stored.place.path]
+    assert list(SqliteOnRecord(queue, "calls").at([job.place.path])) == [stored.place.path]
 
 
 def test_fields_come_back_as_they_were(queue: SqliteQueue) -> None:
@@ -202,20 +203,6 @@ def test_a_recording_outside_every_folder_is_found_by_its_absolute_path(queue: S
     """Right below the root of the file system too."""
     job = queue.apply(lifecycle.found(born(path, folder=""), AT))
     assert queue.at_place(Place("", path)) == job
-
-
-def test_the_jobs_whose_files_are_thought_to_be_there(played: PlayedQueue, queue: SqliteQueue) -> None:
-    """Those not done, and those done and not seen gone; right in that directory."""
-    jobs = played.of_each_state()
-    gone = queue.apply(lifecycle.seen_gone(played.done("gone"), LATER))
-    played.found("deeper/call")
-    by_path = {job.place.path: job for job in (*jobs.values(), gone)}
-    there = {by_path[path].state for path in queue.open_in("calls", "")}
-    assert there == set(State) - {State.SKIPPED, State.LOST}
-    assert gone.place.path not in queue.open_in("calls", "")
-    assert jobs[State.DONE].place.path in queue.open_in("calls", "")
-    assert sorted(queue.directories("calls")) == ["", "deeper"]
-    assert queue.directories("elsewhere") == []
 
 
 # --- what is due -------------------------------------------------------------------------------
@@ -315,20 +302,6 @@ def test_jobs_are_listed_by_state(played: PlayedQueue, queue: SqliteQueue) -> No
     played.clock.advance(-100)
     earlier = played.lost("earlier")
     assert [job.id for job in queue.in_states([State.LOST])] == [earlier.id, jobs[State.LOST].id]
-
-
-def test_what_is_looked_at_singly(played: PlayedQueue, queue: SqliteQueue) -> None:
-    """Waiting and unusable; what was finished since one moment, what was found without audio since another; of one folder."""
-    played.of_each_state()
-    played.skipped("short", Reason.TOO_SHORT)
-    now = played.clock.now()
-    later = now + timedelta(seconds=1)
-    always = {State.WAITING, State.UNUSABLE}
-    assert {job.state for job in queue.unfinished("calls", later, later)} == always
-    assert {job.state for job in queue.unfinished("calls", now, later)} == always | {State.DONE}
-    skipped = [job.reason for job in queue.unfinished("calls", later, now) if job.state is State.SKIPPED]
-    assert skipped == [Reason.NO_AUDIO]
-    assert queue.unfinished("elsewhere", now, now) == []
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.READY, State.UPLOADED, State.REFUSED, State.SKIPPED, State.UNCONFIRMED])

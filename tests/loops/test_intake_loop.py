@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -259,6 +259,33 @@ def test_names_that_are_no_recordings_are_left_out(tmp_path: Path) -> None:
         assert folder["unmatched"] == 2
 
 
+def test_a_wrong_include_is_not_silent(tmp_path: Path) -> None:
+    """What it drops is counted, and when more of that came is remembered; not what `exclude` drops or another folder watches."""
+    rules: dict[str, Any] = {"include": ("2025/**",), "exclude": ("tmp",), "inner": ("sales",)}
+    with bench_on(tmp_path, **rules) as bench:
+
+        def told() -> tuple[object, object]:
+            folder = bench.queue.runtime()["folder:in"]
+            assert isinstance(folder, dict)
+            return folder["unmatched"], folder["unmatched_at"]
+
+        bench.look()
+        assert told() == (0, None)
+        for name in ("2026/call", "tmp/call", "sales/call", "call"):
+            bench.drop(name)
+        bench.look(60)
+        first = bench.clock.now().isoformat()
+        assert told() == (2, first)
+        bench.look(3600)
+        bench.configure(**rules)
+        bench.look()
+        assert told() == (2, first)
+        bench.drop("2026/more")
+        bench.look(60)
+        assert told() == (3, bench.clock.now().isoformat())
+        assert bench.jobs() == []
+
+
 @pytest.mark.parametrize("metadata_first", [True, False])
 @pytest.mark.parametrize("names", [("CALL.WAV", "CALL.json"), ("CALL.WAV", "CALL.JSON"), ("Call.wav", "Call.JSON")])
 @pytest.mark.parametrize("hinted", [True, False])
@@ -478,6 +505,7 @@ def test_a_fault_with_one_folder_does_not_stop_the_others(bench: Bench, monkeypa
         bench.folder_intake.scan,
         bench.clock,
         bench.queue,
+        bench.folder_intake.on_record,
         logger(),
     )
     monkeypatch.setattr(FolderIntake, "_step", _broken_for("broken", FolderIntake._step))
@@ -527,7 +555,59 @@ def test_events_that_bring_the_recordings_are_believed(tmp_path: Path) -> None:
             bench.look()
         bench.look(60)
         assert watch.polling_because == ""
-        assert bench.folder_intake.found_by_scan == 0
+        assert bench.folder_intake.arrivals.found_by_scan == 0
+
+
+@pytest.mark.parametrize("hinted", [True, False])
+@pytest.mark.parametrize("late_s", [1.0, 600.0])
+def test_a_recording_counts_when_its_audio_is_first_seen(bench: Bench, late_s: float, *, hinted: bool) -> None:
+    """Once, be its metadata there before, with a row of its own or not yet, or come after."""
+    bench.look()
+    audio = bench.drop()
+    (bench.folder_path / "call.wav").unlink()
+    bench.look(60)
+    bench.look(late_s)
+    assert [job.reason for job in bench.jobs()] == [Reason.AUDIO_MISSING] * (late_s > 10)
+    assert bench.folder_intake.arrivals.last_seen_at is None
+    bench.write("call.wav", audio)
+    if hinted:
+        bench.intake.hint(Hint("in", "call.wav"))
+    bench.look(0 if hinted else 60)
+    at = bench.clock.now()
+    for _ in range(5):
+        bench.look(60)
+    assert bench.job().state is State.READY
+    arrivals = bench.folder_intake.arrivals
+    assert (arrivals.last_seen_at, arrivals.found_by_scan) == (at, 0 if hinted else 1)
+
+
+def test_a_name_that_is_used_again_counts_too(bench: Bench) -> None:
+    """A recorder that always writes the same names is no silent one."""
+    bench.drop()
+    bench.settle()
+    bench.send()
+    bench.file()
+    bench.look(3600)
+    bench.drop(seed=3, fields={**FIELDS, "client_id": "2"})
+    bench.look(60)
+    bench.look(11)
+    assert [job.state for job in bench.jobs()] == [State.DONE, State.READY]
+    assert bench.folder_intake.arrivals.last_seen_at == bench.clock.now()
+
+
+def test_metadata_that_comes_first_is_evidence_like_any_other(tmp_path: Path) -> None:
+    """With the audio by scans alone, events are given up."""
+    with bench_on(tmp_path) as bench:
+        watch = cast("StillWatch", bench.folder_intake.watch)
+        watch.state = WatchState.WATCHING
+        for number in range(20):
+            bench.write(f"call{number}.json", json.dumps(FIELDS).encode())
+        bench.settle()
+        assert {job.reason for job in bench.jobs()} == {Reason.AUDIO_MISSING}
+        for number in range(20):
+            bench.write(f"call{number}.wav", pcm(seed=number))
+        bench.look(60)
+        assert "20 of the last 20" in watch.polling_because
 
 
 def test_a_lost_recording_is_not_retried_but_comes_back(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from speechsense_watch.core.rules import Folder, UploadRules
 from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.sources import sources_of
 from speechsense_watch.filer import Filer
@@ -120,6 +121,7 @@ class Bench:
         self.intake = Intake(lambda: None, logger())
         # The owners of `upload` commands that still run.
         self.living: set[str] = set()
+        self._changed_ns: dict[str, int] = {}
         self.uploader = Uploader(
             queue,
             self.service,
@@ -150,9 +152,16 @@ class Bench:
             ready=lambda: None,
             sources=sources_of(self.folder, self.clock),
         )
-        scan = Scan(self.files, self.folder, self.clock)
         self.folder_intake = FolderIntake(
-            self.folder, self.files, StillWatch(), self.places, scan, self.clock, self.queue, logger()
+            self.folder,
+            self.files,
+            StillWatch(),
+            self.places,
+            Scan(self.files, self.folder, self.clock),
+            self.clock,
+            self.queue,
+            SqliteOnRecord(self.queue, self.folder.name),
+            logger(),
         )
         self.intake.configure({self.folder.name: self.folder_intake})
         self.attempts.rules = self.upload_rules
@@ -181,10 +190,21 @@ class Bench:
         self.write(f"{stem}.json", json.dumps(FIELDS if fields is None else fields).encode())
         return audio
 
+    def _date_directories(self) -> None:
+        """Directories that changed since did so now, by the manual clock. By the machine's own they would lie months ahead of it
+        and never settle, and every scan would list everything anew: what a scan does not list then stayed untested.
+        """
+        now_ns = int(self.clock.now().timestamp() * 1e9)
+        for directory, _, _ in os.walk(self.folder_path):
+            if Path(directory).stat().st_mtime_ns != self._changed_ns.get(directory):
+                os.utime(directory, ns=(now_ns, now_ns))
+                self._changed_ns[directory] = now_ns
+
     # --- time --------------------------------------------------------------------------------
 
     def look(self, seconds: float = 0.0) -> None:
         """Time passes, then the intake does all that is due."""
+        self._date_directories()
         self.clock.advance(seconds)
         for _ in range(10_000):
             if self.intake.step() > 0:

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from speechsense_watch.cli.check_parts import (
     check_service,
 )
 from speechsense_watch.cli.common import EXIT_CONFIG, config_option, fail
+from speechsense_watch.cli.linked import link_at
 from speechsense_watch.cli.placing import placed
 from speechsense_watch.cli.report import Report
 from speechsense_watch.cli.words import printable
@@ -27,7 +29,9 @@ from speechsense_watch.cli.writing import user_name
 from speechsense_watch.config import Config, ConfigError
 from speechsense_watch.edge import service_user
 from speechsense_watch.edge.clock import SystemClock
+from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.ownership import SERVICE_USER
+from speechsense_watch.edge.watched import conflicts, roots_of, with_inner
 
 EXIT_ENDPOINT = 69
 
@@ -71,8 +75,9 @@ def check_command(
     if file is not None:
         _check_file(file, config, report)
         sys.exit(EXIT_CONFIG if report.bad else 0)
+    roots = roots_of(config.folders)
     for folder in config.folders:
-        check_folder(folder, SystemClock(), report)
+        check_folder(folder, roots, SystemClock(), report)
     check_queue(Path(config.queue.path), report)
     have_key = check_credentials(config, os.environ, handed_over, report)
     reached = not online or _check_online(config, report, have_key=have_key)
@@ -119,11 +124,15 @@ def _load(config_path: Path | None, report: Report) -> Config:
         for problem in error.problems:
             report.wrong(f"configuration: {problem}")
         sys.exit(EXIT_CONFIG)
-    folders = "1 folder" if len(config.folders) == 1 else f"{len(config.folders)} folders"
-    report.good(f"configuration: {path} can be used ({folders}).")
+    problems = conflicts(config.folders)
+    for problem in problems:
+        report.wrong(f"configuration: {problem}")
+    if not problems:
+        folders = "1 folder" if len(config.folders) == 1 else f"{len(config.folders)} folders"
+        report.good(f"configuration: {path} can be used ({folders}).")
     for warning in config.warnings:
         report.note(f"configuration: {warning}")
-    return config
+    return replace(config, folders=with_inner(config.folders))
 
 
 def _check_file(file: str, config: Config, report: Report) -> None:
@@ -134,6 +143,10 @@ def _check_file(file: str, config: Config, report: Report) -> None:
             f"{file} lies in none of the watched folders: {folders}",
             "`speechsense-watch upload --audio-path F --connection-id C` sends it by nobody's rules.",
         )
+        return
+    link = link_at(FolderFiles(inside.folder.path, SystemClock()), inside.path, roots_of(config.folders))
+    if link is not None:
+        report.wrong(f"folder {inside.folder.name}: {link.said}", link.advice)
         return
     check_recording(inside, Path(config.queue.path), report)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from speechsense_watch.cli.linked import unwatched
 from speechsense_watch.cli.report import Report
 from speechsense_watch.cli.writing import user_name
 from speechsense_watch.core import pairing
@@ -28,6 +29,7 @@ _KEYS_HINT = (
     "Set loguniqueid=yes and loguserfield=yes under [csv] in the exchange's cdr.conf, then run "
     '`asterisk -rx "module reload cdr_csv.so"`; where the file has columns of its own, name them in `columns`.'
 )
+_MOST_LINKS = 100
 
 
 @dataclass(slots=True)
@@ -38,11 +40,12 @@ class _Seen:
     audio: list[str] = field(default_factory=list)
     unmatched: int = 0
     closed: list[str] = field(default_factory=list)
+    linked: list[str] = field(default_factory=list)
     cut: bool = False
 
 
-def check_folder(folder: Folder, clock: Clock, report: Report) -> None:
-    """Everything that can be said of a folder without sending anything."""
+def check_folder(folder: Folder, roots: Mapping[tuple[int, int], str], clock: Clock, report: Report) -> None:
+    """Everything that can be said of a folder without sending anything. `roots` are those of all folders."""
     files = FolderFiles(folder.path, clock)
     root = files.root()
     where = f"folder {folder.name}"
@@ -57,6 +60,8 @@ def check_folder(folder: Folder, clock: Clock, report: Report) -> None:
     seen = _look_through(files, folder)
     for path in seen.closed[:3]:
         report.wrong(f"{where}: {Path(folder.path, path)} may not be listed by user {user_name()}.", HINTS[Reason.UNREADABLE])
+    for link in [link for path in seen.linked[:_MOST_LINKS] if (link := unwatched(files, path, roots))][:3]:
+        report.note(f"{where}: {link.said}", f"{link.advice} Or leave it out by `exclude`.")
     _tell_names(where, folder, seen, report)
     _tell_recordings(where, folder, files, seen, clock, report)
     _check_filing(where, folder, report)
@@ -113,11 +118,9 @@ def _look_through(files: FolderFiles, folder: Folder) -> _Seen:
     seen = _Seen()
     for path in _walk(files, folder, seen):
         seen.names.add(path)
-        if not pairing.chosen(folder, path):
-            continue
-        if pairing.is_audio(folder, path):
+        if pairing.is_audio(folder, path) and pairing.chosen(folder, path):
             seen.audio.append(path)
-        elif pairing.looks_like_audio(path):
+        elif pairing.unmatched(folder, path):
             seen.unmatched += 1
     return seen
 
@@ -134,6 +137,8 @@ def _walk(files: FolderFiles, folder: Folder, seen: _Seen) -> Iterator[str]:
                         yield path
                     elif pairing.enters(folder, path):
                         directories.append(path)
+                    if entry.linked and pairing.enters(folder, path):
+                        seen.linked.append(path)
                 if len(seen.names) >= _MOST_NAMES:
                     seen.cut = True
                     return
@@ -155,8 +160,9 @@ def _tell_names(where: str, folder: Folder, seen: _Seen, report: Report) -> None
         report.note(f"{where}: it is empty, so nothing more can be said of the rules.")
     elif not seen.audio:
         what = f" Names that look like recordings: {seen.unmatched:,}." if seen.unmatched else ""
+        rules = f"`audio` ({patterns})" + (f" and `include` ({', '.join(folder.include)})" if folder.include else "")
         report.note(
-            f"{where}: {least}{len(seen.names):,} files, none of them matches `audio` ({patterns}).{what}",
+            f"{where}: {least}{len(seen.names):,} files, none of them matches {rules}.{what}",
             "Correct `audio`, `include` or `exclude`.",
         )
     else:

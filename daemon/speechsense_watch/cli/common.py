@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import click
 
 from speechsense_watch.config import Config, ConfigError, find, load
+from speechsense_watch.edge.watched import with_inner
 
 EXIT_CONFIG = 78
 
@@ -36,10 +38,13 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def load_or_exit(config_path: Path | None) -> Config:
-    """The configuration; with exit code 78 and every error on stderr when it is not right."""
+    """The configuration, with what the disk tells of its folders; with exit code 78 and every error on stderr when it is not
+    right.
+    """
     path = find(config_path, os.environ)
     try:
-        return load(path, os.environ)
+        config = load(path, os.environ)
+        return replace(config, folders=with_inner(config.folders))
     except ConfigError as error:
         click.echo(f"speechsense-watch: {path} cannot be used:", err=True)
         for problem in error.problems:

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from speechsense_watch.cli.as_json import time_as_json
+from speechsense_watch.cli.folder_view import FolderView, folder_as_json, folder_view, trouble_of
+from speechsense_watch.cli.told import moment, number, table
 from speechsense_watch.config import Config
-from speechsense_watch.core.attention import Attention, FolderTrouble, Snapshot, Standstill, TrialDone, attention
+from speechsense_watch.core.attention import Attention, Snapshot, Standstill, TrialDone, attention
 from speechsense_watch.core.model import State
-from speechsense_watch.core.rules import Folder
 from speechsense_watch.core.traffic import SERVICE
-from speechsense_watch.core.working_time import parse, seconds_within
 from speechsense_watch.edge.disk import disk_of
 from speechsense_watch.edge.lock import is_held
 from speechsense_watch.edge.records import Records
 from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
-from speechsense_watch.ports import WatchState
 
 # The daemon's heart beats once a minute.
 FRESH_FOR = timedelta(minutes=3)
 RATE_OVER = timedelta(minutes=10)
-UNMATCHED_AFTER = timedelta(days=1)
 # The scope of a pause of everything by the operator.
 ALL_FOLDERS = "everything"
 EXIT_OK, EXIT_NEEDS_OPERATOR, EXIT_STOPPED = 0, 1, 2
@@ -39,26 +36,6 @@ class DaemonView:
     fresh: bool
     version: str | None
     heartbeat_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderView:
-    """One folder of the configuration, with what the daemon told of it last; `detection` is None when it told nothing."""
-
-    name: str
-    path: str
-    detection: str | None
-    detection_reason: str
-    found_by_scan: int
-    overflows: int
-    watch_restarts: int
-    scanned_at: datetime | None
-    last_seen_at: datetime | None
-    unmatched: int
-    left_alone: int
-    away: str
-    away_since: datetime | None
-    unreadable_directories: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +71,14 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     daemon = daemon_view(config, runtime, now)
     # What a daemon that is gone said of pauses and folders may be long out of date.
     pauses = (*_operator_pauses(config, runtime, now), *(daemon_pauses(runtime) if daemon.running else ()))
-    folders = tuple(folder_view(folder, runtime, daemon) for folder in config.folders)
+    folders = tuple(folder_view(folder, runtime, running=daemon.running) for folder in config.folders)
     counts = records.counts()
     snapshot = Snapshot(
         groups=records.groups(now),
         counts=counts,
         policies={folder.name: folder.on_unknown for folder in config.folders},
         pauses=pauses,
-        folders=tuple(_trouble(rules, view, counts, records, now) for rules, view in zip(config.folders, folders, strict=True)),
+        folders=tuple(trouble_of(rules, view, counts, records, now) for rules, view in zip(config.folders, folders, strict=True)),
         disk=disk_of(Path(config.queue.path)),
         trials=tuple(finished_trials(config, runtime)),
     )
@@ -122,8 +99,8 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
 
 def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) -> DaemonView:
     """Raises LockTrouble."""
-    told = _table(runtime.get("daemon"))
-    heartbeat_at = _time(told.get("heartbeat_at"))
+    told = table(runtime.get("daemon"))
+    heartbeat_at = moment(told.get("heartbeat_at"))
     running = is_held(f"{config.queue.path}.lock")
     return DaemonView(
         running=running,
@@ -139,14 +116,14 @@ def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) ->
 
 def daemon_pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
     told = runtime.get("paused")
-    pauses = [_table(pause) for pause in told] if isinstance(told, list) else []
+    pauses = [table(pause) for pause in told] if isinstance(told, list) else []
     return tuple(
         Standstill(
             scope=str(pause.get("scope", "")),
             reason=str(pause.get("reason", "")),
             message=str(pause.get("message", "")),
-            since=_time(pause.get("since")),
-            next_probe_at=_time(pause.get("next_probe_at")),
+            since=moment(pause.get("since")),
+            next_probe_at=moment(pause.get("next_probe_at")),
             needs_operator=pause.get("needs_operator") is True,
         )
         for pause in pauses
@@ -171,94 +148,12 @@ def _operator_pauses(config: Config, runtime: Mapping[str, object], now: datetim
 def finished_trials(config: Config, runtime: Mapping[str, object]) -> Iterator[TrialDone]:
     """Those whose recordings have been sent and that nobody has approved."""
     for folder in config.folders:
-        told = _table(runtime.get(f"trial:{folder.name}"))
-        sent, talks = _number(told.get("sent")), told.get("talks")
+        told = table(runtime.get(f"trial:{folder.name}"))
+        sent, talks = number(told.get("sent")), told.get("talks")
         approved = runtime.get(f"approved:{folder.name}")
-        if folder.trial and told and approved != told.get("fingerprint") and sent >= _number(told.get("most")):
+        if folder.trial and told and approved != told.get("fingerprint") and sent >= number(told.get("most")):
             ids = tuple(str(talk) for talk in talks) if isinstance(talks, list) else ()
-            yield TrialDone(folder=folder.name, since=_time(told.get("since")), sent=sent, talks=ids)
-
-
-def folder_view(folder: Folder, runtime: Mapping[str, object], daemon: DaemonView) -> FolderView:
-    """What the daemon told of the folder last; nothing of what it told of another directory under this name."""
-    told = _table(runtime.get(f"folder:{folder.name}"))
-    if told.get("path") != folder.path:
-        told = {}
-    detection = str(told["detection"]) if "detection" in told else None
-    reason = str(told.get("detection_reason", ""))
-    if not daemon.running:
-        detection, reason = "down", "no daemon is running"
-    return FolderView(
-        name=folder.name,
-        path=folder.path,
-        detection=detection,
-        detection_reason=reason,
-        found_by_scan=_number(told.get("found_by_scan")),
-        overflows=_number(told.get("overflows")),
-        watch_restarts=_number(told.get("watch_restarts")),
-        scanned_at=_time(told.get("scanned_at")),
-        last_seen_at=_time(told.get("last_seen_at")),
-        unmatched=_number(told.get("unmatched")),
-        left_alone=_number(told.get("left_alone")),
-        away=str(told.get("away", "")) if daemon.running else "",
-        away_since=_time(told.get("away_since")),
-        unreadable_directories=_number(told.get("unreadable_directories")) if daemon.running else 0,
-    )
-
-
-def watched_in_words(folder: FolderView) -> str:
-    """How it is watched, and why so."""
-    words = {
-        WatchState.WATCHING.value: "watched by events",
-        WatchState.POLLING.value: "polled",
-        WatchState.DOWN.value: "not watched",
-    }
-    how = words.get(folder.detection or "", "not told of by the daemon yet")
-    return f"{how} ({folder.detection_reason})" if folder.detection_reason else how
-
-
-def _trouble(
-    rules: Folder, folder: FolderView, counts: Mapping[str, Mapping[State, int]], records: Records, now: datetime
-) -> FolderTrouble:
-    first = records.first_watched(rules.name, rules.path)
-    last = folder.last_seen_at
-    # Where a recording has come lately, a few other files are nobody's concern.
-    idle = not any(counts.get(rules.name, {}).values()) or (last is not None and now - last > UNMATCHED_AFTER)
-    seen = max((at for at in (first, last) if at is not None), default=now)
-    return FolderTrouble(
-        unmatched=folder.unmatched if idle and folder.detection != "down" else 0,
-        silent_h=_silent_h(rules, seen, now),
-        last_seen_at=last,
-        name=folder.name,
-        path=folder.path,
-        away=folder.away,
-        away_since=folder.away_since,
-        unreadable_directories=folder.unreadable_directories,
-    )
-
-
-def _silent_h(rules: Folder, seen: datetime, now: datetime) -> float:
-    """Hours of working time since the last recording, or since the folder is watched; 0 while that is no reason for an alarm."""
-    working = parse(rules.working_time)
-    if not rules.quiet_alarm_s or working is None:
-        return 0.0
-    silent_s = seconds_within(working, seen, now, ZoneInfo(rules.time_zone) if rules.time_zone else None)
-    return silent_s / 3600 if silent_s >= rules.quiet_alarm_s else 0.0
-
-
-def _table(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
-    except ValueError:
-        return None
+            yield TrialDone(folder=folder.name, since=moment(told.get("since")), sent=sent, talks=ids)
 
 
 # --- for scripts -----------------------------------------------------------------------------
@@ -287,29 +182,11 @@ def overview_as_json(view: Overview) -> dict[str, Any]:
         "oldest_ready_at": time_as_json(view.oldest_ready_at),
         "oldest_waiting_at": time_as_json(view.oldest_waiting_at),
         "last_upload_at": time_as_json(view.last_upload_at),
-        "folders": [_folder_as_json(folder) for folder in view.folders],
+        "folders": [folder_as_json(folder) for folder in view.folders],
         "daemon": {
             "running": view.daemon.running,
             "responding": view.daemon.fresh,
             "version": view.daemon.version,
             "heartbeat_at": time_as_json(view.daemon.heartbeat_at),
         },
-    }
-
-
-def _folder_as_json(folder: FolderView) -> dict[str, Any]:
-    return {
-        "name": folder.name,
-        "path": folder.path,
-        "detection": folder.detection,
-        "detection_reason": folder.detection_reason,
-        "found_by_scan": folder.found_by_scan,
-        "overflows": folder.overflows,
-        "watch_restarts": folder.watch_restarts,
-        "scanned_at": time_as_json(folder.scanned_at),
-        "last_seen_at": time_as_json(folder.last_seen_at),
-        "unmatched": folder.unmatched,
-        "left_alone": folder.left_alone,
-        "away": folder.away,
-        "unreadable_directories": folder.unreadable_directories,
     }

@@ -16,15 +16,14 @@ from rich.text import Text
 
 from speechsense_watch.cli.as_json import attempt_as_json, event_as_json, job_as_json
 from speechsense_watch.cli.common import config_option, load_or_exit
+from speechsense_watch.cli.folder_view import folder_view, watched_in_words
 from speechsense_watch.cli.held import why_held
 from speechsense_watch.cli.on_record import Story, picture_of, sentences
-from speechsense_watch.cli.overview import daemon_view, folder_view, watched_in_words
+from speechsense_watch.cli.overview import daemon_view
 from speechsense_watch.cli.reading import folder_paths, records_of
 from speechsense_watch.cli.screen import console, emit
 from speechsense_watch.cli.unrecorded import Report, Spot, Surroundings, explain, related, report_as_json, spots_of
-from speechsense_watch.cli.words import (
-    printable,
-)
+from speechsense_watch.cli.words import printable
 from speechsense_watch.config import Config
 from speechsense_watch.core.model import Job, State, half_by_name
 from speechsense_watch.core.rules import OnUnknown
@@ -32,6 +31,7 @@ from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.records import Records
 from speechsense_watch.edge.sources import sources_of
+from speechsense_watch.edge.watched import roots_of
 
 EXIT_UNKNOWN = 1
 
@@ -158,7 +158,7 @@ def _unknown(text: str, config: Config, records: Records, *, as_json: bool) -> N
 def _surroundings(spot: Spot, config: Config, records: Records, *, on_record: bool = False) -> Surroundings:
     clock = SystemClock()
     daemon = daemon_view(config, records.runtime(), clock.now())
-    folder = folder_view(spot.folder, records.runtime(), daemon)
+    folder = folder_view(spot.folder, records.runtime(), running=daemon.running)
     return Surroundings(
         files=FolderFiles(spot.folder.path, clock),
         now=clock.now(),
@@ -169,6 +169,7 @@ def _surroundings(spot: Spot, config: Config, records: Records, *, on_record: bo
         scanned_at=folder.scanned_at,
         watched=watched_in_words(folder),
         counts=records.counts_below(spot.folder.name, spot.path),
+        roots=roots_of(config.folders),
     )
 
 
@@ -199,6 +200,7 @@ def _picture(path: str, spot: Spot, report: Report) -> RenderableType:
         "metadata": "metadata by its name",
         "unfinished": "an unfinished file by its name",
         "directory": "a directory",
+        "linked": "below a link, or one",
     }
     what = kinds.get(report.kind, "not a recording for this folder")
     facts = sentences(

@@ -17,17 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from speechsense_watch.cli.common import config_option, load_or_exit
+from speechsense_watch.cli.folder_view import FolderView, watched_in_words
 from speechsense_watch.cli.overview import (
     ALL_FOLDERS,
     EXIT_OK,
     EXIT_STOPPED,
     DaemonView,
-    FolderView,
     Overview,
     daemon_view,
     overview,
     overview_as_json,
-    watched_in_words,
 )
 from speechsense_watch.cli.reading import records_of
 from speechsense_watch.cli.screen import command, console, emit
@@ -226,6 +225,7 @@ def _watched(folder: FolderView, view: Overview) -> str:
         for what, count in (
             ("older than start_from, left alone", folder.left_alone),
             ("recordings by the look of them, but matched by no rule", folder.unmatched),
+            ("links to directories, below which nothing is seen", folder.linked_directories),
             ("found by scans alone", folder.found_by_scan),
             ("event overflows", folder.overflows),
             ("watch started anew", folder.watch_restarts),

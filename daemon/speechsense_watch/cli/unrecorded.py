@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from speechsense_watch.cli.linked import link_at
 from speechsense_watch.cli.ruling import ruling
 from speechsense_watch.cli.words import clock_time, when
 from speechsense_watch.core import pairing
@@ -45,12 +46,14 @@ class Surroundings:
     scanned_at: datetime | None = None
     watched: str = ""
     counts: Mapping[State, int] = field(default_factory=dict)
+    # Of all folders, as `edge.watched` has them.
+    roots: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """`kind` says what it is: audio, metadata, unfinished, left_out or other by its name, or a directory. The rest are
-    sentences.
+    """`kind` says what it is: audio, metadata, unfinished, left_out or other by its name, a directory, or linked: at or below a
+    link to one. The rest are sentences.
     """
 
     kind: str
@@ -89,7 +92,11 @@ def explain(spot: Spot, around: Surroundings) -> Report:
         )
     if _is_directory(spot, around):
         return _of_directory(spot, around)
-    if report := _by_name(spot):
+    if _kind(spot) != "left_out" and (link := link_at(around.files, spot.path, around.roots)):
+        there = os.path.lexists(posixpath.join(spot.folder.path, spot.path))
+        report = Report(kind="linked", exists=there, seen=[link.said], next=[link.advice])
+    elif by_name := _by_name(spot):
+        report = by_name
         report.exists = _look(spot.path, around) is not None
     else:
         report = _by_look(spot, around)

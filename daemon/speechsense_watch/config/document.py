@@ -31,6 +31,9 @@ This page is made by `python -m speechsense_watch.config docs`; a test holds it 
 - Texts, paths, durations and sizes stand in quotes; numbers, `true` and `false` do not.
 - Durations: `"500ms"`, `"10s"`, `"15m"`, `"2h"`, `"7d"`. Sizes: `"0B"`, `"512KiB"`, `"4MiB"`, `"1GiB"`. Bandwidth: `"1MiB/s"`.
 - Paths are absolute and without `..`; those of {_BESIDE} may be relative to the directory of the file.
+- Patterns are held against names (`audio`) or paths below the folder (`include`, `exclude`), capitals or not: `*` stands for
+  anything, in a path "/" too, `?` for one letter, `[...]` for one of these, and `**/` for any number of folders or none:
+  `"**/in-*.wav"` fits `in-1.wav` and `2026/01/in-1.wav`.
 - A key that this program does not know is an error, so that a slip of the pen is noticed.
 
 ## Overrides from the environment

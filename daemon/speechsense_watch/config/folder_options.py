@@ -112,14 +112,15 @@ FOLDERS = (
         key="include",
         kind=kinds.patterns(_RELATIVE, slashes=True),
         default=[],
-        doc="Only what fits one of these patterns below the folder is looked at; none: everything.",
+        doc="Only what fits one of these patterns below the folder is looked at; none: everything. `*` stands for anything, "
+        '"/" too, and `**/` for any folders or none: "**/in-*.wav". `status` counts recordings that none of them fits.',
     ),
     Option(
         section="folders",
         key="exclude",
         kind=kinds.patterns(_RELATIVE, slashes=True),
         default=[],
-        doc="What fits one of these patterns below the folder is left out.",
+        doc="What fits one of these patterns below the folder is left out, links to other folders among it.",
     ),
     Option(
         section="folders",

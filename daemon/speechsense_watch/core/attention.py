@@ -75,6 +75,8 @@ class FolderTrouble:
     away: str = ""
     away_since: datetime | None = None
     unreadable_directories: int = 0
+    # Links to directories that no folder watches.
+    linked_directories: int = 0
     # Names that look like recordings and match no rule, while nothing else arrives; and hours of working time without any.
     unmatched: int = 0
     silent_h: float = 0.0
@@ -157,10 +159,17 @@ def _folders(snapshot: Snapshot) -> Iterator[Attention]:
                 "Give the service's user the right to read and enter (r-x).",
             )
             yield Attention(code="directories_unreadable", count=n, since=None, what=what, do=do)
+        if n := folder.linked_directories:
+            links = "1 link to a directory" if n == 1 else f"{n:,} links to directories"
+            what = (
+                f"The folder {folder.name} holds {links} that no folder watches. Links are never "
+                "followed, so recordings there are not seen: watch the target by a [[folders]] of its own, or `exclude` the link."
+            )
+            yield Attention(code="linked_directories", count=n, since=None, what=what, do=do)
         if n := folder.unmatched:
             what = (
                 f"In the folder {folder.name} {_number(n, 'file looks like a recording', 'files look like recordings')} and "
-                f"{'matches' if n == 1 else 'match'} no rule, and nothing else arrives: correct `audio`, `include` or `exclude`."
+                f"{'matches' if n == 1 else 'match'} no rule, and nothing else arrives: correct `audio` or `include`."
             )
             yield Attention(code="unmatched", count=n, since=folder.last_seen_at, what=what, do=do)
         if folder.silent_h:

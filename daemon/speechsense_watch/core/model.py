@@ -58,6 +58,7 @@ class Stamp:
 
 
 A_DIRECTORY = "a directory"
+A_LINK = "a symbolic link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,14 @@ class Sighting:
     @property
     def stamp(self) -> Stamp:
         return Stamp(self.inode, self.size, self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A look at one of many names at once: no more than tells whether a closer look is needed."""
+
+    stamp: Stamp
+    regular: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
@@ -16,12 +16,14 @@ from functools import lru_cache
 from speechsense_watch.core.model import Sighting
 from speechsense_watch.core.rules import Folder
 
-# Names that programs give to files they have not finished; none of them is ever a recording.
-_UNFINISHED_NAMES = (".*", "*~", "*.tmp", "*.part", "*.partial", "*.filepart", "*.crdownload", "*.swp")
+# Names that programs give to files they have not finished; none of them is ever a recording. So is a hidden one.
+_UNFINISHED_ENDINGS = ("~", ".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp")
 _AUDIO_ENDINGS = (
     ".wav", ".wave", ".wav16", ".wav48", ".wav49", ".mp3", ".ogg", ".opus", ".webm", ".gsm", ".alaw", ".ulaw", ".g722",
     ".sln", ".sln16", ".raw", ".flac", ".m4a", ".amr",
 )  # fmt: skip
+# In a row they mean no more than one.
+_ANY_DIRECTORIES = re.compile(r"(?:(?<=/)|^)(?:\*\*/)+")
 _PLACEHOLDER = re.compile(r"(\{stem\}|\{name\})")
 # On a local file system a file this old at first sight is not being written any more.
 OLD_AT_FIRST_SIGHT_S = 3600.0
@@ -29,13 +31,25 @@ OLD_AT_FIRST_SIGHT_S = 3600.0
 
 def ignored(path: str) -> bool:
     """A name that programs use while they write: looked at when it gets its real one."""
-    return _matches(_UNFINISHED_NAMES, posixpath.basename(path).lower())
+    name = path[path.rfind("/") + 1 :]
+    return name.startswith(".") or name.lower().endswith(_UNFINISHED_ENDINGS)
 
 
 @lru_cache(maxsize=256)
 def _one_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     # One expression for all of them: a directory of a million names is matched against them at every scan.
-    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns))
+    return re.compile("|".join(translate(variant) for pattern in patterns for variant in _variants(pattern.lower())))
+
+
+def _variants(pattern: str) -> list[str]:
+    """The pattern, and as it is where `**/` stands for no directory at all; `*` matches "/" as well as anything, so that for
+    one or more directories nothing is to be done.
+    """
+    first, *rest = _ANY_DIRECTORIES.split(pattern)
+    found = [first]
+    for piece in rest:
+        found = [f"{begun}{middle}{piece}" for begun in found for middle in ("**/", "")]
+    return [variant for variant in found if variant]
 
 
 def _matches(patterns: tuple[str, ...], text: str) -> bool:
@@ -98,21 +112,66 @@ def belongs(folder: Folder, path: str) -> bool:
 
 def is_audio(folder: Folder, path: str) -> bool:
     """A name that `audio` matches; whether it holds audio is for its header to say."""
+    if ignored(path):
+        return False
     lower = path.lower()
-    name = posixpath.basename(lower)
-    names, paths = _of_names_and_paths(folder.audio)
-    return not ignored(path) and (_matches(names, name) or _matches(paths, lower))
+    kinds = _kinds(folder.audio)
+    if kinds.endings and lower.endswith(kinds.endings):
+        return True
+    return _matches(kinds.names, lower[lower.rfind("/") + 1 :]) or _matches(kinds.paths, lower)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """The patterns of `audio` by what they are held against: the end of a name, a name, or a path below the root. A directory
+    of a million names is matched at every start, and an ending takes a tenth of an expression's time.
+    """
+
+    endings: tuple[str, ...]
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+def _is_ending(pattern: str) -> bool:
+    return pattern.startswith("*.") and not set("*?[/") & set(pattern[1:])
 
 
 @lru_cache(maxsize=256)
-def _of_names_and_paths(patterns: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those that match a name wherever it lies, and those that match a path below the root."""
-    return tuple(p for p in patterns if "/" not in p), tuple(p for p in patterns if "/" in p)
+def _kinds(patterns: tuple[str, ...]) -> _Kinds:
+    return _Kinds(
+        endings=tuple(pattern[1:].lower() for pattern in patterns if _is_ending(pattern)),
+        names=tuple(pattern for pattern in patterns if "/" not in pattern and not _is_ending(pattern)),
+        paths=tuple(pattern for pattern in patterns if "/" in pattern),
+    )
+
+
+@lru_cache(maxsize=256)
+def _likely_endings(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """As the patterns write them, then in lower and upper case."""
+    written = [pattern[1:] for pattern in patterns if _is_ending(pattern)]
+    return tuple(variant for ending in written for variant in dict.fromkeys((ending, ending.lower(), ending.upper())))
 
 
 def looks_like_audio(path: str) -> bool:
-    """A name people would call a recording, matched by no rule: worth counting."""
+    """A name people would call a recording."""
     return not ignored(path) and path.lower().endswith(_AUDIO_ENDINGS)
+
+
+def lies_beside_its_audio(folder: Folder, name: str, names: Container[str]) -> bool:
+    """A quick word on most metadata there is: a name that differs by its ending alone from audio among `names`, and can be none
+    itself. Of others nothing is said.
+    """
+    stem = name[: name.rfind(".")]
+    return any(stem + ending in names for ending in _likely_endings(folder.audio)) and not looks_like_audio(name)
+
+
+def unmatched(folder: Folder, path: str) -> bool:
+    """A name people would call a recording, which no rule takes though none excludes it: worth counting, since `include` and
+    `audio` are easily written too narrow, while what is excluded is so on purpose.
+    """
+    if excluded(folder, path):
+        return False
+    return not chosen(folder, path) if is_audio(folder, path) else looks_like_audio(path)
 
 
 def metadata_path(folder: Folder, audio_path: str, is_there: Callable[[str], bool] | None = None) -> str | None:
@@ -166,10 +225,8 @@ def audio_paths(folder: Folder, path: str) -> tuple[str, ...]:
     if name := parts.get("name"):
         names: list[str] = [name] if parts.get("stem") in (None, posixpath.splitext(name)[0]) else []
     else:
-        endings = [p[1:] for p in folder.audio if p.startswith("*.") and not set("*?[") & set(p[1:])]
-        stem = parts.get("stem") or ""
-        names = [stem + variant for ending in endings for variant in dict.fromkeys((ending, ending.lower(), ending.upper()))]
-    joined = [posixpath.join(directory, name) for name in names]
+        names = [(parts.get("stem") or "") + ending for ending in _likely_endings(folder.audio)]
+    joined = [f"{directory}/{name}" if directory else name for name in names]
     return tuple(candidate for candidate in joined if is_audio(folder, candidate) and candidate != path)
 
 

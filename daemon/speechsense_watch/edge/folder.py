@@ -12,14 +12,13 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 
-from speechsense_watch.core.model import A_DIRECTORY, Sighting, Stamp
+from speechsense_watch.core.model import A_DIRECTORY, A_LINK, Glance, Sighting, Stamp
 from speechsense_watch.edge import syscalls
 from speechsense_watch.ports import Clock, Entry, FileTrouble, FileTroubleKind, Root
 
 _ODDITIES = (
-    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISLNK, A_LINK),
     (stat.S_ISDIR, A_DIRECTORY),
     (stat.S_ISFIFO, "a FIFO (named pipe)"),
     (stat.S_ISSOCK, "a socket"),
@@ -58,6 +57,8 @@ def _told_as_trouble() -> Iterator[None]:
 
 def _oddity(found: os.stat_result, directory: int) -> str:
     """What is wrong with taking this for a file of its own; '' for nothing."""
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        return ""
     for test, words in _ODDITIES:
         if test(found.st_mode):
             return words
@@ -68,6 +69,13 @@ def _oddity(found: os.stat_result, directory: int) -> str:
     if found.st_nlink > 1 and found.st_uid != os.fstat(directory).st_uid:
         return FOREIGN_LINK
     return ""
+
+
+def _leads_to_directory(link: os.DirEntry[str]) -> bool:
+    """Only to tell people about it: nothing is entered or read through a link."""
+    with suppress(OSError):  # a loop, or a target that may not be looked at
+        return link.is_dir()
+    return False
 
 
 def _stamp(found: os.stat_result) -> Stamp:
@@ -131,7 +139,9 @@ class FolderFiles:
         with _told_as_trouble(), self._directory(path) as descriptor, os.scandir(descriptor) as found:
             names: list[Entry] = []
             for entry in found:
-                names.append(Entry(entry.name, entry.is_dir(follow_symlinks=False)))
+                names.append(
+                    Entry(entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink() and _leads_to_directory(entry))
+                )
                 if len(names) >= batch:
                     yield names
                     names = []
@@ -152,13 +162,21 @@ class FolderFiles:
             oddity=oddity,
         )
 
-    def mtimes_ns(self, directory: str, names: Sequence[str]) -> Mapping[str, int]:
-        found: dict[str, int] = {}
-        with _told_as_trouble(), self._directory(directory) as descriptor:
+    def glances(self, directory: str, names: Sequence[str]) -> Mapping[str, Glance]:
+        found: dict[str, Glance] = {}
+        if not names:
+            return found
+        with _told_as_trouble(), self._parent(f"{directory}/{names[0]}" if directory else names[0]) as (descriptor, _):
             for name in names:
-                with suppress(FileNotFoundError):
-                    found[name] = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mtime_ns
+                try:
+                    seen = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                found[name] = Glance(_stamp(seen), not _oddity(seen, descriptor))
         return found
+
+    def leads_to(self, path: str) -> str:
+        return os.path.realpath(f"{self._path}/{path}")
 
     @contextmanager
     def open(self, path: str) -> Iterator[_OpenFile]:
@@ -210,16 +228,3 @@ def _trouble_with_root(error: OSError) -> str:
             )
         case _:
             return f"the folder cannot be opened: {os.strerror(error.errno or 0)}"
-
-
-def watched_around(path: str, roots: Mapping[tuple[int, int], str]) -> str | None:
-    """The watched folder, of those named by (st_dev, st_ino), in which `path` lies, by whatever name: links and bind mounts are
-    seen through. A part of the path that is not there yet lies where its parent does.
-    """
-    here = Path(path).resolve()
-    for place in (here, *here.parents):
-        with suppress(OSError):
-            found = place.stat()
-            if name := roots.get((found.st_dev, found.st_ino)):
-                return name
-    return None

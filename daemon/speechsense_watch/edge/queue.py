@@ -87,6 +87,11 @@ class SqliteQueue:
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def tuples(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The same without the columns' names: half the time where a million rows are read."""
+        with self._lock, translated():
+            return self._db.conn.execute(sql, parameters).fetchall()
+
     def _jobs(self, which: str, parameters: Sequence[object] = ()) -> list[Job]:
         return [job_of(row) for row in self.rows(f"SELECT jobs.* FROM jobs {which}", parameters)]
 
@@ -203,26 +208,9 @@ class SqliteQueue:
             found |= {job.place.path: job for job in self._jobs(where + order, keys)}
         return found
 
-    def open_in(self, folder: str, directory: str) -> Sequence[str]:
-        there = "(state NOT IN ('done', 'skipped', 'lost') OR (state = 'done' AND gone_at IS NULL))"
-        found = self.rows(
-            f"SELECT place FROM jobs WHERE folder = ? AND directory = ? AND {there}", (folder, path_bytes(directory))
-        )
-        return [os.fsdecode(row["place"]) for row in found]
-
-    def directories(self, folder: str) -> Sequence[str]:
-        sql = "SELECT DISTINCT directory FROM jobs WHERE folder = ? AND (state <> 'done' OR gone_at IS NULL)"
-        return [os.fsdecode(row["directory"]) for row in self.rows(sql, (folder,))]
-
     def unsent_places(self, folder: str) -> Sequence[tuple[int, str]]:
         found = self.rows(f"SELECT id, place FROM jobs {_UNFINISHED} state IN ('waiting', 'ready') AND folder = ?", (folder,))
         return [(row["id"], os.fsdecode(row["place"])) for row in found]
-
-    def unfinished(self, folder: str, since: datetime, empty_since: datetime) -> Sequence[Job]:
-        waiting = self._jobs(f"{_UNFINISHED} state IN ('waiting', 'unusable') AND folder = ?", (folder,))
-        recent = self._jobs("INDEXED BY by_age WHERE state = 'done' AND updated_at >= ? AND folder = ?", (to_us(since), folder))
-        which = f"{_UNFINISHED} state = 'skipped' AND updated_at >= ? AND reason = 'no_audio' AND folder = ?"
-        return [*waiting, *recent, *self._jobs(which, (to_us(empty_since), folder))]
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
         direction = "DESC" if order is Order.NEWEST else "ASC"

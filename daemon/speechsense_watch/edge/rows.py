@@ -49,7 +49,7 @@ def signed(inode: int) -> int:
     return inode - 2**64 if inode >= 2**63 else inode
 
 
-def _unsigned(inode: int) -> int:
+def unsigned(inode: int) -> int:
     return inode + 2**64 if inode < 0 else inode
 
 
@@ -66,7 +66,7 @@ def _half_columns(name: str, half: Half | None) -> dict[str, Any]:
 def _half(name: str, row: Mapping[str, Any]) -> Half | None:
     if row[f"{name}_inode"] is None:
         return None
-    stamp = Stamp(_unsigned(row[f"{name}_inode"]), row[f"{name}_size"], row[f"{name}_mtime_ns"])
+    stamp = Stamp(unsigned(row[f"{name}_inode"]), row[f"{name}_size"], row[f"{name}_mtime_ns"])
     return Half(stamp, row[f"{name}_sha256"] or "")
 
 

@@ -17,6 +17,7 @@ from speechsense_watch.ports.files import (
     WatchState,
 )
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
+from speechsense_watch.ports.on_record import OnRecord
 from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
 from speechsense_watch.ports.service import Channel, ChannelState, CredentialError, Credentials, Halted, Service, Talk
 from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sources, SourceTrouble
@@ -43,6 +44,7 @@ __all__ = [
     "FilingTrouble",
     "Halted",
     "Hint",
+    "OnRecord",
     "OpenFile",
     "People",
     "Queue",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from speechsense_watch.core.model import Sighting, Stamp
+from speechsense_watch.core.model import Glance, Sighting, Stamp
 
 
 class FileTroubleKind(StrEnum):
@@ -40,10 +40,13 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in a directory. Only directories that may be entered without following a link count as such."""
+    """One name in a directory. Only directories that may be entered without following a link count as such; a link that leads
+    to one is `linked`.
+    """
 
     name: str
     is_directory: bool
+    linked: bool = False
 
 
 class OpenFile(Protocol):
@@ -78,8 +81,14 @@ class Files(Protocol):
         """
         ...
 
-    def mtimes_ns(self, directory: str, names: Sequence[str]) -> Mapping[str, int]:
-        """Of each of these names in one directory, links not followed; those that are gone are left out. Raises FileTrouble."""
+    def glances(self, directory: str, names: Sequence[str]) -> Mapping[str, Glance]:
+        """One of each of these names in one directory, links not followed; those that are gone are left out. `regular` is meant
+        as in `look`. Raises FileTrouble.
+        """
+        ...
+
+    def leads_to(self, path: str) -> str:
+        """Where in the system the link at this path ends, as an absolute path without links."""
         ...
 
     def open(self, path: str) -> AbstractContextManager[OpenFile]:

@@ -57,22 +57,8 @@ class Queue(Protocol):
         """`at_place` for many paths at once."""
         ...
 
-    def open_in(self, folder: str, directory: str) -> Sequence[str]:
-        """The paths of jobs right in that directory whose files are thought to be there: not done, or done and not seen gone."""
-        ...
-
-    def directories(self, folder: str) -> Sequence[str]:
-        """Every directory in which `open_in` finds something."""
-        ...
-
     def unsent_places(self, folder: str) -> Sequence[tuple[int, str]]:
         """Number and place of each job that is `waiting` or `ready`."""
-        ...
-
-    def unfinished(self, folder: str, since: datetime, empty_since: datetime) -> Sequence[Job]:
-        """What is looked at singly: waiting and unusable jobs, those done after `since`, and those without audio that were
-        found so after `empty_since`, since a call may still be answered.
-        """
         ...
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
