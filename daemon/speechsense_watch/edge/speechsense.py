@@ -135,7 +135,9 @@ class GrpcService:
             yield _chunk(held)
             call.bytes_sent += len(held)
         except Halted as halted:
-            call.stop(halted.halt, halted.message)
+            # What the service ended before is its own word, not ours.
+            if not call.ended.is_set():
+                call.stop(halted.halt, halted.message)
             raise
 
     def _reach_commit(self, call: _Call, at_commit: Callable[[], None]) -> None:
