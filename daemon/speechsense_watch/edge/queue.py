@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -354,29 +355,34 @@ class SqliteQueue:
 
     def fill_journal(self) -> int:
         """The journal holds every talk id and folder the queue does; returns how many lines it lacked."""
-        talks = (
-            (row["uid"], row["talk_id"], from_us(row["updated_at"]))
-            for row in self.rows("SELECT uid, talk_id, updated_at FROM jobs WHERE talk_id IS NOT NULL ORDER BY id")
-        )
         folders = (
             (row["name"], row["path"].decode(errors="surrogateescape"), from_us(row["at"]))
             for row in self.rows("SELECT name, path, first_watched_at AS at FROM folders")
         )
         with translated():
-            return self._journal.fill(talks, folders)
+            return self._journal.fill(self._talks(), folders)
+
+    def _talks(self) -> Iterator[tuple[str, str, datetime]]:
+        """A page at a time: there may be millions."""
+        last = 0
+        sql = "SELECT id, uid, talk_id, updated_at FROM jobs WHERE talk_id IS NOT NULL AND id > ? ORDER BY id LIMIT 5000"
+        while page := self.tuples(sql, (last,)):
+            yield from ((uid, talk_id, from_us(at)) for _, uid, talk_id, at in page)
+            last = page[-1][0]
 
     def read_journal(self) -> int:
         """How many talk ids the journal knows and the queue does not, the sign of a lost or restored queue. From now on
         `journal_talk` tells them.
         """
+        only: dict[str, str] = {}
         with translated():
-            talks = {line.uid: line.talk_id for line in self._journal.lines() if isinstance(line, TalkLine)}
-        with self._lock, translated():
-            # Row by row: there may be millions.
-            for (uid,) in self._db.conn.execute("SELECT uid FROM jobs WHERE talk_id IS NOT NULL") if talks else ():
-                talks.pop(uid, None)
-        self._journal_only = talks
-        return len(talks)
+            lines = (line for line in self._journal.lines() if isinstance(line, TalkLine))
+            while some := {line.uid: line.talk_id for line in islice(lines, 500)}:
+                sql = f"SELECT uid FROM jobs WHERE talk_id IS NOT NULL AND uid IN ({placeholders(tuple(some))})"
+                known = {uid for (uid,) in self.tuples(sql, tuple(some))}
+                only |= {uid: talk_id for uid, talk_id in some.items() if uid not in known}
+        self._journal_only = only
+        return len(only)
 
     def journal_talk(self, uid: str) -> str | None:
         return self._journal_only.get(uid)
