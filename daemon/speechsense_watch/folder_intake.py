@@ -118,9 +118,11 @@ class FolderIntake:
         """An event named a path, or asks for a scan of everything."""
         now = self.clock.monotonic()
         if hint.path is None:
+            self.arrivals.told(None)
             self._next_scan_at, self._scan_asked = now, True
             return
         for place in self._places_of(hint.path):
+            self.arrivals.told(place)
             self.look_at(place, now)
 
     def _places_of(self, path: str) -> tuple[str, ...]:
@@ -172,7 +174,7 @@ class FolderIntake:
         return rest_s
 
     def _start_over(self) -> None:
-        self.scan.directories.clear()
+        self.scan.unsettle()
         self._kept.forget()
         self._scan = None
         self._next_scan_at = self.clock.monotonic()
@@ -183,6 +185,8 @@ class FolderIntake:
             self.watch.supervise()
             self._tell_watch()
             self._next_supervision_at = now + SUPERVISE_EVERY_S
+            self.arrivals.settle()
+            self._tell_watch()
         if self._scan is None and now >= self._next_scan_at and not self._begin_scan():
             return ROOT_AWAY_LOOK_S
         # Each has at least one look in every turn, so neither keeps the other waiting for longer than that.
@@ -218,7 +222,7 @@ class FolderIntake:
         if seen.replaced or (seen.new and self._first):
             self.arrivals.came()
         elif seen.new:
-            self.arrivals.came_by(scan=by_scan, periodic=self._periodic)
+            self.arrivals.came_by(place, scan=by_scan, periodic=self._periodic)
             self._tell_watch()
         return seen
 

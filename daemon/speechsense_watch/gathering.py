@@ -48,6 +48,9 @@ def gather(folder: Folder, audio_path: str, raw: bytes | None, sources: Sources)
     if isinstance(fields, Fields):
         fields = Fields(fields.values, (*(action for source in said for action in source.actions), *fields.actions))
     if lacking:
+        if isinstance(fields, Problem):
+            # What it comes to in the end should tell why it came to that.
+            fields = Problem(fields.reason, f"{fields.message} {lacking}")
         problem = Problem(Reason.CALL_RECORD_MISSING, lacking)
         return NotYet(problem, fields)
     return fields
@@ -97,13 +100,13 @@ def _call_record(folder: Folder, audio_path: str, records: CallRecords | None) -
     lines = records.find(key.file_name, key.unique_id)
     if not lines:
         none = "There is no call record for it ([folders.cdr])."
-        return _Said(actions=(none,), lacking="The exchange's call record has not come yet.")
+        return _Said(actions=(none,), lacking="The exchange's call record has not come.")
     about = told(lines, key, Extensions(folder.extensions))
     # A default fills in what is lacking, a column without a value says nothing.
     asked_for = {column: about.record[column] for column in folder.metadata_rename if about.record.get(column, "").strip()}
     asked, actions = renamed(asked_for, folder.metadata_rename)
     found = f"From the call record ([folders.cdr], {len(lines)} lines): {_keys({**about.fields, **asked})}."
-    lacking = "" if about.answered else "The exchange's call records do not tell yet that somebody answered."
+    lacking = "" if about.answered else "The exchange's call records do not tell that somebody answered."
     return _Said({**about.fields, **asked}, (found, *about.actions, *actions), lacking)
 
 
@@ -112,7 +115,7 @@ def _operator_lacks(folder: Folder, values: Mapping[str, str]) -> str:
     known = folder.metadata_constants.keys() | {key for key, value in values.items() if value.strip()}
     if not folder.cdr.wanted or "operator_id" in known:
         return ""
-    return "The exchange's call records do not tell yet who answered."
+    return "The exchange's call records do not tell who answered."
 
 
 def _keys(values: Iterable[str]) -> str:

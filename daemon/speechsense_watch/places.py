@@ -162,7 +162,9 @@ class Places:
         if job is not None and job.state is State.WAITING:
             problem = Problem(Reason.UNREADABLE, f"The directory cannot be searched ({trouble.message}).")
             self._entering.wait(look, job, problem)
-        return Seen(UNREADABLE_AGAIN_S)
+            return Seen(UNREADABLE_AGAIN_S)
+        # Of a directory that can be entered again a scan tells.
+        return Seen(UNREADABLE_AGAIN_S if job is None else None)
 
     def _record_has_come(self, look: Look, audio: Sighting, job: Job) -> bool:
         return self._record_may_come_s(job) is not None and isinstance(self._read(look, audio, job), Fit)

@@ -68,7 +68,8 @@ class Sound:
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Reads recordings of one folder by its rules. `settled` are the fields that were found for this recording when it was
-    queued: they stand when its call record is not to be found any more, since records are rotated away and recordings may wait.
+    queued: they stand when its call record is not to be found any more, or nothing can be read just now, since records are
+    rotated away and recordings may wait.
     """
 
     files: Files
@@ -108,7 +109,7 @@ class Reader:
         return self._made(judged, half, gather(self.folder, audio_path, raw, self.sources))
 
     def _made(self, sound: Sound, metadata: Half, fields: Fields | Problem | NotYet) -> Finding:
-        if isinstance(fields, NotYet) and fields.problem.reason is Reason.CALL_RECORD_MISSING and self.settled:
+        if isinstance(fields, NotYet) and self.settled:
             fields = Fields(self.settled)
         match fields:
             case NotYet(problem, otherwise):

@@ -106,6 +106,11 @@ class Scan:
             self.forgotten.append(known)
             self.troubles.pop(known, None)
 
+    def unsettle(self) -> None:
+        """Every directory is listed at the next walk; which there were is still known, so that one that goes is noticed."""
+        for directory in self.directories.values():
+            directory.settled = False
+
     def forget_mtime(self, path: str) -> None:
         """The directory is listed at the next walk, whatever its mtime says."""
         if directory := self.directories.get(path):

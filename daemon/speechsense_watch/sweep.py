@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from speechsense_watch.core import pairing
@@ -16,11 +17,16 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.kept import Kept
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import OnRecord, Queue
+from speechsense_watch.ports import OnRecord, Queue, Stale
 from speechsense_watch.scan import Listing, Scan
 
 # So many names are sorted and asked for at a time.
 SLICE = 500
+
+
+def below(path: str, directory: str) -> bool:
+    """Whether the path is that directory or lies in it; '' is the root."""
+    return not directory or path == directory or path.startswith(f"{directory}/")
 
 
 def _name(path: str) -> str:
@@ -149,7 +155,9 @@ class Sweep:
         lost = set(self.scan.forgotten)
         self.scan.forgotten.clear()
         if first:
-            lost |= set(self.on_record.directories()) - self.scan.directories.keys() - self.scan.troubles.keys()
+            unseen = set(self.on_record.directories()) - self.scan.directories.keys()
+            # What lies below a directory that cannot be entered is not lost, nobody can see it.
+            lost |= {each for each in unseen if not any(below(each, closed) for closed in self.scan.troubles)}
         self._present = frozenset()
         for directory in lost:
             yield from self._look_for_vanished(directory)
@@ -157,6 +165,7 @@ class Sweep:
     def _look_at_released(self) -> Iterator[None]:
         for duplicate in self.queue.released_duplicates():
             if duplicate.place.folder == self.rules.name:
-                self.places.release(duplicate)
+                with suppress(Stale):  # a command was quicker
+                    self.places.release(duplicate)
                 self.look(duplicate.place.path)
                 yield

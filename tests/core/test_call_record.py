@@ -187,6 +187,13 @@ def test_the_leg_that_spoke(lines: list[dict[str, str]], operator: str) -> None:
     assert about(*lines) == {**BY, "operator_id": operator}
 
 
+def test_a_call_that_was_passed_on_is_still_with_whom_it_was_for() -> None:
+    """The colleague who spoke longer is not the client."""
+    out = leg("SIP/201-1", "SIP/mts-2", 10, src="201", dst="89161234567", calldate="2026-03-09 11:45:00")
+    on = leg("SIP/mts-2", "SIP/202-3", 90, src="201", dst="202", calldate="2026-03-09 11:45:10")
+    assert about(out, on) == {"operator_id": "201", "client_id": "89161234567", "direction_outgoing": "true"}
+
+
 def test_a_channel_that_the_exchange_made_calls_nobody() -> None:
     """However early its line is, and though it bears an extension: the caller is who called the exchange."""
     way = leg("Local/201@from-queue-1;2", "PJSIP/201-3", 31, calldate="2026-03-09 11:45:00", src="201")

@@ -1062,3 +1062,15 @@ def test_check_finds_a_full_disk(idle: Desk, monkeypatch: pytest.MonkeyPatch) ->
     done = idle.call("check")
     assert "is full" in done.output
     assert done.exit_code == 78
+
+
+def test_the_talk_of_another_recording_is_not_taken(desk: Desk, standin: StandIn) -> None:
+    """A slip of the mouse: this one would count as sent, and never be."""
+    assert desk.call("upload", desk.drop("sent")).exit_code == 0
+    standin.order(Fault("lost_answer"))
+    assert desk.call("upload", desk.drop("lost", pcm(seconds=1, seed=5))).exit_code == 76
+    (sent, lost) = desk.jobs()
+    result = desk.call("resolve", lost.id, "--uploaded", sent.talk_id)
+    assert result.exit_code == 1
+    assert f"is recording {sent.id} already" in result.output
+    assert desk.jobs()[1].state is State.UNCONFIRMED

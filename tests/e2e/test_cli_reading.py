@@ -17,9 +17,10 @@ from rich.console import Console
 
 from speechsense_watch import cli
 from speechsense_watch.cli import status
-from speechsense_watch.cli.words import printable, when
+from speechsense_watch.cli.words import EVENTS, event_in_words, printable, when
 from speechsense_watch.config import load
 from speechsense_watch.core import lifecycle
+from speechsense_watch.core.edges import Event
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.edge import lock
@@ -927,3 +928,10 @@ def test_a_held_recording_has_no_next_try(desk: Desk, played: PlayedQueue) -> No
         desk.config_path.read_text().replace('start_from = "now"', 'start_from = "now"\non_unknown = "hold"')
     )
     assert f"waits for your `resolve {job.id}`" in desk.type("show", str(job.id)).stdout
+
+
+@pytest.mark.parametrize("event", Event)
+def test_every_event_has_its_words(event: Event) -> None:
+    """Else `show` would have nothing to say of a recording's history."""
+    assert event_in_words(event.value) != event.value or " " not in event.value
+    assert event in EVENTS

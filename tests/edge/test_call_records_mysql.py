@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -168,3 +169,13 @@ def test_the_real_client_tells_a_server_that_is_away_in_words() -> None:
     records = MysqlCallRecords(CallRecordRules(mysql_host="127.0.0.1", mysql_port=1, mysql_user="reader"))
     with pytest.raises(SourceTrouble, match=r"cannot be asked: 127\.0\.0\.1:1 \(nobody answers there\)"):
         records.find("a.wav", "1.1")
+
+
+def test_a_name_that_is_not_utf8_is_asked_for_as_what_can_be() -> None:
+    """Any bytes may stand in a file's name; the client cannot send all of them."""
+    connection = Scripted()
+    records, _ = records_of(connection)
+    records.find(os.fsdecode(b"latin\xff.wav"), UNIQUE_ID)
+    _, args = connection.asked[-1]
+    assert "latin?.wav" in args
+    "".join(args).encode()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from speechsense_watch.core.model import Stamp
-from speechsense_watch.edge import syscalls
+from speechsense_watch.edge import folder, syscalls
 from speechsense_watch.edge.folder import FOREIGN_LINK, FolderFiles
 from speechsense_watch.ports import Entry, FileTrouble, FileTroubleKind
 from support.manual_clock import ManualClock
@@ -389,7 +391,7 @@ def test_no_descriptor_outlives_its_call(root: Path, files: FolderFiles) -> None
 
 AS_NOBODY = """
     import os, sys
-    from speechsense_watch.edge import syscalls
+    from speechsense_watch.edge import folder, syscalls
     from speechsense_watch.edge.clock import SystemClock
     from speechsense_watch.edge.folder import FolderFiles
     from speechsense_watch.ports import FileTrouble
@@ -452,3 +454,64 @@ def test_stamps_tell_contents_apart(root: Path, files: FolderFiles) -> None:
     (root / "call.wav").write_bytes(b"x")
     os.utime(root / "call.wav", ns=(1, 2))
     assert files.look("call.wav").stamp == Stamp((root / "call.wav").stat().st_ino, 1, 2)
+
+
+@pytest.mark.parametrize(("year_ns", "expected"), [(10_413_792_000_000_000_000, 2**63 - 1), (-5_000_000_000, -5_000_000_000)])
+def test_a_date_that_no_queue_can_hold_becomes_one_that_it_can(
+    root: Path, files: FolderFiles, year_ns: int, expected: int
+) -> None:
+    """Whoever may write to the folder may give a file any date; the same by every way of looking, or it would seem changed."""
+    (root / "call.wav").write_bytes(b"RIFF")
+    os.utime(root / "call.wav", ns=(0, year_ns))
+    if (root / "call.wav").stat().st_mtime_ns != year_ns:
+        pytest.skip("this file system has no such date")
+    seen = files.look("call.wav")
+    with files.open("call.wav") as file:
+        glanced = files.glances("", ["call.wav"])["call.wav"]
+        assert {seen.mtime_ns, seen.stamp.mtime_ns, file.stamp.mtime_ns, glanced.stamp.mtime_ns} == {expected}
+
+
+def test_a_link_that_cannot_be_followed_in_time_counts_as_one_that_leads_away(
+    root: Path, files: FolderFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that hangs holds up one thread that is left behind, once, and no scan."""
+    (root / "share").symlink_to(root)
+    (root / "other").symlink_to(root)
+    hangs, asked = threading.Event(), []
+
+    def hang(_link: object) -> bool:
+        asked.append(1)
+        return hangs.wait(60)
+
+    monkeypatch.setattr(folder, "_LINK_PATIENCE_S", 0.05)
+    monkeypatch.setattr(folder, "_leads_to_directory", hang)
+    try:
+        for _ in range(2):
+            (entries,) = files.entries("")
+            assert [entry.linked for entry in entries] == [True, True]
+        assert len(asked) == 1
+        assert files.leads_to("share") == f"{root}/share"
+    finally:
+        hangs.set()
+
+
+def test_one_name_that_cannot_be_looked_at_hides_no_other(
+    root: Path, files: FolderFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk with one bad block, a share with one stale handle."""
+    for name in ("bad", "good"):
+        (root / name).write_bytes(b"x")
+    real = os.stat
+
+    def stat(path: str, **options: bool) -> os.stat_result:
+        if path == "bad":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path, **options)
+
+    expected = files.glances("", ["good"])["good"]
+    monkeypatch.setattr(os, "stat", stat)
+    found = files.glances("", ["bad", "good", "none"])
+    monkeypatch.undo()
+    assert found["good"] == expected
+    assert found["bad"].stamp != expected.stamp
+    assert "none" not in found

@@ -141,7 +141,7 @@ def test_every_state_that_may_need_the_operator_has_its_group(played: PlayedQueu
     }
 
 
-def test_those_that_wait_for_a_source_have_one_after_ten_minutes(
+def test_those_that_wait_for_a_source_have_one_after_two_minutes(
     played: PlayedQueue, records: Records, clock: ManualClock
 ) -> None:
     """What waits for the recorder has none, however long; a database that is started again is nobody's concern."""
@@ -150,8 +150,8 @@ def test_those_that_wait_for_a_source_have_one_after_ten_minutes(
     first = played.found("b", Reason.SOURCE_UNREADABLE, "The database refuses us.")
     clock.advance(1)
     played.found("c", Reason.SOURCE_UNREADABLE, "The database refuses us.")
-    assert records.groups(begun + timedelta(minutes=10)) == ()
-    (group,) = records.groups(begun + timedelta(minutes=11))
+    assert records.groups(begun + timedelta(minutes=2)) == ()
+    (group,) = records.groups(begun + timedelta(minutes=3))
     assert (group.state, group.reason, group.count, group.overdue) == (State.WAITING, Reason.SOURCE_UNREADABLE, 2, True)
     assert (group.since, group.first, group.message) == (begun, first.id, "The database refuses us.")
 

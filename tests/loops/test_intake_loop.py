@@ -7,14 +7,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from speechsense_watch.core import edges, lifecycle
-from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.model import Job, Recording, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.folder_intake import FolderIntake
@@ -540,7 +540,31 @@ def test_a_folder_whose_events_prove_unreliable_is_polled(tmp_path: Path) -> Non
         assert watch.polling_because == ""
         bench.drop("last", seed=99)
         bench.look(60)
+        assert watch.polling_because == ""
+        bench.look(11)
         assert "20 of the last 20" in watch.polling_because
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_scan_that_is_quicker_than_the_events_proves_nothing(tmp_path: Path, *, after: bool) -> None:
+    """In a burst it often is: of what it found the events come while it runs, or have come and nobody has looked yet."""
+    with bench_on(tmp_path) as bench:
+        watch = cast("StillWatch", bench.folder_intake.watch)
+        watch.state = WatchState.WATCHING
+        bench.look()
+        names = [f"call{number}.wav" for number in range(40)]
+        for number, name in enumerate(names):
+            bench.drop(name.removesuffix(".wav"), seed=number)
+        bench.clock.advance(60)
+        for name in () if after else names:
+            bench.folder_intake.arrivals.told(name)
+        bench.look(0)
+        for name in names if after else ():
+            bench.intake.hint(Hint("in", name))
+        bench.look(1)
+        bench.look(60)
+        assert watch.polling_because == ""
+        assert bench.folder_intake.arrivals.found_by_scan == 0
 
 
 def test_events_that_bring_the_recordings_are_believed(tmp_path: Path) -> None:
@@ -607,6 +631,7 @@ def test_metadata_that_comes_first_is_evidence_like_any_other(tmp_path: Path) ->
         for number in range(20):
             bench.write(f"call{number}.wav", pcm(seed=number))
         bench.look(60)
+        bench.look(11)
         assert "20 of the last 20" in watch.polling_because
 
 
@@ -646,3 +671,71 @@ def test_only_what_is_included_is_taken_by_an_event(tmp_path: Path) -> None:
             bench.intake.hint(Hint("in", f"{stem}.wav"))
         bench.settle()
         assert [job.place.path for job in bench.jobs()] == ["in-1.wav"]
+
+
+def test_a_recording_that_cannot_be_entered_holds_up_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came with it in one write is entered, and the scan goes on."""
+    real = lifecycle.completed
+
+    def completed(job: Job, recording: Recording, at: datetime) -> edges.Change:
+        if job.place.path == "call-1.wav":
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return real(job, recording, at)
+
+    monkeypatch.setattr(lifecycle, "completed", completed)
+    for number in range(3):
+        bench.drop(f"call-{number}", seed=number)
+    bench.settle()
+    assert {job.place.path for job in bench.jobs() if job.state is State.READY} == {"call-0.wav", "call-2.wav"}
+    monkeypatch.undo()
+    bench.look(61)
+    bench.look(11)
+    assert {job.place.path for job in bench.jobs() if job.state is State.READY} == {f"call-{n}.wav" for n in range(3)}
+
+
+def test_after_a_fault_a_directory_that_went_meanwhile_is_missed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is looked at anew, and what was there before is not forgotten for that."""
+    bench.write("day/call.wav", pcm())
+    bench.settle()
+    assert bench.job("day/call.wav").reason is Reason.METADATA_MISSING
+
+    def locked(_self: object) -> None:
+        raise QueueTrouble("database is locked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bench.folder_intake.places), "flush", locked)
+        with pytest.raises(QueueTrouble):
+            bench.look(61)
+    shutil.rmtree(bench.folder_path / "day")
+    for _ in range(3):
+        bench.look(61)
+    assert (bench.job("day/call.wav").state, bench.job("day/call.wav").reason) == (State.SKIPPED, Reason.VANISHED)
+
+
+def test_below_a_directory_that_cannot_be_entered_nothing_is_lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not looked at either, be there a million finished recordings."""
+    bench.drop("2026/01/call")
+    bench.settle()
+    bench.send()
+    bench.file()
+    bench.configure()
+    real = FolderFiles.directory_mtime_ns
+
+    def closed(self: FolderFiles, path: str) -> int:
+        if path == "2026":
+            raise FileTrouble(FileTroubleKind.UNREADABLE, "not for us")
+        return real(self, path)
+
+    monkeypatch.setattr(FolderFiles, "directory_mtime_ns", closed)
+    looked: list[str] = []
+    real_examine = bench.folder_intake.places.examine
+
+    def examine(_self: object, place: str) -> Seen:
+        looked.append(place)
+        return real_examine(place)
+
+    monkeypatch.setattr(type(bench.folder_intake.places), "examine", examine)
+    for _ in range(3):
+        bench.look(61)
+    assert looked == []
+    assert bench.job("2026/01/call.wav").state is State.DONE

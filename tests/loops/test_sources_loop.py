@@ -90,6 +90,7 @@ def test_a_record_that_never_comes_is_gone_without(bench: Bench) -> None:
     job = bench.job(NAME)
     assert (job.state, job.reason) == (State.UNUSABLE, Reason.METADATA_KEY_LACKING)
     assert "operator_name" in job.message
+    assert job.message.endswith("The exchange's call record has not come.")
 
 
 def test_without_a_record_the_name_may_do(bench: Bench) -> None:
@@ -206,6 +207,18 @@ def test_a_record_that_is_rotated_away_before_the_upload_is_not_missed(bench: Be
     bench.settle()
     assert bench.job(NAME).state is State.READY
     records(bench).write_text("")
+    bench.send()
+    job = bench.job(NAME)
+    assert (job.state, dict(job.fields)) == (State.UPLOADED, SENT)
+
+
+@pytest.mark.parametrize("broken", ["Master.csv", "operators.csv"])
+def test_what_was_found_is_sent_although_nothing_can_be_read_at_the_upload(bench: Bench, broken: str) -> None:
+    """A database that is started again, a file that is being rotated: nothing that is known is thrown away for that."""
+    records(bench).write_text(RECORD)
+    record(bench)
+    bench.settle()
+    (bench.directory / broken).unlink()
     bench.send()
     job = bench.job(NAME)
     assert (job.state, dict(job.fields)) == (State.UPLOADED, SENT)

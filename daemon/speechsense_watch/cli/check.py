@@ -166,4 +166,5 @@ def _conclude(report: Report, config: Config, *, online: bool) -> None:
         return
     more = "" if online else " `check --online` asks SpeechSense, too."
     paths = [folder.path for folder in config.folders]
-    click.echo(f"All is right.{more} `check --file F` shows what a recording in {printable(paths[0])} would be sent as.")
+    verdict = "Nothing is set up wrongly, but some recordings would not be sent: see above." if report.doubts else "All is right."
+    click.echo(f"{verdict}{more} `check --file F` shows what a recording in {printable(paths[0])} would be sent as.")

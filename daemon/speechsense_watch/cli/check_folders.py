@@ -71,7 +71,12 @@ def _check_sources(where: str, folder: Folder, clock: Clock, report: Report) -> 
     """Whether call records and the table of operators can be asked."""
     sources = sources_of(folder, clock)
     if (records := sources.call_records) is not None:
-        _ask(lambda: records.find("-", "0"), f"{where}: the call records can be read.", where, report)
+        _ask(
+            lambda: records.find("-", f"{clock.now().timestamp():.0f}.0"),
+            f"{where}: the call records can be read.",
+            where,
+            report,
+        )
         if folder.cdr.csv:
             _tell_last_records(where, folder.cdr, report)
     if folder.operators:
@@ -192,7 +197,7 @@ def _tell_recordings(where: str, folder: Folder, files: FolderFiles, seen: _Seen
         report.good(f"{where}: {fit} of {len(some)} recordings that were looked into can be sent as they are.")
     for reason, count in problems.most_common():
         path, problem = samples[reason]
-        tell = report.wrong if reason is Reason.UNREADABLE else report.note
+        tell = report.wrong if reason is Reason.UNREADABLE else report.doubt
         tell(f"{where}: {count} of {len(some)} cannot be sent as they are, {path} for one: {problem.message}", problem.hint)
 
 

@@ -106,6 +106,8 @@ def resolve_command(config_path: Path | None, job_id: int, talk_id: str | None, 
         word = _Word(lambda job, at: lifecycle.confirmed(job, talk, at), _confirmed, _not_resolved)
     config = config_with_queue(config_path)
     with existing_queue(Path(config.queue.path)) as queue:
+        if talk_id is not None:
+            _must_be_free(queue, _talk_id(talk_id), job_id)
         _say(queue, (job_id,), word, config)
 
 
@@ -184,6 +186,12 @@ def _chosen(queue: SqliteQueue, states: Sequence[str], folder: str | None, confi
             fail("nobody is there to agree: add --yes.", EXIT_FAILED)
         click.confirm("Go on?", abort=True)
     return ids
+
+
+def _must_be_free(queue: SqliteQueue, talk_id: str, job_id: int) -> None:
+    """A talk is one recording: the id of another one's was pasted by mistake, and this one would never be sent."""
+    for row in queue.rows("SELECT id FROM jobs WHERE talk_id = ? AND id <> ? LIMIT 1", (talk_id, job_id)):
+        fail(f"Talk {printable(talk_id)} is recording {row['id']} already: `speechsense-watch show {row['id']}`.", EXIT_FAILED)
 
 
 def _talk_id(text: str) -> str:

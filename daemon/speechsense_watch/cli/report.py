@@ -24,6 +24,7 @@ class Report:
     """Prints findings as they come, and remembers whether any was bad."""
 
     bad: int = 0
+    doubts: int = 0
     _plain: bool = field(default_factory=lambda: not _has_signs())
 
     def good(self, text: str) -> None:
@@ -31,6 +32,11 @@ class Report:
 
     def note(self, text: str, do: str = "") -> None:
         self._print(Mark.NOTE, text, do)
+
+    def doubt(self, text: str, do: str = "") -> None:
+        """Nothing is set up wrongly for all that is known, and still it may not be as it is meant."""
+        self.doubts += 1
+        self.note(text, do)
 
     def wrong(self, text: str, do: str = "") -> None:
         self.bad += 1

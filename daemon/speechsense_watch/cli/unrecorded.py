@@ -252,7 +252,8 @@ def _tell_when(report: Report, folder: Folder, looks: list[Sighting], around: Su
     if not around.daemon_runs:
         report.next.append("No daemon is running, so nobody looks: `sudo systemctl start speechsense-watch`.")
         return
-    quiet_at = _newest(looks) + timedelta(seconds=folder.quiet_period_s)
+    # A file may be dated in the future; the daemon goes by its own looks.
+    quiet_at = min(_newest(looks), around.now) + timedelta(seconds=folder.quiet_period_s)
     if quiet_at > around.now and not folder.metadata_last:
         quiet = in_words(folder.quiet_period_s)
         report.next.append(

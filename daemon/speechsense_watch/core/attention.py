@@ -20,7 +20,7 @@ from speechsense_watch.core.verdict import PAUSE_HINTS, PauseReason
 # Beyond these the daemon is not left to itself any more.
 UNCONFIRMED_PATIENCE = timedelta(days=1)
 FILING_PATIENCE = timedelta(hours=1)
-SOURCE_PATIENCE = timedelta(minutes=10)
+SOURCE_PATIENCE = timedelta(minutes=2)
 # From so many recordings on, of which so large a part fails for one reason, it is the folder that is set up wrongly.
 _SET_UP_JOBS, _SET_UP_PART = 5, 0.8
 # Below the first the queue may fail at any moment; a small part of a disk is alarming only where it is little as well.

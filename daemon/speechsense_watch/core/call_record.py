@@ -139,7 +139,9 @@ def _fields(
         said = _present(operator_id=answerer, client_id=_caller_number(opening), direction_outgoing="false")
         return said | _present(client_name=_caller_name(opening)), ("The call record says that the call came from outside.",)
     if caller:
-        said = _present(operator_id=caller, client_id=_called_number(record, answerer, extensions), direction_outgoing="true")
+        called = next((number for line in (opening, record) if (number := _outside(line, extensions))), "")
+        called = called or _called_number(record, answerer, extensions)
+        said = _present(operator_id=caller, client_id=called, direction_outgoing="true")
         return said, ("The call record says that an extension called.",)
     if answerer:
         said = _present(operator_id=answerer, client_id=_caller_number(opening), direction_outgoing="false")
@@ -225,6 +227,12 @@ def _caller_name(record: CallRecord) -> str:
     found = _CALLER.fullmatch(record.get("clid", ""))
     name = record.get("cnam", "").strip() or (found["name"].strip() if found else "")
     return "" if not name or name == _caller_number(record) or re.fullmatch(r"\+?[0-9]+", name) else name
+
+
+def _outside(line: CallRecord, extensions: Extensions) -> str:
+    """The number from outside that was dialled: a call that is passed on to a colleague is still one with whom it was for."""
+    dialled = line.get("dst", "").strip()
+    return dialled if re.match(r"[+*#0-9]", dialled) and not extensions.find(dialled) else ""
 
 
 def _called_number(record: CallRecord, answerer: str, extensions: Extensions) -> str:

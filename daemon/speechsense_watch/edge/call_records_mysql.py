@@ -66,6 +66,8 @@ class MysqlCallRecords:
         self._columns: frozenset[str] = frozenset()
 
     def find(self, file_name: str, unique_id: str) -> Sequence[Mapping[str, str]]:
+        # A name that is not UTF-8 stands in no record; the database would not even be asked for it.
+        file_name = file_name.encode("utf-8", "replace").decode("utf-8")
         with self._lock:
             try:
                 return self._find(file_name, unique_id)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from typing import TypeVar
 
 from speechsense_watch.core.model import A_DIRECTORY, A_LINK, Glance, Sighting, Stamp
 from speechsense_watch.edge import syscalls
@@ -26,6 +28,8 @@ _ODDITIES = (
     (stat.S_ISCHR, "a device"),
 )
 FOREIGN_LINK = "a hard link owned by somebody else"
+_LINK_PATIENCE_S = 2.0
+_T = TypeVar("_T")
 _LINK_ON_THE_WAY = "a symbolic link stands on the way to it, and links are never followed"
 
 _KINDS = {
@@ -72,14 +76,24 @@ def _oddity(found: os.stat_result, directory: int) -> str:
 
 
 def _leads_to_directory(link: os.DirEntry[str]) -> bool:
-    """Only to tell people about it: nothing is entered or read through a link."""
     with suppress(OSError):  # a loop, or a target that may not be looked at
         return link.is_dir()
     return False
 
 
+# The nanoseconds that SQLite's integers hold: the years 1677 to 2262. Whoever may write to the folder may set any other.
+_FIRST_NS, _LAST_NS = -(2**63), 2**63 - 1
+
+
+def _ns(nanoseconds: int) -> int:
+    return max(_FIRST_NS, min(nanoseconds, _LAST_NS))
+
+
 def _stamp(found: os.stat_result) -> Stamp:
-    return Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
+    return Stamp(found.st_ino, found.st_size, _ns(found.st_mtime_ns))
+
+
+_NOTHING_KNOWN = Glance(Stamp(0, -1, 0), regular=True)
 
 
 class _OpenFile:
@@ -117,6 +131,7 @@ class FolderFiles:
     def __init__(self, path: str, clock: Clock) -> None:
         self._path = path
         self._clock = clock
+        self._links_hang = False
 
     def root(self) -> Root:
         """The root as it is now; trouble is told in it, never raised."""
@@ -132,7 +147,7 @@ class FolderFiles:
 
     def directory_mtime_ns(self, path: str) -> int:
         with _told_as_trouble(), self._directory(path) as descriptor:
-            return os.fstat(descriptor).st_mtime_ns
+            return _ns(os.fstat(descriptor).st_mtime_ns)
 
     def entries(self, path: str, batch: int = 1000) -> Iterator[Sequence[Entry]]:
         """Names come as `os.fsdecode` gives them. The directory is open until the iteration ends."""
@@ -140,7 +155,7 @@ class FolderFiles:
             names: list[Entry] = []
             for entry in found:
                 names.append(
-                    Entry(entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink() and _leads_to_directory(entry))
+                    Entry(entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink() and self._leads_away(entry))
                 )
                 if len(names) >= batch:
                     yield names
@@ -155,8 +170,8 @@ class FolderFiles:
         return Sighting(
             inode=found.st_ino,
             size=found.st_size,
-            mtime_ns=found.st_mtime_ns,
-            ctime_ns=found.st_ctime_ns,
+            mtime_ns=_ns(found.st_mtime_ns),
+            ctime_ns=_ns(found.st_ctime_ns),
             at=self._clock.monotonic(),
             regular=not oddity,
             oddity=oddity,
@@ -172,11 +187,33 @@ class FolderFiles:
                     seen = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
+                except OSError:
+                    # One name that cannot be looked at hides no other; a closer look tells what is wrong with it.
+                    found[name] = _NOTHING_KNOWN
+                    continue
                 found[name] = Glance(_stamp(seen), not _oddity(seen, descriptor))
         return found
 
     def leads_to(self, path: str) -> str:
-        return os.path.realpath(f"{self._path}/{path}")
+        found = self._in_time(lambda: os.path.realpath(f"{self._path}/{path}"))
+        return f"{self._path}/{path}" if found is None else found
+
+    def _leads_away(self, link: os.DirEntry[str]) -> bool:
+        """Only to tell people about it: nothing is entered or read through a link. What is not known in time counts as one."""
+        found = self._in_time(lambda: _leads_to_directory(link))
+        return found is None or found
+
+    def _in_time(self, question: Callable[[], _T]) -> _T | None:
+        """A link may lead to a share that hangs, and asking about it cannot be broken off: that is done on a thread which is left
+        behind then, once, and no link is asked after any more. None where it is not known.
+        """
+        answer: list[_T] = []
+        if not self._links_hang:
+            thread = threading.Thread(target=lambda: answer.append(question()), name="link", daemon=True)
+            thread.start()
+            thread.join(_LINK_PATIENCE_S)
+            self._links_hang = not answer
+        return answer[0] if answer else None
 
     @contextmanager
     def open(self, path: str) -> Iterator[_OpenFile]:

@@ -129,7 +129,8 @@ class SqliteQueue:
             for step in arrival.then:
                 made.append(step(job))
                 job = self._write_one(conn, made[-1])
-        except (Stale, UidTaken):
+        except (Stale, UidTaken, sqlite3.IntegrityError, sqlite3.DataError, ArithmeticError, ValueError):
+            # Whatever it is about one recording that cannot be entered, it does not hold up those that came with it.
             conn.execute("ROLLBACK TO arrival")
             return ()
         finally:
@@ -246,17 +247,16 @@ class SqliteQueue:
     def sent_since(self, folder: str, since: datetime, limit: int) -> Sequence[str | None]:
         tried = "EXISTS (SELECT 1 FROM attempts WHERE job_id = jobs.id AND started_at >= ?)"
         late = f"folder = ? AND updated_at >= ? AND {tried}"
-        done = f"SELECT id, talk_id FROM jobs INDEXED BY by_age WHERE state = 'done' AND {late}"
+        done = f"SELECT id, talk_id FROM jobs INDEXED BY finished WHERE state = 'done' AND {late}"
         rest = f"SELECT id, talk_id FROM jobs {_UNFINISHED} state IN ('unconfirmed', 'uploaded') AND {late}"
         again = (
             "SELECT id, talk_id FROM jobs INDEXED BY doubtful WHERE possible_duplicate = 1 AND state <> 'done'"
             f" AND state IN ('waiting', 'ready') AND {late}"
         )
         keys = (folder, to_us(since), to_us(since))
-        found = self.rows(
-            f"SELECT talk_id FROM ({done} UNION ALL {rest} UNION ALL {again}) ORDER BY id LIMIT ?", (*keys, *keys, *keys, limit)
-        )
-        return [row["talk_id"] for row in found]
+        # Not sorted by SQLite, which would read all there are for that.
+        found = self.tuples(f"{done} UNION ALL {rest} UNION ALL {again} LIMIT ?", (*keys, *keys, *keys, limit))
+        return [talk_id for _, talk_id in sorted(found)]
 
     def next_filing(self) -> datetime | None:
         return self._earliest("state = 'uploaded'")

@@ -132,9 +132,10 @@ def m001_first_tables(db: Database) -> None:
 
 
 @migrations()
-def m002_doubtful(db: Database) -> None:
-    # Few among very many: asked for at every step while a folder's trial runs.
+def m002_trials(db: Database) -> None:
+    # Both are asked for at every step while a folder's trial runs, beside folders that finish a million recordings meanwhile.
     db.conn.execute("CREATE INDEX doubtful ON jobs (folder) WHERE possible_duplicate = 1 AND state <> 'done'")
+    db.conn.execute("CREATE INDEX finished ON jobs (folder, updated_at) WHERE state = 'done'")
 
 
 def _statements(script: str) -> list[str]:
