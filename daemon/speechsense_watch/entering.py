@@ -70,9 +70,9 @@ class Entering:
         entering = self._entering(look, job, problem)
         return entering if isinstance(entering, Job) else self.apply(entering)
 
-    def unusable(self, look: Look, job: Job | None, problem: Problem, audio: Half | None) -> Job:
+    def unusable(self, look: Look, job: Job | None, problem: Problem, audio: Half | None) -> None:
         waiting = self.wait(look, job, problem)
-        return self.apply(lifecycle.found_unusable(waiting, problem, self.clock.now(), audio, _half(look.metadata)))
+        self.apply(lifecycle.found_unusable(waiting, problem, self.clock.now(), audio, _half(look.metadata)))
 
     def leave_out(self, look: Look, job: Job | None, problem: Problem, audio: Half | None) -> None:
         waiting = self.wait(look, job, problem)

@@ -260,9 +260,7 @@ class Places:
             case Fate.WAIT:
                 return self._waits(look, job, finding, tracks)
             case Fate.UNUSABLE:
-                unusable = self._entering.unusable(look, job, finding.problem, finding.audio)
-                self._settled(look)
-                return Seen(self._record_may_come_s(unusable))
+                self._entering.unusable(look, job, finding.problem, finding.audio)
             case Fate.LEAVE_OUT:
                 self._entering.leave_out(look, job, finding.problem, finding.audio)
         self._settled(look)
