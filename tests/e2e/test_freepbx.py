@@ -192,6 +192,18 @@ def test_check_shows_what_would_be_sent_and_why(rig: Rig) -> None:
     assert "agent-3" in said
 
 
+def test_check_tells_what_comes_of_a_call_without_its_record(rig: Rig) -> None:
+    """That it would be waited for, how long, and why it would not be sent then."""
+    path = f"{DAY}/in-74950000000-79169999999-20260309-140000-1773054000.999.wav"
+    write(rig, path, pcm(seconds=1, channels=1))
+    rig.configure()
+    code, said = rig.call("check", "--file", str(rig.folder / path))
+    assert code == 78
+    said = " ".join(said.split())
+    assert "It would wait (wait): The exchange's call record has not come." in said
+    assert "Without it, after 1 h, it would not be sent (unusable): The metadata lacks `operator_name`, `operator_id`" in said
+
+
 def test_from_init_to_talks(rig: Rig, standin: StandIn, server: str) -> None:
     """What `init` writes is all that is needed: a trial of three, the word, then the rest; every operator is right."""
     calls = (ANSWERED_IN, QUEUE, PICKED_UP, GROUP, OUT, INTERNAL, TRANSFER)

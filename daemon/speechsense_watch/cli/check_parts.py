@@ -16,7 +16,9 @@ from speechsense_watch.cli.words import MEANINGS
 from speechsense_watch.cli.writing import daemon_runs, user_name
 from speechsense_watch.config import Auth, Config
 from speechsense_watch.core import pairing
-from speechsense_watch.core.model import Job, Place
+from speechsense_watch.core.fitness import in_words
+from speechsense_watch.core.model import Job, Place, Problem
+from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.core.verdict import PAUSE_HINTS, Code, PauseReason
 from speechsense_watch.edge import records
@@ -223,11 +225,19 @@ def check_recording(inside: Inside, queue_path: Path, report: Report) -> None:
                 report.detail(line)
         case Unfit(fate, problem, otherwise=Fit(recording, actions)):
             report.note(f"It would wait ({fate.value}): {problem.message}", problem.hint)
-            report.good(f"Without it, after {folder.cdr.wait_s:g} s, this would be sent:")
+            report.good(f"Without it, after {_patience(folder, problem)}, this would be sent:")
             for line in preview(recording, folder.connection_id, actions):
                 report.detail(line)
+        case Unfit(fate, problem, otherwise=Unfit(then, later)):
+            report.note(f"It would wait ({fate.value}): {problem.message}", problem.hint)
+            after = f"Without it, after {_patience(folder, problem)}, it would not be sent ({then.value.replace('_', ' ')})"
+            report.wrong(f"{after}: {later.message}", later.hint)
         case Unfit(fate, problem):
             report.wrong(f"It would not be sent as it is ({fate.value.replace('_', ' ')}): {problem.message}", problem.hint)
+
+
+def _patience(folder: Folder, problem: Problem) -> str:
+    return in_words(folder.cdr.wait_s if problem.reason is Reason.CALL_RECORD_MISSING else folder.abandon_after_s)
 
 
 def _no_metadata(folder: Folder, audio: str) -> str:
