@@ -10,7 +10,7 @@ import click
 
 from speechsense_watch.cli.common import config_option, fail
 from speechsense_watch.cli.reading import complete_folder
-from speechsense_watch.cli.words import clock_time, printable, when
+from speechsense_watch.cli.words import clock_time, printable
 from speechsense_watch.cli.writing import EXIT_FAILED, config_with_queue, existing_queue
 from speechsense_watch.config import Config
 from speechsense_watch.config.kinds import seconds_of
@@ -68,7 +68,7 @@ def pause_command(config_path: Path | None, name: str | None, until: datetime | 
     with existing_queue(Path(config.queue.path)) as queue:
         now = SystemClock().now()
         queue.set_runtime(pause_key(scope), pause_as_json(OperatorPause(now, until)))
-    ends = f"until {clock_time(until)} ({when(now, until)})" if until else f"until `speechsense-watch resume{_argument(scope)}`"
+    ends = f"until {clock_time(until)}" if until else f"until `speechsense-watch resume{_argument(scope)}`"
     click.echo(f"{_what(scope)} sent {ends}; recordings are queued meanwhile.")
 
 
