@@ -691,3 +691,15 @@ def test_a_folder_inside_another_one_owns_what_lies_in_it() -> None:
     )
     inner = {folder.name: folder.inner for folder in loads(text, FILE, {}).folders}
     assert inner == {"a": ("sales", "sales/night"), "b": ("night",), "c": (), "d": ()}
+
+
+def test_a_path_that_finds_nothing_in_any_xml_is_told_with_its_line() -> None:
+    """Else every recording of the folder would lack that key, and nobody would know why."""
+    text = (
+        '[[folders]]\npath = "/in"\nconnection_id = "c"\nstart_from = "all"\nmetadata_format = "xml"\nmetadata = "{stem}.xml"\n'
+        '[folders.metadata_paths]\n"call/agent/@id" = "operator_id"\n"call//start" = "date"\n'
+    )
+    (problem,) = problems(text)
+    assert problem.startswith(
+        "folders[1].metadata_paths.call//start (line 9): expected a path to an element or an attribute; this"
+    )

@@ -12,6 +12,7 @@ from speechsense_watch.config.folder_options import FOLDERS
 from speechsense_watch.config.lines import KeyPath
 from speechsense_watch.config.settings import Auth, QueueSettings, SpeechSense
 from speechsense_watch.core.rules import AfterUpload, ConnectionType, Folder, MetadataFormat, OnUnknown, UploadRules
+from speechsense_watch.core.sidecar_xml import path_problem
 
 _SAMPLE_CONNECTION = next(option.example for option in FOLDERS if option.key == "connection_id")
 
@@ -100,6 +101,9 @@ def _check_sources(folder: Folder, at: KeyPath, findings: Findings) -> None:
         findings.warn((*at, "swap_channels_when"), 'has no effect, because connection_type = "single-channel"')
     if folder.metadata_format is MetadataFormat.XML and not folder.metadata_paths:
         findings.conflict((*at, "metadata_format"), ((*at, "metadata_paths"),), '"xml" needs [folders.metadata_paths] as well')
+    for path in folder.metadata_paths:
+        if problem := path_problem(path):
+            findings.problem((*at, "metadata_paths", path), f"expected a path to an element or an attribute; {problem}")
     if len([place for place in (cdr.csv, cdr.mysql_host, cdr.mysql_socket) if place]) > 1:
         findings.problem((*at, "cdr"), "expected one of `csv`, `mysql_host` and `mysql_socket`")
     if (cdr.mysql_host or cdr.mysql_socket) and not cdr.mysql_user:
