@@ -42,6 +42,7 @@ TABLE = {
     "failed": ["ready uploading > ready"],
     "given_back": ["uploading committing > ready"],
     "outcome_unknown": ["committing > unconfirmed"],
+    "doubted": [f"ready waiting unconfirmed {STOPPED} > unconfirmed"],
     "duplicate": ["ready > skipped"],
     "gave_up": ["ready > refused"],
     "resent": ["unconfirmed > ready"],

@@ -85,6 +85,7 @@ EVENTS = {
     Event.FAILED: "failed this time",
     Event.GIVEN_BACK: "given back to queue",
     Event.OUTCOME_UNKNOWN: "no clear answer",
+    Event.DOUBTED: "maybe sent before",
     Event.DUPLICATE: "a duplicate",
     Event.GAVE_UP: "given up",
     Event.RESENT: "to be sent again",

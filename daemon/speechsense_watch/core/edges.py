@@ -31,6 +31,7 @@ class Event(StrEnum):
     FAILED = "failed"
     GIVEN_BACK = "given_back"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    DOUBTED = "doubted"
     DUPLICATE = "duplicate"
     GAVE_UP = "gave_up"
     RESENT = "resent"
@@ -73,6 +74,8 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
     Event.FAILED: {_S.UPLOADING: _S.READY, _S.READY: _S.READY},
     Event.GIVEN_BACK: {_S.UPLOADING: _S.READY, _S.COMMITTING: _S.READY},
     Event.OUTCOME_UNKNOWN: {_S.COMMITTING: _S.UNCONFIRMED},
+    # From `ready` when its turn comes; from elsewhere by `upload`; and what was unconfirmed in a queue that was put back.
+    Event.DOUBTED: dict.fromkeys((_S.READY, _S.WAITING, _S.UNCONFIRMED, *_STOPPED), _S.UNCONFIRMED),
     Event.DUPLICATE: {_S.READY: _S.SKIPPED},
     Event.GAVE_UP: {_S.READY: _S.REFUSED},
     Event.RESENT: {_S.UNCONFIRMED: _S.READY},

@@ -177,6 +177,8 @@ class Job:
     gone_at: datetime | None = None
     # The operator lifted the rules of choice (min_duration, start_from, duplicate) with `retry`.
     forced: bool = False
+    # The number of the last suspicious start for which it was asked whether this was sent before; see `core.suspicion`.
+    doubted: int = 0
 
     @property
     def hint(self) -> str:

@@ -14,19 +14,20 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from itertools import islice
+from datetime import datetime
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 from sqlite_utils import Database
 
-from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event
+from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change
 from speechsense_watch.core.model import HOLDS_UID, Job, Place, State
 from speechsense_watch.core.rules import Order
+from speechsense_watch.core.suspicion import Suspicion
 from speechsense_watch.edge import schema
-from speechsense_watch.edge.journal import FolderLine, Journal, TalkLine
+from speechsense_watch.edge.history import History
+from speechsense_watch.edge.journal import Journal
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
 from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 
@@ -37,22 +38,20 @@ _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 # condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
 # finished jobs out: were it of no use, the statement would fail and not just be slow (sqlite.org/lang_indexedby.html).
 _UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
-# The edges on which a job gets its talk id.
-_WITH_TALK = frozenset({Event.ACCEPTED, Event.CONFIRMED, Event.ADOPTED})
 # Primary result codes after which the file itself must be doubted (sqlite.org/rescode.html).
 _FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """SQLite's and the journal's errors as QueueTrouble."""
+    """SQLite's errors as QueueTrouble, and those of its file."""
     try:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         raise QueueTrouble(f"The queue: {error}.", fatal=code in _FATAL) from error
     except OSError as error:
-        raise QueueTrouble(f"The journal beside the queue: {error.strerror or error}.") from error
+        raise QueueTrouble(f"The queue's file: {error.strerror or error}.") from error
 
 
 class SqliteQueue:
@@ -63,8 +62,7 @@ class SqliteQueue:
         self.path = path
         self._lock = RLock()
         self._known_runtime: dict[str, str] = {}
-        self._journal_only: dict[str, str] = {}
-        self._journal = Journal(path.with_name(path.name + ".journal"))
+        self.history = History(self, Journal(path.with_name(path.name + ".journal")))
         with translated(), ExitStack() as undo:
             self._db = _connect(path, read_only=read_only)
             undo.callback(self._db.conn.close)
@@ -101,7 +99,7 @@ class SqliteQueue:
         return found[0] if found else None
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock, translated():
             conn = self._db.conn
             conn.execute("BEGIN IMMEDIATE")
@@ -115,9 +113,9 @@ class SqliteQueue:
     # --- writing -----------------------------------------------------------------------------
 
     def apply_each(self, arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             made = [self._arrived(conn, arrival) for arrival in arrivals]
-        self._enter_in_journal(change for changes in made for change in changes)
+        self.history.enter(change for changes in made for change in changes)
         return [changes[-1].after if changes else None for changes in made]
 
     def _arrived(self, conn: sqlite3.Connection, arrival: Arrival) -> Sequence[Change]:
@@ -145,23 +143,13 @@ class SqliteQueue:
         return replace(change.after, id=job_id)
 
     def apply(self, change: Change) -> Job:
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             job_id = self._write_one(conn, change).id
-        self._enter_in_journal([change])
+        self.history.enter([change])
         stored = self.job(job_id)
         if stored is None:
             raise QueueTrouble(f"The queue: job {job_id} vanished right after it was written.", fatal=True)
         return stored
-
-    def _enter_in_journal(self, changes: Iterable[Change]) -> None:
-        """Every talk id that has come with them, but for one that is from there."""
-        talks = [
-            (change.after.uid, change.after.talk_id, change.at)
-            for change in changes
-            if change.event in _WITH_TALK and change.after.uid and change.after.talk_id
-        ]
-        with translated():
-            self._journal.talks(talk for talk in talks if self._journal_only.get(talk[0]) != talk[1])
 
     def _write(self, conn: sqlite3.Connection, change: Change) -> int:
         columns = columns_of(change.after)
@@ -232,7 +220,7 @@ class SqliteQueue:
         return from_us(at) if at is not None else None
 
     def reconnect(self, folder: str, connection_id: str) -> None:
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             conn.execute(
                 "UPDATE jobs INDEXED BY unfinished SET connection_id = ? WHERE state <> 'done' AND state IN ('waiting', 'ready')"
                 " AND possible_duplicate = 0"
@@ -264,7 +252,7 @@ class SqliteQueue:
     def bring_near(self, horizon: datetime, now: datetime) -> int:
         """What is to be tried after the horizon is due now: a clock that was ahead when that was written has been put right."""
         which = "state <> 'done' AND state IN ('ready', 'unconfirmed', 'uploaded') AND next_attempt_at > ?"
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             done = conn.execute(
                 f"UPDATE jobs INDEXED BY unfinished SET next_attempt_at = ? WHERE {which}", (to_us(now), to_us(horizon))
             )
@@ -302,31 +290,27 @@ class SqliteQueue:
         rows = self.rows(f"SELECT state, sum(n) AS n FROM counts {where} GROUP BY state", keys)
         return dict.fromkeys(State, 0) | {State(row["state"]): int(row["n"]) for row in rows}
 
-    # --- what lives in the daemon --------------------------------------------------------------
+    # --- history -----------------------------------------------------------------------------
+
+    def journal_talk(self, uid: str) -> str | None:
+        return self.history.known_talk(uid)
+
+    def suspicion(self) -> Suspicion | None:
+        return self.history.suspicion()
 
     def first_watched(self, name: str, path: str, now: datetime) -> datetime:
-        known = self.rows("SELECT first_watched_at AS at FROM folders WHERE name = ? AND path = ?", (name, path_bytes(path)))
-        if known:
-            return from_us(known[0]["at"])
-        at = self._first_watched_in_journal(name, path) or now
-        with self._transaction() as conn:
-            conn.execute("INSERT OR IGNORE INTO folders VALUES (?, ?, ?)", (name, path_bytes(path), to_us(at)))
-        with translated():
-            self._journal.fill((), [(name, path, at)])
-        return at
+        return self.history.first_watched(name, path, now)
 
-    def _first_watched_in_journal(self, name: str, path: str) -> datetime | None:
-        with translated():
-            for line in self._journal.lines():
-                if isinstance(line, FolderLine) and (line.name, line.path) == (name, path):
-                    return datetime.fromisoformat(line.at).astimezone(UTC)
-        return None
+    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
+        return self.history.trim(before, forget_before, folders)
+
+    # --- what lives in the daemon --------------------------------------------------------------
 
     def set_runtime(self, key: str, value: object) -> None:
         text = json.dumps(value, sort_keys=True)
         if self._known_runtime.get(key) == text:
             return
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             # SQLite leaves a page alone that would become what it was, so this is no write after a restart either.
             conn.execute("INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, text))
         self._known_runtime[key] = text
@@ -350,65 +334,6 @@ class SqliteQueue:
 
     def _pragma(self, name: str) -> int:
         return int(self._db.conn.execute(f"PRAGMA {name}").fetchone()[0])
-
-    # --- history -----------------------------------------------------------------------------
-
-    def fill_journal(self) -> int:
-        """The journal holds every talk id and folder the queue does; returns how many lines it lacked."""
-        folders = (
-            (row["name"], row["path"].decode(errors="surrogateescape"), from_us(row["at"]))
-            for row in self.rows("SELECT name, path, first_watched_at AS at FROM folders")
-        )
-        with translated():
-            return self._journal.fill(self._talks(), folders)
-
-    def _talks(self) -> Iterator[tuple[str, str, datetime]]:
-        """A page at a time: there may be millions."""
-        last = 0
-        sql = "SELECT id, uid, talk_id, updated_at FROM jobs WHERE talk_id IS NOT NULL AND id > ? ORDER BY id LIMIT 5000"
-        while page := self.tuples(sql, (last,)):
-            yield from ((uid, talk_id, from_us(at)) for _, uid, talk_id, at in page)
-            last = page[-1][0]
-
-    def read_journal(self) -> int:
-        """How many talk ids the journal knows and the queue does not, the sign of a lost or restored queue. From now on
-        `journal_talk` tells them.
-        """
-        only: dict[str, str] = {}
-        with translated():
-            lines = (line for line in self._journal.lines() if isinstance(line, TalkLine))
-            while some := {line.uid: line.talk_id for line in islice(lines, 500)}:
-                sql = f"SELECT uid FROM jobs WHERE talk_id IS NOT NULL AND uid IN ({placeholders(tuple(some))})"
-                known = {uid for (uid,) in self.tuples(sql, tuple(some))}
-                only |= {uid: talk_id for uid, talk_id in some.items() if uid not in known}
-        self._journal_only = only
-        return len(only)
-
-    def journal_talk(self, uid: str) -> str | None:
-        return self._journal_only.get(uid)
-
-    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
-        """Finished rows last changed before `before` keep only what tells that they were sent; rows whose files were gone
-        before `forget_before` go wholly, journal line first, where their folder is among `folders` (whose roots are there).
-        Returns how many rows were touched.
-        """
-        with self._transaction() as conn:
-            old = f"state IN ('done', 'skipped') AND updated_at < {to_us(before)}"
-            ids = f"SELECT id FROM jobs WHERE {old}"
-            conn.execute(f"DELETE FROM events WHERE job_id IN ({ids})")
-            conn.execute(f"DELETE FROM attempts WHERE job_id IN ({ids})")
-            touched = conn.execute(f"UPDATE jobs SET fields = NULL WHERE {old} AND fields IS NOT NULL").rowcount
-        names = tuple(folders)
-        forgotten = self.rows(
-            f"SELECT id, uid FROM jobs WHERE state = 'done' AND gone_at < ? AND folder IN ({placeholders(names)}) LIMIT 1000",
-            (to_us(forget_before), *names),
-        )
-        if forgotten:
-            with translated():
-                self._journal.without(frozenset(row["uid"] for row in forgotten))
-            with self._transaction() as conn:
-                conn.executemany("DELETE FROM jobs WHERE id = ?", [(row["id"],) for row in forgotten])
-        return touched + len(forgotten)
 
 
 def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:

@@ -138,6 +138,21 @@ def m002_trials(db: Database) -> None:
     db.conn.execute("CREATE INDEX finished ON jobs (folder, updated_at) WHERE state = 'done'")
 
 
+_SUSPICION = """
+CREATE TABLE starts (id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE suspicions (k INTEGER PRIMARY KEY CHECK (k > 0), at INTEGER NOT NULL, why TEXT NOT NULL,
+                         settled INTEGER NOT NULL CHECK (settled IN (0, 1))) STRICT;
+CREATE TABLE known_talks (uid TEXT PRIMARY KEY, talk_id TEXT NOT NULL CHECK (talk_id <> '')) STRICT, WITHOUT ROWID;
+ALTER TABLE jobs ADD COLUMN doubted INTEGER NOT NULL DEFAULT 0;
+"""
+
+
+@migrations()
+def m004_suspicion(db: Database) -> None:
+    for statement in _statements(_SUSPICION):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     found, pending = [], ""
     for line in script.splitlines(keepends=True):
