@@ -224,6 +224,7 @@ class Daemon:
         self._record_the_rest()
         for service in parts.services:
             service.close()
+        parts.claims.keep_only(())
         self._log.info(Event.DAEMON_STOPPED, still_running=still_running)
 
     def _record_the_rest(self) -> None:

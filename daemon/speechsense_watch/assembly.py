@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
@@ -14,6 +15,7 @@ from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.auth import Credentials
 from speechsense_watch.edge.channel import Endpoint
+from speechsense_watch.edge.claims import RootClaims
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.on_record import SqliteOnRecord
@@ -52,6 +54,10 @@ def service_of(config: Config, environ: Mapping[str, str], clock: Clock, on_read
         raise ConfigError((ConfigProblem("speechsense.ca_file", message),)) from error
 
 
+def _is_taken(roots: Roots) -> bool:
+    return bool(roots.claimed_by)
+
+
 def _by_the_disk(config: Config) -> Config:
     """With what the disk tells of its folders. Raises ConfigError when one would be watched twice, or take what is archived."""
     if problems := conflicts(config.folders):
@@ -88,6 +94,7 @@ class Assembly:
         steps = {"intake": self.intake.step, "uploader": self._upload_step, "filer": self.filer.step}
         self.loops = {name: Loop(name, step, clock, log, on_fatal, _STALLED_AFTER_S[name]) for name, step in steps.items()}
         self.folders: dict[str, FolderIntake] = {}
+        self.claims = RootClaims()
         self._roots: Mapping[tuple[int, int], str] = {}
         self._take_over(config, self._prepare(config))
 
@@ -118,11 +125,18 @@ class Assembly:
         rules = {folder.name: folder for folder in config.folders}
         self.folders = folders
         self._roots = roots_of(config.folders)
+        self.claims.keep_only(rules.keys())
         for intake in folders.values():
             intake.links_anew()
         self.attempts.rules = config.upload
         self.attempts.trees = {
-            name: Tree(intake.rules, intake.files, intake.places.roots.gone_counts, intake.places.sources)
+            name: Tree(
+                intake.rules,
+                intake.files,
+                intake.places.roots.gone_counts,
+                intake.places.sources,
+                partial(_is_taken, intake.places.roots),
+            )
             for name, intake in folders.items()
         }
         self.throttle.bytes_per_s = config.upload.bandwidth_bytes_per_s
@@ -136,7 +150,9 @@ class Assembly:
 
     def _folder_intake(self, folder: Folder) -> FolderIntake:
         files = FolderFiles(folder.path, self._clock)
-        roots = Roots(files, self._queue, folder.name)
+        roots = Roots(files, self._queue, folder.name, partial(self.claims.hold, folder.name))
+        # At once: the uploader does not wait for the first scan.
+        roots.look(files.root())
         places = Places(
             folder,
             files,

@@ -89,6 +89,8 @@ class Tree:
     files: Files
     gone_counts: Callable[[], bool]
     sources: Sources = NO_SOURCES
+    # Another daemon works this folder: it sends these recordings.
+    taken: Callable[[], bool] = lambda: False
 
 
 class Attempts:
@@ -106,7 +108,7 @@ class Attempts:
     def run(self, job: Job, *, probe: bool) -> Ended:
         """Never raises for anything a file, the queue or the service does."""
         tree = self.trees.get(job.place.folder)
-        if tree is None or job.audio_path is None:
+        if tree is None or job.audio_path is None or tree.taken():
             return Ended(job, root_away=True)
         try:
             with tree.files.open(job.audio_path) as audio:

@@ -73,13 +73,18 @@ def make_queue(path: Path) -> None:
     try:
         if path.exists():
             return
-        if not path.parent.is_dir():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            give_to_user(SERVICE_USER, path.parent)
+        make_directory(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         give_to_owner_of(path.parent, path)
     except OSError as error:
         fail(_may_not(path, error.strerror), EXIT_CANNOT_OPEN)
+
+
+def make_directory(directory: Path) -> None:
+    """It is there; made by root it belongs to the service's user. Raises OSError."""
+    if not directory.is_dir():
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        give_to_user(SERVICE_USER, directory)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import json
 import os
 import posixpath
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -57,16 +57,18 @@ def translated() -> Iterator[None]:
 class SqliteQueue:
     """Keeps `ports.Queue`. `path` must lie on a local file system; its directory exists."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Opens, or creates and migrates. Raises QueueTrouble, schema.NewerSchema."""
+    def __init__(self, path: Path, *, read_only: bool = False, untouched: bool = False) -> None:
+        """Opens, or creates and migrates. `untouched`: a file that nobody writes is read, without making anything beside it.
+        Raises QueueTrouble, schema.NewerSchema.
+        """
         self.path = path
         self._lock = RLock()
         self._known_runtime: dict[str, str] = {}
         self.history = History(self, Journal(path.with_name(path.name + ".journal")))
         with translated(), ExitStack() as undo:
-            self._db = _connect(path, read_only=read_only)
+            self._db = _connect(path, "ro&immutable=1" if untouched else "ro" if read_only else "rwc")
             undo.callback(self._db.conn.close)
-            if read_only:
+            if read_only or untouched:
                 schema.refuse_newer(self._db)
             else:
                 _set_up(self._db, path)
@@ -78,6 +80,13 @@ class SqliteQueue:
     def close(self) -> None:
         with self._lock, translated():
             self._db.conn.close()
+
+    def copy_to(self, target: Path, progress: Callable[[int, int], None] = lambda _done, _pages: None) -> None:
+        """The empty file `target` holds the queue as it is at this moment, in one file and on disk, while others go on writing.
+        `progress` is told how many pages are done, of how many. Raises QueueTrouble.
+        """
+        with self._lock, translated():
+            schema.copy_whole(self._db.conn, target, progress)
 
     def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
         """For reading: every row of a SELECT."""
@@ -351,8 +360,23 @@ def _any_of(names: Sequence[object]) -> str:
     return placeholders(names) or "NULL"
 
 
-def _connect(path: Path, *, read_only: bool) -> Database:
-    mode = "ro" if read_only else "rwc"
+def fold(path: Path) -> None:
+    """The queue is in its one file; nothing of it is left in the log beside it. To be called while nobody else has it open.
+    Raises QueueTrouble, also when the file is damaged.
+    """
+    with translated(), closing(_connect(path, "rw").conn) as conn:
+        busy = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise QueueTrouble("The queue: somebody else reads it at this moment.")
+
+
+def mark(path: Path, key: str, value: object) -> None:
+    """A word for the next start of a queue that nobody has open yet. Raises QueueTrouble."""
+    with translated(), closing(_connect(path, "rw").conn) as conn:
+        conn.execute("INSERT OR REPLACE INTO runtime VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+
+
+def _connect(path: Path, mode: str) -> Database:
     uri = path.absolute().as_uri() + f"?mode={mode}"
     # Several threads share the connection under our own lock; isolation_level=None leaves BEGIN to us.
     conn = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
