@@ -362,8 +362,10 @@ def _any_of(names: Sequence[object]) -> str:
 
 def fold(path: Path) -> None:
     """The queue is in its one file; nothing of it is left in the log beside it. To be called while nobody else has it open.
-    Raises QueueTrouble, also when the file is damaged.
+    Raises QueueTrouble; of a file that is no database the log is left alone too.
     """
+    with translated(), closing(_connect(path, "ro&immutable=1").conn) as conn:
+        conn.execute("SELECT count(*) FROM sqlite_master")
     with translated(), closing(_connect(path, "rw").conn) as conn:
         busy = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
