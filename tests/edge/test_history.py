@@ -98,6 +98,15 @@ def test_each_kind_of_line_that_the_queue_lacks(path: Path, what: str) -> None:
     assert start(path, "d") is None
 
 
+def test_a_command_examines_once_without_a_start_of_its_own(path: Path) -> None:
+    """Each further one, and the daemon's next start, finds it settled."""
+    start(path, "a")
+    lose(path)
+    with closing(SqliteQueue(path)) as queue:
+        assert [queue.history.examine(HERE, NOW) is not None for _ in range(3)] == [True, False, False]
+    assert start(path, "b") is None
+
+
 def test_a_start_that_died_between_queue_and_journal_is_not(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The queue is ahead then, however often that happens."""
     start(path, "a")

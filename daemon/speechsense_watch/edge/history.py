@@ -189,6 +189,9 @@ class History:
         with self._connection.transaction() as conn:
             rows = [(line.name, path_bytes(line.path), to_us(_time(line.at) or now)) for line in survey.folders_lacking]
             conn.executemany("INSERT OR IGNORE INTO folders VALUES (?, ?, ?)", rows)
+            if survey.last_start:
+                # A command that examines makes no start of its own.
+                conn.execute("INSERT OR IGNORE INTO starts (id, at) VALUES (?, ?)", (survey.last_start, to_us(at)))
             conn.execute("DELETE FROM runtime WHERE key = ?", (RESTORED,))
             conn.execute("UPDATE suspicions SET settled = 1 WHERE k = ?", (k,))
         return Suspected(Suspicion(k, at), why, talks)
