@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from speechsense_watch.core import lifecycle
+from speechsense_watch.core.beacons import Beacons
 from speechsense_watch.core.edges import Change, IllegalEdge
 from speechsense_watch.core.lookup import BLIND_AFTER_S, Absent, Batch, Checked, Found, Inquiry, Orphan, Ruling
 from speechsense_watch.core.model import Job
@@ -108,7 +109,10 @@ class Confirmer:
     def _look_at_queue(self) -> None:
         now = self._clock.monotonic()
         self._next_look_at_queue = now + AT_LEAST_REST_S
-        for subject, folders in self._subjects():
+        subjects = dict(self._subjects())
+        # Where nothing is sent or in doubt any more there is nothing to find out.
+        self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in subjects}
+        for subject, folders in subjects.items():
             inquiry = self._inquiries.setdefault(subject, self._new_inquiry(subject))
             inquiry.patience_s = max(folder.search_patience_s for folder in folders.values())
             doubts = self._doubts.doubts(folders, self._clock.now()).get(subject.connection_id, ())
@@ -130,7 +134,7 @@ class Confirmer:
         lags, prefix = (kept.get("lags"), kept.get("prefix")) if isinstance(kept, dict) else ((), "")
         return Inquiry(
             patience_s=0.0,
-            lags=[float(lag) for lag in lags] if isinstance(lags, list) else [],
+            beacons=Beacons([float(lag) for lag in lags] if isinstance(lags, list) else []),
             prefix=prefix if isinstance(prefix, str) else "",
         )
 
@@ -177,10 +181,14 @@ class Confirmer:
             answered = True
             if len(talk_ids) > _HEEDED * len(batch.ids) + _HEEDED:
                 continue  # everything there is: the filter was not heeded
-            if any(talk_id in batch.known for talk_id in talk_ids):
+            carried = self._carried(subject, batch, talk_ids)
+            # A talk that was not asked for: the filter was not heeded, or this one's field cannot be read yet. What the answer
+            # holds is true all the same, but it is no proof of what it does not hold.
+            heeded = carried.keys() >= set(talk_ids) and set(batch.ids).issuperset(carried.values())
+            if heeded and any(talk_id in batch.known for talk_id in talk_ids):
                 inquiry.key_worked(key, subject.name)
-            for talk_id, name in self._carried(subject, batch, talk_ids).items():
-                if talk_id not in found[name]:
+            for talk_id, name in carried.items():
+                if talk_id not in found[name] and (heeded or talk_id not in batch.known):
                     found[name].append(talk_id)
         if not answered and refused is not None:
             raise refused
@@ -215,7 +223,9 @@ class Confirmer:
             case Found(talk_id=talk_id, recording_id=recording_id, doubled=doubled):
                 if self._apply(lambda: lifecycle.confirmed(job, talk_id, now, doubled=doubled)):
                     self._log.info(Event.LOOKED_UP, job=job.id, found=True, talk_id=talk_id, recording_id=recording_id)
-            case Absent(looks=looks, seconds=seconds):
+            case Absent(claims=claims, looks=looks, seconds=seconds):
+                if job.claims != claims:
+                    return  # sent again while we asked: this is another doubt
                 detail = f"{looks} looks over {seconds:.0f} s did not find it, and found talks that were sent after it."
                 if self._apply(lambda: lifecycle.shown_absent(job, now, detail)):
                     self._log.info(Event.LOOKED_UP, job=job.id, found=False, looks=looks, over_s=round(seconds))
@@ -260,7 +270,7 @@ class Confirmer:
         """For `status`, and for the next start; the queue writes only what changed."""
         told = {
             subject.connection_id: {
-                "lags": [round(lag, 1) for lag in inquiry.lags],
+                "lags": [round(lag, 1) for lag in inquiry.beacons.lags],
                 "prefix": inquiry.prefix,
                 "trouble": self._trouble.get(subject, ""),
             }
