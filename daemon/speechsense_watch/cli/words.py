@@ -84,6 +84,7 @@ EVENTS = {
     Event.REFUSED: "refused",
     Event.FAILED: "failed this time",
     Event.GIVEN_BACK: "given back to queue",
+    Event.INTERRUPTED: "broken off by a crash",
     Event.OUTCOME_UNKNOWN: "no clear answer",
     Event.DUPLICATE: "a duplicate",
     Event.GAVE_UP: "given up",
@@ -110,6 +111,11 @@ def state_in_words(job: Job, now: datetime) -> str:
         return "done, but changed after the upload"
     words = _FOR_A_REASON.get((job.state, job.reason)) if job.reason else None
     return words or _OTHERWISE[job.state]
+
+
+def suspicion(job: Job) -> str:
+    """Why it is sent last and alone."""
+    return f"each of the last {job.deaths} times it was being sent the daemon died, so it is sent last and alone."
 
 
 _VERDICTS = {

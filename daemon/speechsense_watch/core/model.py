@@ -162,6 +162,8 @@ class Job:
     claims: int = 0
     # Seconds spent in backoff for the recording's own failures; `give_up_after` is held against it.
     failing_s: float = 0.0
+    # How often in a row the daemon died while it had this recording in hand: see `core.taking`.
+    deaths: int = 0
     next_attempt_at: datetime | None = None
     reason: Reason | None = None
     message: str = ""

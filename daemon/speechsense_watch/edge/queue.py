@@ -25,6 +25,7 @@ from sqlite_utils import Database
 from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event
 from speechsense_watch.core.model import HOLDS_UID, Job, Place, State
 from speechsense_watch.core.rules import Order
+from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge import schema
 from speechsense_watch.edge.journal import FolderLine, Journal, TalkLine
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
@@ -217,18 +218,21 @@ class SqliteQueue:
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
         direction = "DESC" if order is Order.NEWEST else "ASC"
         chosen, keys = _chosen(choice)
-        which = f"INDEXED BY due WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
-        return self._jobs(f"{which} ORDER BY recorded_at {direction} LIMIT ?", (to_us(now), *keys, limit))
+        index, by = ("suspects", "next_attempt_at") if choice.suspects else ("due", f"recorded_at {direction}")
+        which = f"INDEXED BY {index} WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
+        return self._jobs(f"{which} ORDER BY {by} LIMIT ?", (to_us(now), *keys, limit))
 
     def next_due(self, choice: Selection, resending: Iterable[str]) -> datetime | None:
         chosen, keys = _chosen(choice)
-        ready = self._earliest(f"state = 'ready' AND {chosen}", keys)
+        index = "suspects" if choice.suspects else "unfinished"
+        ready = self._earliest(f"state = 'ready' AND {chosen}", keys, index)
         names = tuple(resending)
         lost = self._earliest(f"state = 'unconfirmed' AND owner IS NULL AND folder IN ({_any_of(names)})", names)
         return min((at for at in (ready, lost) if at is not None), default=None)
 
-    def _earliest(self, where: str, keys: Sequence[object] = ()) -> datetime | None:
-        at = self.rows(f"SELECT min(next_attempt_at) AS at FROM jobs {_UNFINISHED} {where}", keys)[0]["at"]
+    def _earliest(self, where: str, keys: Sequence[object] = (), index: str = "unfinished") -> datetime | None:
+        which = f"INDEXED BY {index} WHERE state <> 'done' AND {where}"
+        at = self.rows(f"SELECT min(next_attempt_at) AS at FROM jobs {which}", keys)[0]["at"]
         return from_us(at) if at is not None else None
 
     def reconnect(self, folder: str, connection_id: str) -> None:
@@ -418,6 +422,10 @@ def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     where = f"folder IN ({folders or 'NULL'})"
     if again:
         where = f"({where} OR folder IN ({again}) AND possible_duplicate = 1)"
+    # Written out, since the index of the suspects is taken only where its condition stands in the query.
+    where += f" AND deaths {'>=' if choice.suspects else '<'} {SUSPECT_AFTER}"
+    if choice.most_bytes is not None:
+        where += f" AND audio_size <= {choice.most_bytes}"
     return f"{where} AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from speechsense_watch.core.attention import FILING_PATIENCE, SOURCE_PATIENCE, UNCONFIRMED_PATIENCE, Group
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.rows import from_us, job_of, path_bytes, placeholders, to_us
 
@@ -147,6 +148,16 @@ class Records:
         """When the job that has been in the queue for longest, of those in this state, was found."""
         # Not for `done`: see the partial index.
         return self._time("SELECT min(created_at) FROM jobs WHERE state <> 'done' AND state = ?", (state.value,))
+
+    def suspects(self) -> Sequence[Job]:
+        """Those with which in hand the daemon died too often, most often first; at most a hundred."""
+        sql = f"""
+        SELECT * FROM jobs INDEXED BY suspects WHERE state = 'ready' AND deaths >= {SUSPECT_AFTER}
+        UNION ALL SELECT * FROM jobs
+        WHERE state <> 'done' AND state IN ('uploading', 'committing', 'unconfirmed') AND deaths >= {SUSPECT_AFTER}
+        ORDER BY deaths DESC, id LIMIT 100
+        """
+        return [job_of(row) for row in self._rows(sql)]
 
     def runtime(self) -> Mapping[str, object]:
         """What the daemon told last."""

@@ -138,6 +138,13 @@ def m002_trials(db: Database) -> None:
     db.conn.execute("CREATE INDEX finished ON jobs (folder, updated_at) WHERE state = 'done'")
 
 
+@migrations()
+def m005_deaths(db: Database) -> None:
+    db.conn.execute("ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0 CHECK (deaths >= 0)")
+    # Written out at the time of the migration, as the states are; hardly any row is in it.
+    db.conn.execute("CREATE INDEX suspects ON jobs (next_attempt_at) WHERE state = 'ready' AND deaths >= 3")
+
+
 def _statements(script: str) -> list[str]:
     found, pending = [], ""
     for line in script.splitlines(keepends=True):

@@ -145,10 +145,13 @@ class Arrival:
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What may be picked now: jobs of these folders, but those in work already and those of connections that pause. Of the
-    folders `again` only what may have been sent before.
+    folders `again` only what may have been sent before. Of `most_bytes` at most, if there is a limit. What may have killed the
+    daemon is picked by itself: `suspects`, and nothing else then.
     """
 
     folders: frozenset[str]
     without_jobs: frozenset[int] = frozenset()
     without_connections: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
+    most_bytes: int | None = None
+    suspects: bool = False
