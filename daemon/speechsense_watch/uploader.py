@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 
 from speechsense_watch.attempt import Ended
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
+from speechsense_watch.core.masking import without_values
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
 from speechsense_watch.core.taking import Hands
@@ -183,7 +185,7 @@ class Uploader:
         reinstated = self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
         for job_id in reinstated:
             self._reinstate(job_id)
-        self._tell_pauses(before)
+        self._tell_pauses(before, ended.job.fields)
 
     def _nothing_sent(self, ended: Ended) -> None:
         self.traffic.forget_probe(ended.job.id)
@@ -370,10 +372,12 @@ class Uploader:
             server_request_id=outcome.server_request_id,
         )
 
-    def _tell_pauses(self, before: Mapping[str, object]) -> None:
+    def _tell_pauses(self, before: Mapping[str, object], fields: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`fields` are those of the call whose try brought the pause about: the service may repeat them, the log does not."""
         for scope, pause in self.traffic.pauses.items():
             if scope not in before:
-                self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=pause.message, do=pause.hint)
+                said = without_values(pause.message, fields)
+                self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=said, do=pause.hint)
         for scope in before:
             if scope not in self.traffic.pauses:
                 self._log.info(Event.SERVICE_RESUMED, scope=scope)
