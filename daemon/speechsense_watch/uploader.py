@@ -17,6 +17,7 @@ from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
 from speechsense_watch.core.masking import without_values
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
+from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
 from speechsense_watch.core.taking import Hands
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
@@ -198,6 +199,8 @@ class Uploader:
             self._apply(lifecycle.recovered(job, self._clock.now()))
         if job is not None and job.state is State.UPLOADED:
             self.accepted += 1  # adopted from the journal: its files are due for filing
+        if job is not None and job.reason is Reason.FORGOTTEN:
+            self._log.info(Event.RECORDING_SKIPPED, job=job.id, folder=job.place.folder, reason=job.reason)
         if ended.look_again:
             self._look(ended.job.place)
         if ended.root_away:

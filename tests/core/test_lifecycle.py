@@ -44,6 +44,7 @@ TABLE = {
     "interrupted": ["ready > ready"],
     "outcome_unknown": ["committing > unconfirmed"],
     "duplicate": ["ready > skipped"],
+    "forgotten": ["ready > skipped"],
     "gave_up": ["ready > refused"],
     "resent": ["unconfirmed > ready"],
     "reinstated": ["refused > ready"],

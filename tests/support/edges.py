@@ -122,6 +122,7 @@ CALLS: Mapping[Event, Callable[[Job, Taken], Change]] = {
     Event.INTERRUPTED: _died_before_its_claim,
     Event.OUTCOME_UNKNOWN: lambda j, w: w.finish(j, Outcome(code=Code.UNAVAILABLE, message="reset", committed=True)),
     Event.DUPLICATE: lambda j, w: lifecycle.duplicate(j, 1, w.at),
+    Event.FORGOTTEN: lambda j, w: lifecycle.forgotten(j, w.at),
     Event.GAVE_UP: lambda j, w: lifecycle.gave_up(j, w.at),
     Event.RESENT: lambda j, w: lifecycle.resent(j, w.at),
     Event.REINSTATED: lambda j, w: lifecycle.reinstated(j, w.at),

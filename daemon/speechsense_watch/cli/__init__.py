@@ -21,6 +21,7 @@ COMMANDS = {
     "skip": "speechsense_watch.cli.operator",
     "resolve": "speechsense_watch.cli.operator",
     "adopt": "speechsense_watch.cli.adopt",
+    "forget": "speechsense_watch.cli.forget",
     "pause": "speechsense_watch.cli.holding",
     "resume": "speechsense_watch.cli.holding",
     "approve": "speechsense_watch.cli.holding",

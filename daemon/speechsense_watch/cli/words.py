@@ -56,6 +56,7 @@ _FOR_A_REASON = {
     (State.SKIPPED, Reason.VANISHED): "left out: vanished before it was complete",
     (State.SKIPPED, Reason.BY_OPERATOR): "left out by the operator",
     (State.SKIPPED, Reason.BY_RULE): "left out by the folder's rules",
+    (State.SKIPPED, Reason.FORGOTTEN): "left out: a forgotten call",
 }
 _OTHERWISE = {
     State.WAITING: "waiting",
@@ -87,6 +88,7 @@ EVENTS = {
     Event.INTERRUPTED: "broken off by a crash",
     Event.OUTCOME_UNKNOWN: "no clear answer",
     Event.DUPLICATE: "a duplicate",
+    Event.FORGOTTEN: "was forgotten",
     Event.GAVE_UP: "given up",
     Event.RESENT: "to be sent again",
     Event.REINSTATED: "refusal taken back",

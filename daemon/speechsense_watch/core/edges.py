@@ -33,6 +33,7 @@ class Event(StrEnum):
     INTERRUPTED = "interrupted"
     OUTCOME_UNKNOWN = "outcome_unknown"
     DUPLICATE = "duplicate"
+    FORGOTTEN = "forgotten"
     GAVE_UP = "gave_up"
     RESENT = "resent"
     REINSTATED = "reinstated"
@@ -77,6 +78,7 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
     Event.INTERRUPTED: {_S.READY: _S.READY},
     Event.OUTCOME_UNKNOWN: {_S.COMMITTING: _S.UNCONFIRMED},
     Event.DUPLICATE: {_S.READY: _S.SKIPPED},
+    Event.FORGOTTEN: {_S.READY: _S.SKIPPED},
     Event.GAVE_UP: {_S.READY: _S.REFUSED},
     Event.RESENT: {_S.UNCONFIRMED: _S.READY},
     Event.REINSTATED: {_S.REFUSED: _S.READY},

@@ -181,6 +181,13 @@ def duplicate(job: Job, of: int, at: datetime) -> Change:
     )
 
 
+def forgotten(job: Job, at: datetime) -> Change:
+    """A call that `forget` removed has come again: nothing of it is kept but where its files lie."""
+    message = "This call was forgotten by the operator's word and is not sent."
+    problem = Problem(Reason.FORGOTTEN, message)
+    return change(job, Event.FORGOTTEN, at, message, uid=None, fields={}, next_attempt_at=None, **because(problem))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
     """Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): anywhere up to a doubling bound."""

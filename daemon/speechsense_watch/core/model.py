@@ -202,6 +202,13 @@ def half_by_name(audio_path: str) -> Half:
     return Half(NO_FILE, hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest())
 
 
+def digest_of(audio_sha256: str) -> str:
+    """By what a forgotten call is known: its audio alone, since metadata may be written anew at any time and no two calls sound
+    the same to the last bit. A hash of the hash, so that it leads neither to a talk nor to a line of a log.
+    """
+    return hashlib.sha256(f"forgotten\n{audio_sha256}".encode()).hexdigest()
+
+
 def uid_of(connection_id: str, audio_sha256: str, metadata_sha256: str) -> str:
     """The identity of a recording, 64 hex digits: the same call dropped twice has the same one."""
     material = f"v1\n{connection_id}\n{audio_sha256}\n{metadata_sha256}"

@@ -23,7 +23,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event
-from speechsense_watch.core.model import HOLDS_UID, Job, Place, State
+from speechsense_watch.core.model import HOLDS_UID, Job, Place, State, digest_of
 from speechsense_watch.core.rules import Order
 from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge import schema
@@ -151,7 +151,7 @@ class SqliteQueue:
         self._enter_in_journal([change])
         stored = self.job(job_id)
         if stored is None:
-            raise QueueTrouble(f"The queue: job {job_id} vanished right after it was written.", fatal=True)
+            raise Stale  # `forget` was there right behind us
         return stored
 
     def _enter_in_journal(self, changes: Iterable[Change]) -> None:
@@ -182,6 +182,23 @@ class SqliteQueue:
         if done.rowcount != 1:
             raise Stale
         return before.id
+
+    def forget(self, jobs: Sequence[Job], digests: Iterable[str], at: datetime) -> None:
+        """Rows, history and journal lines of these jobs are gone, from the log of the database too, and nothing with these
+        digests is sent any more. All of it, or Stale when one of them is not as it was, or in flight.
+        """
+        with translated():
+            # First, as `trim` does: a line without a row looks like a queue that was lost.
+            self._journal.without(frozenset(job.uid for job in jobs if job.uid), overwrite=True)
+        with self._transaction() as conn:
+            for job in jobs:
+                which = "id = ? AND state = ? AND claims = ? AND state NOT IN ('uploading', 'committing', 'uploaded')"
+                if conn.execute(f"DELETE FROM jobs WHERE {which}", (job.id, job.state.value, job.claims)).rowcount != 1:
+                    raise Stale
+            conn.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(digest, to_us(at)) for digest in digests])
+        with self._lock, translated():
+            # Waits for those who read, as long as for any lock; if one reads on, the next write goes over it.
+            self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _conflict(self, change: Change, error: sqlite3.IntegrityError) -> Exception:
         if "jobs.uid" in str(error) and change.after.uid:
@@ -289,6 +306,9 @@ class SqliteQueue:
 
     def of_talk(self, talk_id: str) -> Job | None:
         return self._one("talk_id = ?", (talk_id,))
+
+    def is_forgotten(self, audio_sha256: str) -> bool:
+        return bool(self.tuples("SELECT 1 FROM forgotten WHERE digest = ?", (digest_of(audio_sha256),)))
 
     def claims_of(self, uid: str) -> int:
         return int(self.rows("SELECT coalesce(max(claims), 0) AS n FROM jobs WHERE uid = ?", (uid,))[0]["n"])
@@ -451,6 +471,8 @@ def _set_up(db: Database, path: Path) -> None:
     schema.refuse_newer(db)
     _switch_to_wal(db.conn)
     db.conn.execute("PRAGMA synchronous = FULL")
+    # What was deleted or written over is zeros from then on, not calls that a copy of the file still shows.
+    db.conn.execute("PRAGMA secure_delete = ON")
     db.conn.execute("PRAGMA journal_size_limit = 67108864")
     schema.migrate(db, path)
 

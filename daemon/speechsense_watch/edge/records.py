@@ -213,6 +213,31 @@ class Records:
     def with_talk(self, talk_id: str) -> Sequence[Job]:
         return self._found("talk_id = ?", (talk_id,))
 
+    def containing(self, text: str) -> Sequence[Job]:
+        """Those with this text in a path, a talk id or a field; every row is read for that."""
+        columns = ("audio_path", "metadata_path", "filed_to", "talk_id", "uid", "fields")
+        tests = [rf"CAST({column} AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'" for column in columns]
+        sql = f"SELECT * FROM jobs WHERE {' OR '.join(tests)} ORDER BY id"
+        return [job_of(row) for row in self._rows(sql, [_pattern(text)] * len(columns))]
+
+    def same_calls(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Every row that is one of these calls: duplicates, what they are duplicates of, and those with the same audio, for
+        which every row is read.
+        """
+        found: dict[int, Job] = {}
+        for start in range(0, len(jobs), _PAGE):
+            part = jobs[start : start + _PAGE]
+            ids = [*(job.id for job in part), *(job.duplicate_of for job in part if job.duplicate_of)]
+            sounds = [job.audio.sha256 for job in part if job.audio and job.audio.sha256]
+            marks = placeholders(ids)
+            sql = (
+                f"SELECT * FROM jobs WHERE id IN ({marks})"
+                f" UNION SELECT * FROM jobs WHERE duplicate_of IN ({marks})"
+                f" UNION SELECT * FROM jobs WHERE audio_sha256 IN ({placeholders(sounds) or 'NULL'})"
+            )
+            found |= {job.id: job for job in map(job_of, self._rows(sql, (*ids, *ids, *sounds)))}
+        return [job for _, job in sorted(found.items())]
+
     def _found(self, where: str, keys: Sequence[object]) -> Sequence[Job]:
         order = "ORDER BY state = 'done', id DESC LIMIT 1000"
         return [job_of(row) for row in self._rows(f"SELECT * FROM jobs WHERE {where} {order}", keys)]

@@ -145,6 +145,13 @@ def m005_deaths(db: Database) -> None:
     db.conn.execute("CREATE INDEX suspects ON jobs (next_attempt_at) WHERE state = 'ready' AND deaths >= 3")
 
 
+@migrations()
+def m006_forgotten(db: Database) -> None:
+    db.conn.execute(
+        "CREATE TABLE forgotten (digest TEXT PRIMARY KEY CHECK (length(digest) = 64), at INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+    )
+
+
 def _statements(script: str) -> list[str]:
     found, pending = [], ""
     for line in script.splitlines(keepends=True):

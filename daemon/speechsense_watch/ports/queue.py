@@ -99,6 +99,10 @@ class Queue(Protocol):
         """The job in uploading .. done that stands for the uid."""
         ...
 
+    def is_forgotten(self, audio_sha256: str) -> bool:
+        """A call with this audio was removed by `forget` and must not be sent."""
+        ...
+
     def of_talk(self, talk_id: str) -> Job | None:
         """A job with this talk id."""
         ...
