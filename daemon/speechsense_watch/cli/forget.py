@@ -111,18 +111,19 @@ def _plan(calls: Sequence[Call], config: Config, records: Records) -> Iterator[s
         yield f"  goes:     {', '.join([*gone, *(path for path, _ in call.archived)])}"
         for path in call.files:
             yield f"  stays:    {path}"
-        for sentence in _with_the_service(job, config):
+        for sentence in _with_the_service(call, config):
             yield f"  there:    {sentence}"
 
 
-def _with_the_service(job: Job, config: Config) -> Iterator[str]:
+def _with_the_service(call: Call, config: Config) -> Iterator[str]:
     """What SpeechSense has of it, or may have."""
-    if job.talk_id:
-        yield f"SpeechSense has it as talk {job.talk_id}."
-    if job.state is State.UNCONFIRMED or (job.possible_duplicate and job.uid):
+    job = call.job
+    for talk_id in dict.fromkeys((*([job.talk_id] if job.talk_id else []), *call.orphans)):
+        yield f"SpeechSense has it as talk {talk_id}."
+    if job.state is State.UNCONFIRMED or job.leftovers or (job.possible_duplicate and job.uid):
         keys = {folder.name: folder.recording_id_field for folder in config.folders}
         key = keys.get(job.place.folder)
-        by = f"look for {key} = {job.uid}-1 to {job.uid}-{job.claims}" if key else "look for it by its time and its parties"
+        by = f"look for {key} = {' or '.join(call.tries)}" if key and call.tries else "look for it by its time and its parties"
         yield f"SpeechSense may have it{' once more' if job.talk_id else ''}: {by}."
 
 
@@ -134,7 +135,7 @@ def _tell(calls: Sequence[Call], left: Sequence[str], config: Config) -> None:
         click.echo("\nThese files lie where the recorder put them. They are not sent any more; delete them:")
         for path in files:
             click.echo(f"  {printable(path)}")
-    if talks := [line for call in calls for line in _with_the_service(call.job, config)]:
+    if talks := [line for call in calls for line in _with_the_service(call, config)]:
         click.echo("\nDelete in SpeechSense by hand, since a program cannot:")
         for line in dict.fromkeys(talks):
             click.echo(f"  {printable(line)}")

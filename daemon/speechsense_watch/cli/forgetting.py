@@ -35,6 +35,9 @@ class Call:
     job: Job
     files: tuple[str, ...]
     archived: tuple[tuple[str, str], ...]
+    # Further talks of it, and the recording ids of the tries that may have arrived.
+    orphans: Sequence[str] = ()
+    tries: Sequence[str] = ()
 
     @property
     def too_early(self) -> str:
@@ -49,7 +52,9 @@ def calls_of(jobs: Sequence[Job], records: Records, roots: Mapping[str, str]) ->
     found = {job.id: job for job in jobs}
     while more := {job.id: job for job in records.same_calls(list(found.values())) if job.id not in found}:
         found |= more
-    return [Call(job, tuple(_lying(job, roots)), tuple(_archived(job))) for _, job in sorted(found.items())]
+    return [
+        Call(job, tuple(_lying(job, roots)), tuple(_archived(job)), *records.arrivals(job)) for _, job in sorted(found.items())
+    ]
 
 
 def _lying(job: Job, roots: Mapping[str, str]) -> Iterator[str]:

@@ -14,7 +14,9 @@ HIDDEN = "[hidden]"
 # A name of a call's fields holds values of people, whatever it is called: never written.
 PERSONAL_KEYS = frozenset({"fields", "metadata", "operator_name", "operator_id", "client_name", "client_id"})
 # Values under these are ours or the service's names of things. A request id or a connection may hold many digits.
-IDENTIFIERS = frozenset({"at", "level", "event", "version", "scope", "talk_id", "request_id", "server_request_id"})
+IDENTIFIERS = frozenset(
+    {"at", "level", "event", "version", "scope", "talk_id", "request_id", "server_request_id", "recording_id"}
+)
 
 _FEWEST_DIGITS = 7
 _SHORTEST_VALUE = 3

@@ -220,6 +220,15 @@ class Records:
         sql = f"SELECT * FROM jobs WHERE {' OR '.join(tests)} ORDER BY id"
         return [job_of(row) for row in self._rows(sql, [_pattern(text)] * len(columns))]
 
+    def arrivals(self, job: Job) -> tuple[Sequence[str], Sequence[str]]:
+        """Talks of it beyond the one that counts, and the recording ids of the tries that may have arrived, as far as they are
+        on record.
+        """
+        talks = self._rows("SELECT talk_id FROM orphans WHERE job_id = ? ORDER BY talk_id", (job.id,))
+        sql = "SELECT uid, n FROM attempts WHERE job_id = ? AND uid IS NOT NULL AND committed_at IS NOT NULL ORDER BY n"
+        tries = self._rows(sql, (job.id,))
+        return [row["talk_id"] for row in talks], [f"{row['uid']}-{row['n']}" for row in tries]
+
     def same_calls(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Every row that is one of these calls: duplicates, what they are duplicates of, and those with the same audio, for
         which every row is read.

@@ -20,6 +20,7 @@ from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingRe
 from speechsense_watch.ports.in_hand import NO_NOTE, InHand
 from speechsense_watch.ports.on_record import OnRecord
 from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.ports.searching import Doubts, Searching, SearchTrouble
 from speechsense_watch.ports.service import Channel, ChannelState, CredentialError, Credentials, Halted, Service, Talk
 from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sources, SourceTrouble
 from speechsense_watch.ports.time import Chance, Clock, Wake
@@ -35,6 +36,7 @@ __all__ = [
     "Clock",
     "CredentialError",
     "Credentials",
+    "Doubts",
     "Entry",
     "FileTrouble",
     "FileTroubleKind",
@@ -53,6 +55,8 @@ __all__ = [
     "Queue",
     "QueueTrouble",
     "Root",
+    "SearchTrouble",
+    "Searching",
     "Selection",
     "Service",
     "SourceTrouble",
