@@ -109,3 +109,18 @@ def test_a_call_under_way_is_refused_and_an_unknown_outcome_is_told(rig: Rig, st
     assert code == 0, said
     assert f"look for recording_id = {job.uid}-{job.claims}." in said
     assert rig.call("forget", "no-such-talk", "--yes")[0] == 1
+
+
+def test_a_call_that_was_never_sent_is_known_by_what_lies_there(rig: Rig, standin: StandIn) -> None:
+    """It is read for that, since nobody has hashed it yet; when sending goes on it is left out."""
+    rig.start()
+    assert rig.call("pause")[0] == 0
+    rig.drop(NAME)
+    rig.drop("other", pcm(seconds=1, seed=5))
+    wait_for(lambda: list(rig.states().values()) == [State.READY] * 2, 20)
+    code, said = rig.call("forget", "--match", NUMBER, "--yes")
+    assert (code, "by hand" in said) == (0, False), said
+    assert rig.call("resume")[0] == 0
+    wait_for(lambda: rig.states() == {f"{NAME}.wav": State.SKIPPED, "other.wav": DONE}, 20)
+    assert rig.jobs()[f"{NAME}.wav"].reason is Reason.FORGOTTEN
+    assert len(standin.talks()) == 1

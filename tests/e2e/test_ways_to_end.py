@@ -101,3 +101,29 @@ def test_all_ways_to_end_lead_to_the_same(tmp_path: Path) -> None:
     assert all(story == stories[0] for story in stories)
     # Recovering is no work to speak of: the longest is within seconds of the shortest.
     assert max(took_s for _, took_s in found.values()) < 15
+
+
+def test_three_kills_suspect_all_in_hand_and_all_arrive(tmp_path: Path) -> None:
+    """With the real daemon: named after the third, sent one by one, cleared by that; nothing is sent twice."""
+    with StandIn(tmp_path / "service") as standin, Rig(tmp_path, standin.port) as rig:
+        rig.upload |= {"stream_above": "0B", "chunk_size": "32KiB", "bandwidth": "32KiB/s"}
+        for number in range(4):
+            rig.drop(f"call{number}", pcm(seconds=10, seed=number))
+        for _ in range(3):
+            rig.start()
+            wait_for(lambda: set(rig.states().values()) == {State.UPLOADING} and len(rig.states()) == 4, 20)
+            rig.stop(signal.SIGKILL)
+        # With so long a rest nothing is begun before it was looked at.
+        rig.upload |= {"retry_initial": "1h", "retry_max": "1h"}
+        rig.start()
+        assert {job.deaths for job in rig.jobs().values()} == {3}
+        assert "sent last and alone" in " ".join(rig.call("status")[1].split())
+        rig.stop()
+        rig.upload |= {"retry_initial": "100ms", "retry_max": "500ms", "bandwidth": ""}
+        rig.start()
+        for job in rig.jobs().values():
+            rig.call("retry", str(job.id))
+        wait_for(lambda: set(rig.states().values()) == {State.DONE}, 20)
+        assert {job.deaths for job in rig.jobs().values()} == {0}
+        assert len(standin.talks()) == 4
+        assert rig.stop() == 0
