@@ -12,7 +12,7 @@ from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import Folder
-from speechsense_watch.edge.auth import Credentials
+from speechsense_watch.edge.auth import credentials_of
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
@@ -44,7 +44,7 @@ _MOST_WORKERS = 64
 def service_of(config: Config, environ: Mapping[str, str], clock: Clock, on_ready: Callable[[], None]) -> GrpcService:
     """Raises ConfigError when the CA file cannot be read."""
     settings = config.speechsense
-    credentials = Credentials(settings, environ, clock.monotonic)
+    credentials = credentials_of(settings, environ, clock, on_news=on_ready, chance=random.random)
     try:
         return GrpcService(Endpoint(settings.endpoint, settings.plaintext, settings.ca_file), credentials, on_ready)
     except OSError as error:

@@ -55,6 +55,7 @@ class Event(StrEnum):
     HISTORY_TRIMMED = "history_trimmed"
     JOURNAL_FILLED = "journal_filled"
     AUTH_REFRESHED = "auth_refreshed"
+    AUTH_FAILED = "auth_failed"
 
 
 class Log:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TypeAlias
 
@@ -17,7 +17,7 @@ import grpc
 
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge.channel import Endpoint, Line
-from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Halted, Talk
+from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, Talk
 from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
 
 STALL_AFTER_S = 120.0
@@ -80,6 +80,9 @@ class GrpcService:
         self._stopping = False
         self._retired = False
         self.closed = False
+        # What `channel` found to be shown last, and the how-manieth that was.
+        self._shown: tuple[tuple[str, str], ...] | None = None
+        self._shown_number = 0
 
     def close(self) -> None:
         self.closed = True
@@ -87,10 +90,18 @@ class GrpcService:
 
     def channel(self) -> Channel:
         try:
-            self._credentials.headers()
+            self._count(self._credentials.headers())
+        except CredentialPending:
+            channel = self._line.look()
+            return channel if channel.state is ChannelState.FAILED else Channel(ChannelState.CONNECTING)
         except CredentialError as error:
             return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
-        return self._line.look()
+        return replace(self._line.look(), credentials=self._shown_number)
+
+    def _count(self, headers: tuple[tuple[str, str], ...]) -> None:
+        if headers != self._shown:
+            self._shown = headers
+            self._shown_number += 1
 
     def retire(self) -> None:
         """Another service takes over; this one closes when its last call has ended."""

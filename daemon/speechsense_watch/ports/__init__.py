@@ -19,7 +19,16 @@ from speechsense_watch.ports.files import (
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
 from speechsense_watch.ports.on_record import OnRecord
 from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
-from speechsense_watch.ports.service import Channel, ChannelState, CredentialError, Credentials, Halted, Service, Talk
+from speechsense_watch.ports.service import (
+    Channel,
+    ChannelState,
+    CredentialError,
+    CredentialPending,
+    Credentials,
+    Halted,
+    Service,
+    Talk,
+)
 from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sources, SourceTrouble
 from speechsense_watch.ports.time import Chance, Clock, Wake
 
@@ -32,6 +41,7 @@ __all__ = [
     "ChannelState",
     "Clock",
     "CredentialError",
+    "CredentialPending",
     "Credentials",
     "Entry",
     "FileTrouble",
