@@ -29,7 +29,7 @@ FIRST_LINE = "PLEASE DO NOT REMOVE THIS LINE! Yandex.Cloud SA Key ID <ajekey0000
 
 
 @functools.cache
-def rsa_key(number: int = 0) -> rsa.RSAPrivateKey:
+def rsa_key(number: int) -> rsa.RSAPrivateKey:
     del number
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -70,7 +70,7 @@ class Script:
 class Iam(IamTokenServiceServicer):
     """`target` is its address. A JWT that is not as IAM demands it is refused, as IAM does. Stops when it is left."""
 
-    public_key: rsa.RSAPublicKey = field(default_factory=lambda: rsa_key().public_key())
+    public_key: rsa.RSAPublicKey = field(default_factory=lambda: rsa_key(0).public_key())
     credentials: grpc.ServerCredentials | None = None
     script: Script = field(default_factory=Script)
     # Every JWT that was shown, and every token that was given.
@@ -81,13 +81,13 @@ class Iam(IamTokenServiceServicer):
 
     def __enter__(self) -> Self:
         self._server = grpc.server(ThreadPoolExecutor(4))
-        add_IamTokenServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        add_IamTokenServiceServicer_to_server(self, self._server)
         port = (
             self._server.add_secure_port("127.0.0.1:0", self.credentials)
             if self.credentials
             else self._server.add_insecure_port("127.0.0.1:0")
         )
-        self.target = f"localhost:{port}"
+        self.target = f"127.0.0.1:{port}"
         self._server.start()
         return self
 
@@ -160,7 +160,7 @@ class Metadata:
         metadata = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 metadata.asked.append((self.path, self.headers.get("Metadata-Flavor", "")))
                 self.send_response(metadata.status)
                 self.send_header("Location", "http://127.0.0.1:9/elsewhere")
