@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -168,7 +169,7 @@ def test_a_failing_renewal_is_tried_again_ever_more_seldom(bench: Bench) -> None
         if bench.mint.fetches != before:
             at.append(second)
         bench.clock.advance(1)
-    waits = [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+    waits = [later - earlier for earlier, later in itertools.pairwise(at)]
     assert waits[:7] == [5, 10, 20, 40, 80, 160, 300]
     assert set(waits[7:]) == {300}
 

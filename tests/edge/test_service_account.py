@@ -47,9 +47,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def account(iam: Iam, file: Path | str, clock: ManualClock, environ: dict[str, str] | None = None) -> ServiceAccount:
-    settings = SpeechSense(
-        auth=Auth.SERVICE_ACCOUNT, service_account_key_file=str(file), iam_endpoint=iam.target, plaintext=True
-    )
+    settings = SpeechSense(auth=Auth.SERVICE_ACCOUNT, service_account_key_file=str(file), iam_endpoint=iam.target, plaintext=True)
     return ServiceAccount(settings, environ or {}, clock)
 
 
@@ -225,7 +223,9 @@ def test_a_token_that_has_expired_by_our_clock_names_the_clock(iam: Iam, file: P
     """It would be refused, or our clock is wrong."""
     iam.script.lives = -timedelta(minutes=10)
     told = refusal(account(iam, file, clock))
-    assert told.startswith("IAM gave a token that expired 10 minutes ago. Check this machine's clock (it says 2026-03-01 09:00 UTC)")
+    assert told.startswith(
+        "IAM gave a token that expired 10 minutes ago. Check this machine's clock (it says 2026-03-01 09:00 UTC)"
+    )
 
 
 # --- reaching IAM ----------------------------------------------------------------------------

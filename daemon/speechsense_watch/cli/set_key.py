@@ -22,6 +22,7 @@ from speechsense_watch.edge.auth import Given
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.ownership import give_to_owner_of
 from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.reach import explain
 from speechsense_watch.edge.schema import NewerSchema
 from speechsense_watch.edge.secret import LARGEST_SECRET_BYTES, SCHEMES, AuthError, Scheme, file_of, header_of
 from speechsense_watch.edge.service_account import NoAnswerError, ServiceAccount, parsed
@@ -134,15 +135,14 @@ def _tried(config: Config, credentials: Credentials | AuthError) -> _Result:
     if isinstance(credentials, AuthError):
         return _Result(EXIT_ENDPOINT if isinstance(credentials, NoAnswerError) else EXIT_FAILED, str(credentials))
     settings = config.speechsense
+    if trouble := explain(settings.endpoint, plaintext=settings.plaintext, ca_file=settings.ca_file):
+        return _Result(EXIT_ENDPOINT, trouble.message)
     endpoint = Endpoint(settings.endpoint, settings.plaintext, settings.ca_file)
-    try:
-        answer = ask(endpoint, credentials, config.folders[0].connection_id)
-    except OSError as error:
-        return _Result(EXIT_ENDPOINT, f"{settings.ca_file} cannot be read ({error.strerror}).")
+    answer = ask(endpoint, credentials, config.folders[0].connection_id)
     match answer.code:
         case None | Code.UNAVAILABLE | Code.DEADLINE_EXCEEDED | Code.UNIMPLEMENTED:
             why = f" ({answer.code}: {answer.message})" if answer.code else ""
-            return _Result(EXIT_ENDPOINT, f"SpeechSense at {settings.endpoint} cannot be asked{why}; `check --online` says why.")
+            return _Result(EXIT_ENDPOINT, f"SpeechSense at {settings.endpoint} cannot be asked{why}.")
         case Code.UNAUTHENTICATED:
             return _Result(EXIT_FAILED, f"SpeechSense refuses it: {answer.message}. {_NEEDS}")
         case Code.OK:
