@@ -17,6 +17,7 @@ from speechsense_watch.standin import Rules, StandIn
 from support.iam import ACCOUNT_ID, KEY_ID, Iam, Metadata, key_file, plain_settings
 from support.rig import Rig
 from support.waiting import wait_for
+from support.wavs import pcm
 
 # Tokens that the service takes; what IAM gives out otherwise, it refuses.
 TAKEN = frozenset({"t1.token2", "t1.token3", "t1.vm1"})
@@ -64,8 +65,8 @@ def test_recordings_are_sent_with_a_token_that_was_got_by_the_key(rig: Rig, iam:
     """Asked for once, and no pause is told while it is on its way."""
     iam.given.append("t1.token1")
     rig.start()
-    for name in ("a", "b", "c"):
-        rig.drop(name)
+    for seed, name in enumerate(("a", "b", "c")):
+        rig.drop(name, pcm(seconds=1, seed=seed))
     rig.wait_for_states(a=State.DONE, b=State.DONE, c=State.DONE)
     assert iam.given == ["t1.token1", "t1.token2"]
     assert "service_paused" not in rig.log()
@@ -112,7 +113,7 @@ def test_a_reload_fetches_no_second_token_for_the_same_key(rig: Rig, iam: Iam) -
     assert rig.process is not None
     rig.process.send_signal(1)
     wait_for(lambda: "config_reloaded" in rig.log(), 10, "it is reloaded")
-    rig.drop("after")
+    rig.drop("after", pcm(seconds=1, seed=1))
     rig.wait_for_states(after=State.DONE)
     assert len(iam.shown) == 1
 

@@ -76,9 +76,6 @@ class FixedCredentials:
             self._looked_at = None
             self._distrusted = True
 
-    def settle(self, within_s: float) -> None:
-        """There is nothing to wait for."""
-
     def _look(self, sources: Sources) -> None:
         self._looked_at = self._monotonic()
         before = self._key
@@ -108,6 +105,9 @@ class Given:
         """Nothing else can be shown."""
 
 
+AnyCredentials: TypeAlias = FixedCredentials | Renewing
+
+
 def credentials_of(
     settings: SpeechSense,
     environ: Mapping[str, str],
@@ -115,7 +115,7 @@ def credentials_of(
     *,
     on_news: Callable[[], None] = lambda: None,
     chance: Chance = lambda: 0.5,
-) -> FixedCredentials | Renewing:
+) -> AnyCredentials:
     """What the configuration says is to be shown to the service. `on_news` is called, from a thread of its own, when a token
     has come or could not be had; `chance` spreads the tries over time.
     """

@@ -19,6 +19,7 @@ from speechsense_watch.ports.files import (
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
 from speechsense_watch.ports.on_record import OnRecord
 from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.ports.searching import Doubts, Searching, SearchTrouble
 from speechsense_watch.ports.service import (
     Channel,
     ChannelState,
@@ -43,6 +44,7 @@ __all__ = [
     "CredentialError",
     "CredentialPending",
     "Credentials",
+    "Doubts",
     "Entry",
     "FileTrouble",
     "FileTroubleKind",
@@ -60,6 +62,8 @@ __all__ = [
     "Queue",
     "QueueTrouble",
     "Root",
+    "SearchTrouble",
+    "Searching",
     "Selection",
     "Service",
     "SourceTrouble",
