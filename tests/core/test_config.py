@@ -559,6 +559,18 @@ def test_rehearsing_on_loopback_without_tls_and_key_needs_no_warning(endpoint: s
     assert read(text).warnings == ()
 
 
+IAM = '[speechsense]\nauth = "service-account"\nplaintext = true\nendpoint = "localhost:1"\niam_endpoint = "{}"\n' + FOLDER
+
+
+def test_a_service_accounts_proof_leaves_this_machine_only_encrypted() -> None:
+    """Whoever sees it can get a token for it; Yandex Cloud's own IAM is asked by TLS whatever `plaintext` says."""
+    (problem,) = problems(IAM.format("10.0.0.5:443"))
+    assert "speechsense.iam_endpoint" in problem
+    assert "would go there without encryption" in problem
+    for endpoint in ("127.0.0.1:443", "localhost:443", "iam.api.cloud.yandex.net:443"):
+        assert read(IAM.format(endpoint)).warnings == ()
+
+
 # --- the environment -------------------------------------------------------------------------
 
 
