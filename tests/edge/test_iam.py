@@ -131,7 +131,7 @@ def test_a_token_lives_from_the_question_on_and_never_over_twelve_hours(bench: B
     """How long the answer took counts."""
     bench.mint.clock, bench.mint.takes_s, bench.mint.lifetime_s = bench.clock, 20.0, 99 * HOUR
     bench.shown()
-    bench.mint.trouble = "away"
+    bench.mint.trouble, bench.mint.takes_s = "away", 0.0
     assert bench.shown(12 * HOUR - 21) == "t1"
     with pytest.raises(AuthError, match="away"):
         bench.shown(1)
@@ -219,10 +219,11 @@ def test_another_key_makes_another_token_at_once(bench: Bench) -> None:
     assert bench.shown() == f"t{before + 1}"
 
 
-def test_a_key_that_changes_during_the_question_is_asked_for_again(bench: Bench) -> None:
-    """What the old one brought, a token or a refusal, is not the last word."""
+@pytest.mark.parametrize("trouble", ["IAM refused the key.", ""])
+def test_a_key_that_changes_during_the_question_is_asked_for_again(bench: Bench, trouble: str) -> None:
+    """What the old one brings, a refusal or a token, is not the last word."""
     bench.mint.hold = threading.Event()
-    bench.mint.trouble = "IAM refused the key."
+    bench.mint.trouble = trouble
     with pytest.raises(CredentialPending):
         bench.tokens.headers()
     bench.mint.key, bench.mint.trouble = "another", ""
@@ -231,7 +232,7 @@ def test_a_key_that_changes_during_the_question_is_asked_for_again(bench: Bench)
         bench.tokens.headers()
     bench.mint.hold.set()
     bench.tokens.settle(10)
-    assert bench.shown() == ""
+    assert bench.shown() == ("" if trouble else "t1")
     assert bench.shown() == "t2"
 
 
