@@ -143,6 +143,16 @@ def test_check_online_tries_the_exchange(rig: Rig, iam: Iam) -> None:
     assert "t1.token" not in result.output
 
 
+def test_check_online_asks_for_look_ups_with_a_token_too(rig: Rig, iam: Iam) -> None:
+    """Whoever uploads by tokens looks up by them."""
+    iam.given.append("t1.token1")
+    rig.rules |= {"on_unknown": "search", "recording_id_field": "recording_id"}
+    rig.tables = '[folders.search]\norganization_id = "org"\nspace_id = "space"\n'
+    result = check(rig, "--online")
+    assert "the key may search" in result.output
+    assert result.exit_code == 0, result.output
+
+
 def test_check_online_tells_why_there_is_no_token(rig: Rig, iam: Iam) -> None:
     """As the daemon would."""
     iam.script.code, iam.script.message = grpc.StatusCode.UNAUTHENTICATED, "key not found"

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 from speechsense_watch.cli.report import Report
 from speechsense_watch.config import Auth, SpeechSense
-from speechsense_watch.edge.auth import FixedCredentials
+from speechsense_watch.edge.auth import AnyCredentials, FixedCredentials, credentials_of
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.iam import Renewing
 from speechsense_watch.edge.service_account import ServiceAccount
-from speechsense_watch.ports import CredentialError, CredentialPending
+from speechsense_watch.ports import CredentialError
 
 # What asking for a token may take: reaching IAM and its answer, and to find out why it cannot be reached.
 TOKEN_WITHIN_S = 60.0
@@ -28,11 +28,20 @@ def look_at_key(settings: SpeechSense, environ: Mapping[str, str]) -> tuple[str,
     return credentials.source, credentials.warnings
 
 
-def token_comes(credentials: Renewing, report: Report) -> bool:
-    """Whether it does, in due time."""
-    with suppress(CredentialPending):
-        credentials.headers()
-    credentials.settle(TOKEN_WITHIN_S)
+def settled(settings: SpeechSense, environ: Mapping[str, str]) -> AnyCredentials:
+    """What is shown to the service, with a token that has come or could not be had in due time."""
+    credentials = credentials_of(settings, environ, SystemClock())
+    if isinstance(credentials, Renewing):
+        with suppress(CredentialError):
+            credentials.headers()
+        credentials.settle(TOKEN_WITHIN_S)
+    return credentials
+
+
+def token_came(credentials: AnyCredentials, report: Report) -> bool:
+    """Whether there is one, where one is needed."""
+    if not isinstance(credentials, Renewing):
+        return True
     try:
         credentials.headers()
     except CredentialError as error:

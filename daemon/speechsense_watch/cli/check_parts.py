@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from speechsense_watch.cli.check_folders import may_make
-from speechsense_watch.cli.check_key import look_at_key, token_comes
+from speechsense_watch.cli.check_key import look_at_key, settled, token_came
 from speechsense_watch.cli.placing import Inside, by_its_folder
 from speechsense_watch.cli.preview import preview
 from speechsense_watch.cli.report import Report
@@ -23,10 +23,8 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.core.verdict import PAUSE_HINTS, Code, PauseReason
 from speechsense_watch.edge import records
-from speechsense_watch.edge.auth import credentials_of
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.disk import disk_of
-from speechsense_watch.edge.iam import Renewing
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.reach import explain
 from speechsense_watch.edge.schema import NewerSchema
@@ -172,8 +170,8 @@ def check_service(config: Config, environ: Mapping[str, str], report: Report) ->
 
     settings = config.speechsense
     endpoint = Endpoint(settings.endpoint, settings.plaintext, settings.ca_file)
-    credentials = credentials_of(settings, environ, SystemClock())
-    if isinstance(credentials, Renewing) and not token_comes(credentials, report):
+    credentials = settled(settings, environ)
+    if not token_came(credentials, report):
         return True
     for connection_id, names in _connections(config).items():
         answer = ask(endpoint, credentials, connection_id)
