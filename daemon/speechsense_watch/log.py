@@ -62,6 +62,7 @@ class Event(StrEnum):
     JOURNAL_FILLED = "journal_filled"
     AUTH_REFRESHED = "auth_refreshed"
     LIBRARY = "library"
+    AUTH_FAILED = "auth_failed"
 
 
 class Log:

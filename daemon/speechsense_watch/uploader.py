@@ -30,6 +30,8 @@ from speechsense_watch.ports import NO_NOTE, Chance, ChannelState, Clock, InHand
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
 NOT_REACHABLE_REST_S = 5.0
+# While the key is refused another one is looked for so often: it costs a look at a file.
+LOOK_FOR_KEY_S = 2.0
 
 # Starts an attempt on a worker; `probe` asks for a stream with its last piece held back.
 Start = Callable[[Job, bool, Callable[[Ended], None]], None]
@@ -81,6 +83,9 @@ class Uploader:
         self._resting: dict[int, float] = {}
         self._ended: SimpleQueue[Ended] = SimpleQueue()
         self._in_hand: Ended | None = None
+        # Which key or token the service was last told; 0 before the first.
+        self._credentials = 0
+        self._begun_with: dict[int, int] = {}
         self._in_work: dict[int, Job] = {}
         self._rules = UploadRules()
         self._folders: Mapping[str, Folder] = {}
@@ -163,6 +168,7 @@ class Uploader:
                     return
             self._take(self._in_hand)
             self._in_work.pop(self._in_hand.job.id, None)
+            self._begun_with.pop(self._in_hand.job.id, None)
             self._in_hand = None
             self._note.holds(self._in_work)
 
@@ -187,6 +193,8 @@ class Uploader:
         reinstated = self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
         for job_id in reinstated:
             self._reinstate(job_id)
+        if self._begun_with.get(job.id, self._credentials) != self._credentials:
+            self.traffic.probe_at_once()  # refused or not, it was another key
         self._tell_pauses(before, ended.job.fields)
 
     def _nothing_sent(self, ended: Ended) -> None:
@@ -255,12 +263,19 @@ class Uploader:
         if not self._in_work and not self._has_work():
             return False
         channel = self.service.channel()
+        self._mind_credentials(channel.credentials)
         if channel.state is ChannelState.READY:
             self.traffic.channel_ready(self._moment())
             return True
         if channel.state is ChannelState.FAILED:
             self._pause_for(channel.reason, channel.message)
         return False
+
+    def _mind_credentials(self, version: int) -> None:
+        """What was refused with another key may be taken with this one. 0: there is none at this moment."""
+        if version and self._credentials and version != self._credentials:
+            self.traffic.probe_at_once()
+        self._credentials = version or self._credentials
 
     def _has_work(self) -> bool:
         return self._picking.any_due(self._choice())
@@ -326,6 +341,7 @@ class Uploader:
     def _begin(self, job: Job, *, probe: bool) -> None:
         self._in_work[job.id] = job
         self._note.holds(self._in_work)
+        self._begun_with[job.id] = self._credentials
         self._room = self._room.after(job)
         self._start(job, probe, self.hand_back)
 
@@ -352,6 +368,8 @@ class Uploader:
         waits = [LONGEST_REST_S]
         if (probe := self.traffic.next_probe_at()) is not None:
             waits.append(probe - self._clock.monotonic())
+        if (pause := self.traffic.pauses.get(SERVICE)) and pause.reason is PauseReason.KEY_REFUSED:
+            waits.append(LOOK_FOR_KEY_S)
         if SERVICE not in self.traffic.pauses and self._hands.free and (due := self._next_due()):
             waits.append((due - self._clock.now()) / timedelta(seconds=1))
         # What is due and could not be begun waits for a connection; that wakes the loop when it comes.
