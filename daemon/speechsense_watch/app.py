@@ -35,9 +35,10 @@ _HEARTBEAT_EVERY_S = 60.0
 _ON_UNKNOWN = {
     OnUnknown.RESEND: "A recording whose answer is lost is sent again and marked as a possible duplicate; "
     'on_unknown = "hold" asks you instead. Exactly once needs on_unknown = "search" with recording_id_field and the ids under '
-    "`search`; that look-up is not built yet.",
+    "`search`.",
     OnUnknown.HOLD: "A recording whose answer is lost waits for your `resolve`.",
-    OnUnknown.SEARCH: "Looking up is not built yet: a recording whose answer is lost waits for your `resolve`.",
+    OnUnknown.SEARCH: "A recording whose answer is lost is looked up in SpeechSense: adopted when it is found, sent again when "
+    "it is shown to be absent.",
 }
 _SUSPICIOUS = (
     "The talks that only the journal knew are adopted and not sent again. Any other recording older than this start may have "
@@ -107,7 +108,7 @@ class Daemon:
     def _begin(self) -> None:
         """Raises QueueTrouble."""
         self._signals.install()
-        recovered = self._parts.uploader.recover()
+        recovered = self._parts.uploader.recover_at_start()
         lacking = self._queue.history.fill()
         reconsider(self._queue, self._clock.now())
         self._queue.history.begin(uuid4().hex, self._clock.now())
@@ -209,6 +210,7 @@ class Daemon:
         self._log.info(Event.DAEMON_STOPPING, in_flight=parts.uploader.busy)
         self._notifier.stopping()
         parts.uploader.stopping = parts.filer.stopping = parts.attempts.stopping = parts.throttle.stopped = True
+        parts.confirmer.stopping = True
         parts.loops["intake"].stop()
         for service in parts.services:
             service.stop_uncommitted()
@@ -234,6 +236,8 @@ class Daemon:
             self._parts.uploader.recover()
         except QueueTrouble as trouble:
             self._log.error(Event.LOOP_FAILED, loop="main", message=str(trouble))
+        finally:
+            self._parts.uploader.ended_well()
 
     def _wait_for_ends(self, for_s: float, until_signal: int) -> None:
         until = self._clock.monotonic() + for_s

@@ -208,9 +208,12 @@ class Attempts:
 
     def _record(self, job: Job, tree: Tree, claim: Claim) -> Job | None:
         """The intent is on disk; None when nothing is to be sent: another job already stands for this recording, it may have been
-        sent before the queue was lost, or we are stopping.
+        sent before the queue was lost, it is one to be forgotten, or we are stopping.
         """
         if self.stopping:
+            return None
+        if self._queue.is_forgotten(claim.recording.audio.sha256):
+            self._queue.apply(lifecycle.forgotten(job, self._clock.now()))
             return None
         if talk_id := self._queue.journal_talk(claim.uid):
             self._adopt(job, claim, talk_id)

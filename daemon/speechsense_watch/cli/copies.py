@@ -49,7 +49,7 @@ def backup_command(config_path: Path | None, file: Path, force: bool) -> None:  
     if file.exists() and not force:
         fail(f"{printable(str(file))} is there already: name another file, or add --force.", EXIT_FAILED)
     try:
-        with closing(SqliteQueue(path, read_only=True)) as queue, _bar("Copying") as progress:
+        with closing(SqliteQueue(path, read_only=True, as_it_is=True)) as queue, _bar("Copying") as progress:
             contents = back_up(queue, file, progress)
     except (QueueTrouble, NewerSchema, FileNotFoundError) as error:
         if not path.exists():

@@ -41,6 +41,7 @@ class SpeechSense:
     api_key_file: str = "/etc/speechsense-watch/api-key"
     iam_token_file: str = ""
     service_account_key_file: str = ""
+    iam_endpoint: str = "iam.api.cloud.yandex.net:443"
     ca_file: str = ""
     plaintext: bool = False
 

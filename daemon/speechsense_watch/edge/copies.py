@@ -69,7 +69,7 @@ def inspect(path: Path) -> Contents:
 
 def _opened(path: Path) -> SqliteQueue:
     """For reading. A copy that was made by other means may have a log beside it that belongs to it."""
-    return SqliteQueue(path, read_only=True, untouched=not path.with_name(f"{path.name}-wal").exists())
+    return SqliteQueue(path, read_only=True, as_it_is=True, untouched=not path.with_name(f"{path.name}-wal").exists())
 
 
 def put_back(copy: Path, path: Path, at: datetime, progress: Progress) -> Path | None:

@@ -95,11 +95,11 @@ class History:
         found = self._connection.tuples("SELECT talk_id FROM known_talks WHERE uid = ?", (uid,))
         return str(found[0][0]) if found else None
 
-    def forget(self, uids: Iterable[str]) -> None:
-        """Nothing outside the rows tells of these any more; the journal's lines go first."""
+    def forget(self, uids: Iterable[str], *, overwrite: bool = False) -> None:
+        """Nothing outside the rows tells of these any more; the journal's lines go first, as `Journal.without` has it."""
         gone = frozenset(uids)
         with _translated():
-            self._journal.without(gone)
+            self._journal.without(gone, overwrite=overwrite)
         with self._connection.transaction() as conn:
             conn.executemany("DELETE FROM known_talks WHERE uid = ?", [(uid,) for uid in gone])
 

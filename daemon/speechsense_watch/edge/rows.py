@@ -97,6 +97,7 @@ def columns_of(job: Job) -> dict[str, Any]:
         "attempts": job.attempts,
         "claims": job.claims,
         "failing_s": job.failing_s,
+        "deaths": job.deaths,
         "next_attempt_at": _maybe_us(job.next_attempt_at),
         "reason": job.reason.value if job.reason else None,
         "message": job.message.encode("utf-8", "backslashreplace").decode(),
@@ -109,6 +110,7 @@ def columns_of(job: Job) -> dict[str, Any]:
         "gone_at": _maybe_us(job.gone_at),
         "forced": int(job.forced),
         "doubted": job.doubted,
+        "leftovers": int(job.leftovers),
     }
 
 
@@ -139,6 +141,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
         attempts=row["attempts"],
         claims=row["claims"],
         failing_s=row["failing_s"],
+        deaths=row["deaths"],
         next_attempt_at=_maybe_time(row["next_attempt_at"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
         message=row["message"],
@@ -151,6 +154,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
         gone_at=_maybe_time(row["gone_at"]),
         forced=bool(row["forced"]),
         doubted=row["doubted"],
+        leftovers=bool(row["leftovers"]),
     )
 
 
