@@ -80,7 +80,7 @@ class Uploader:
         self._holding = Holding(queue, clock)
         self._room = Room()
         self.stopping = False
-        self.accepted = 0
+        self.accepted = self.doubtful = 0
         # How often a queue that could not be written could be again; when that is believed at the earliest (monotonic seconds).
         self.storage_back = 0
         self._writable_from = 0.0
@@ -197,6 +197,7 @@ class Uploader:
         if verdict.kind is Kind.CHANGED:
             self._look(job.place)
         self.accepted += verdict.kind is Kind.ACCEPTED
+        self.doubtful += verdict.kind is Kind.UNKNOWN
         if verdict.pause is PauseReason.QUEUE_NOT_WRITABLE:
             self._writable_from = moment.monotonic + STORAGE_AGAIN_S
         before = dict(self.traffic.pauses)
