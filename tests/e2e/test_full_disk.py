@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -139,11 +138,8 @@ def test_reading_works_after_a_clean_end_on_a_disk_that_is_full_or_read_only(rig
     rig.drop("call")
     rig.wait_for_states(call=DONE)
     rig.stop()
-    os.truncate(ballast(rig), 0)
-    ballast(rig).unlink()
     disk.fill()
     for command in (("list",), ("show", "1"), ("status", "--json")):
-        assert "queue" in " ".join(rig.call(*command)) or rig.call(*command)[0] in (0, 2)
         code, output = rig.call(*command)
         assert code == (2 if command[0] == "status" else 0), output
     disk.make_room()

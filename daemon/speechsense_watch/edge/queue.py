@@ -82,7 +82,7 @@ class SqliteQueue:
         self._journal = Journal(path.with_name(path.name + ".journal"))
         refuse_odd(path)
         with translated(path), ExitStack() as undo:
-            self._db = _connect(path, read_only=read_only)
+            self._db = _connect_to_read(path) if read_only else _connect(path, "rwc")
             undo.callback(self._db.conn.close)
             if read_only:
                 schema.refuse_newer(self._db)
@@ -516,8 +516,27 @@ def _any_of(names: Sequence[object]) -> str:
     return placeholders(names) or "NULL"
 
 
-def _connect(path: Path, *, read_only: bool) -> Database:
-    mode = "ro" if read_only else "rwc"
+def _connect_to_read(path: Path) -> Database:
+    """SQLite makes files beside the queue for that. Where it cannot, on a disk that is full or read-only, and nobody has the queue
+    open nor left anything to recover, it is read as it lies there (sqlite.org/uri.html, "immutable").
+    """
+    db = _connect(path, "ro")
+    try:
+        db.conn.execute("SELECT 1 FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        db.conn.close()
+        wal = path.with_name(f"{path.name}-wal")
+        held = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        if held or not path.is_file() or (wal.exists() and wal.stat().st_size > 0):
+            raise
+        return _connect(path, "ro&immutable=1")
+    except sqlite3.Error:
+        db.conn.close()
+        raise
+    return db
+
+
+def _connect(path: Path, mode: str) -> Database:
     uri = path.absolute().as_uri() + f"?mode={mode}"
     # Several threads share the connection under our own lock; isolation_level=None leaves BEGIN to us.
     conn = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
