@@ -53,6 +53,20 @@ def test_a_jump_makes_nothing_older(years: int) -> None:
     assert before <= begun + timedelta(days=20) - SPAN
 
 
+def test_a_clock_that_jumps_a_second_time_makes_nothing_older() -> None:
+    """Just when the oldest that is remembered is from the time of the first jump."""
+    lived, off = after(200 * 24), 4 * timedelta(days=365)
+    for hour in range(200 * 24, 500 * 24):
+        right = START + timedelta(hours=hour)
+        wrong = hour < 206 * 24 or hour >= 292 * 24
+        now = right + off if wrong else right
+        lived = lived.on(HOUR, now, SPAN)
+        before = lived.old_before(now, SPAN)
+        assert before is not None
+        # What was written by a right clock within the span stays.
+        assert before <= max(right - SPAN, START + timedelta(days=206)) or hour >= (292 + 90) * 24
+
+
 @given(st.lists(st.tuples(st.floats(0, 30 * 86400.0), st.integers(-400, 400)), max_size=60))
 def test_whatever_the_clock_does_nothing_younger_goes(steps: list[tuple[float, int]]) -> None:
     """A row written by a right clock within the span is never older than what is deleted."""
@@ -69,5 +83,6 @@ def test_it_outlives_the_process() -> None:
     """As far as it was written down; anything else counts as nothing lived."""
     lived = after(100)
     assert lived_of(lived.as_json()) == lived
-    for strange in (None, [], {}, {"marks": ["yesterday"], "since_s": 1}, {"marks": 1, "since_s": "x"}):
+    odd: list[object] = [None, [], {}, {"marks": ["yesterday"], "since_s": 1}, {"marks": 1, "since_s": "x"}]
+    for strange in odd:
         assert lived_of(strange) == Lived()

@@ -36,7 +36,7 @@ class Clock:
     def set(self, offset: str) -> None:
         fresh = self._path.with_suffix(".new")
         fresh.write_text(f"{offset}\n")
-        os.replace(fresh, self._path)
+        fresh.replace(self._path)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_clock_that_is_behind_at_the_first_start_does_not_make_old_calls_new(r
     """A dead battery: `start_from = "now"` is not 1970. What is recorded while it is behind is taken."""
     rig.rules["start_from"] = "now"
     rig.drop("old", pcm(seconds=0.3, seed=1))
-    long_ago = os.stat(rig.folder / "old.wav").st_mtime - 86400
+    long_ago = (rig.folder / "old.wav").stat().st_mtime - 86400
     for name in ("old.wav", "old.json"):
         os.utime(rig.folder / name, (long_ago, long_ago))
     clock.set("-3650d")

@@ -57,7 +57,7 @@ def limited(resource: str, limit: int) -> tuple[str, ...]:
 
 
 def test_a_queue_that_may_not_grow_stops_the_daemon_and_nothing_else(rig: Rig, standin: StandIn) -> None:
-    """RLIMIT_FSIZE: a write beyond it is an error of the disk for SQLite. Whatever was sent until then is known at the next start."""
+    """RLIMIT_FSIZE: a write beyond it is an error of the disk for SQLite. What was sent until then is known at the next start."""
     for number in range(40):
         rig.drop(f"call-{number}", pcm(seconds=0.3, seed=number))
     rig.configure()

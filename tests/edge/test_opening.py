@@ -57,7 +57,9 @@ def test_run_refuses_it_and_check_says_so_unless_it_is_allowed(tmp_path: Path) -
         assert "lies on nfs" in said
         assert list(rig.queue_path.parent.iterdir()) == []
         assert "lies on nfs" in rig.call("check")[1]
-        rig.config_path.write_text(rig.config_path.read_text().replace("[queue]\n", "[queue]\nallow_network_file_system = true\n"))
+        rig.config_path.write_text(
+            rig.config_path.read_text().replace("[queue]\n", "[queue]\nallow_network_file_system = true\n")
+        )
         rig.start(configure=False)
         assert "lies on nfs" in rig.log()
         assert rig.stop() == 0

@@ -1,4 +1,4 @@
-"""A disk that fails at the n-th call of each thread, for n = 1, 2, 3 ...: a small daemon run under strace, then a start without faults.
+"""A disk that fails at the n-th call of each thread, for n = 1, 2, 3 ...: a daemon under strace, then a start without faults.
 
     python tests/torture/io_faults.py [COUNT]      # so many runs of each kind; ends by 1 when anything was lost or doubled
 
@@ -107,7 +107,10 @@ def run(kind: Kind, nth: int, figures: Figures) -> bool:
         trace = Path(name) / "strace"
         rig.rules |= {"on_unknown": "search", "recording_id_field": "recording_id", "search_patience": "1s"}
         rig.tables = 'search = { organization_id = "org", space_id = "space" }\n'
-        rig.upload["stream_above"] = "30KiB"
+        rig.upload |= {"stream_above": "30KiB", "concurrency": 2}
+        # The queue is made beforehand, so that the calls that fail are those of uploads: strace counts them for each thread.
+        rig.start()
+        rig.stop()
         rig.drop("small-1", pcm(seconds=0.5, seed=1))
         rig.drop("small-2", pcm(seconds=0.5, seed=2))
         rig.drop("stream", pcm(seconds=3, seed=3))
@@ -196,10 +199,10 @@ def _calls(count: int, step: int) -> Iterator[int]:
 def main(count: int) -> int:
     """The table on standard output; 0 when nothing was lost or doubled."""
     if reason := why_not():
-        print(f"I/O faults: left out, {reason}.")
+        sys.stdout.write(f"I/O faults: left out, {reason}.\n")
         return 0
     figures = sweep(count)
-    print(figures.table())
+    sys.stdout.write(f"{figures.table()}\n")
     return 0 if figures.clean and figures.runs else 1
 
 

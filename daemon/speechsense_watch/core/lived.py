@@ -20,8 +20,8 @@ PARTS = 30
 
 @dataclass(frozen=True, slots=True)
 class Lived:
-    """`marks`: what the wall clock said at the end of each part that was lived through, the oldest first, `PARTS` + 1 of them
-    at the most; `since_s`: how long ago the last one was, in seconds that were lived through.
+    """`marks`: the least that the wall clock said in each part that was lived through, the oldest first, at most
+    `PARTS` + 1 of them, the last of which is not over; `since_s`: how long that has lasted, in seconds that were lived through.
     """
 
     marks: tuple[datetime, ...] = ()
@@ -33,8 +33,10 @@ class Lived:
             return Lived((now,))
         part_s = span.total_seconds() / PARTS
         whole, rest_s = divmod(self.since_s + seconds, part_s)
-        ends = min(int(whole), PARTS + 1)
-        fresh = tuple(now - timedelta(seconds=rest_s + part_s * back) for back in reversed(range(ends)))
+        if not whole:
+            return Lived((*self.marks[:-1], min(self.marks[-1], now)), rest_s)
+        begun = min(int(whole), PARTS + 1)
+        fresh = tuple(now - timedelta(seconds=rest_s + part_s * back) for back in reversed(range(begun)))
         return Lived((*self.marks, *fresh)[-PARTS - 1 :], rest_s)
 
     def old_before(self, now: datetime, span: timedelta) -> datetime | None:

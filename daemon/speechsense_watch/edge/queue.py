@@ -517,8 +517,8 @@ def _any_of(names: Sequence[object]) -> str:
 
 
 def _connect_to_read(path: Path) -> Database:
-    """SQLite makes files beside the queue for that. Where it cannot, on a disk that is full or read-only, and nobody has the queue
-    open nor left anything to recover, it is read as it lies there (sqlite.org/uri.html, "immutable").
+    """SQLite makes files beside the queue for that. Where it cannot, on a disk that is full or read-only, and nobody has the
+    queue open nor left anything to recover, it is read as it lies there (sqlite.org/uri.html, "immutable").
     """
     db = _connect(path, "ro")
     try:
