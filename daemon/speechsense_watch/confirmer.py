@@ -7,11 +7,12 @@ block for the seconds that this takes. Nothing is asked while there is no connec
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from speechsense_watch.core import lifecycle
+from speechsense_watch.core.beacons import Beacons
 from speechsense_watch.core.edges import Change, IllegalEdge
 from speechsense_watch.core.lookup import BLIND_AFTER_S, Absent, Batch, Checked, Found, Inquiry, Orphan, Ruling
 from speechsense_watch.core.model import Job
@@ -59,8 +60,9 @@ class _Question:
     asked_at: float
     keys: list[str]
     to_fetch: list[str] = field(default_factory=list)
+    # Talk ids by key, and the recording ids that the talks carry.
+    answers: dict[str, Sequence[str]] = field(default_factory=dict)
     carried: dict[str, str] = field(default_factory=dict)
-    answered: bool = False
 
     @property
     def complete(self) -> bool:
@@ -134,7 +136,10 @@ class Confirmer:
     def _look_at_queue(self) -> None:
         now = self._clock.monotonic()
         self._next_look_at_queue = now + AT_LEAST_REST_S
-        for subject, folders in self._subjects():
+        subjects = dict(self._subjects())
+        # Where nothing is sent or in doubt any more there is nothing to find out.
+        self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in subjects}
+        for subject, folders in subjects.items():
             inquiry = self._inquiries.setdefault(subject, self._new_inquiry(subject))
             inquiry.patience_s = max(folder.search_patience_s for folder in folders.values())
             doubts = self._doubts.doubts(folders, self._clock.now()).get(subject.connection_id, ())
@@ -156,7 +161,7 @@ class Confirmer:
         lags, prefix = (kept.get("lags"), kept.get("prefix")) if isinstance(kept, dict) else ((), "")
         return Inquiry(
             patience_s=0.0,
-            lags=[float(lag) for lag in lags] if isinstance(lags, list) else [],
+            beacons=Beacons([float(lag) for lag in lags] if isinstance(lags, list) else []),
             prefix=prefix if isinstance(prefix, str) else "",
         )
 
@@ -190,20 +195,15 @@ class Confirmer:
         try:
             talk_ids = self.service.search(subject.scope, subject.connection_id, key, batch.ids)
         except SearchTrouble as trouble:
-            if trouble.code not in _NOT_THIS_KEY or (not question.keys and not question.answered):
+            if trouble.code not in _NOT_THIS_KEY or (not question.keys and not question.answers):
                 raise
             return
-        question.answered = True
         if len(talk_ids) > _HEEDED * len(batch.ids):
-            return  # everything there is: the filter was not heeded
-        if any(talk_id in batch.known for talk_id in talk_ids):
-            question.inquiry.key_worked(key, subject.name)
-        for talk_id in talk_ids:
-            # Of those that we know it need not be asked what they carry.
-            if talk_id in batch.known:
-                question.carried[talk_id] = batch.known[talk_id]
-            elif talk_id not in question.to_fetch:
-                question.to_fetch.append(talk_id)
+            talk_ids = ()  # everything there is: the filter was not heeded
+        question.answers[key] = talk_ids
+        # Of those that we know it need not be asked what they carry.
+        question.carried |= {talk_id: batch.known[talk_id] for talk_id in talk_ids if talk_id in batch.known}
+        question.to_fetch += [talk_id for talk_id in talk_ids if talk_id not in (*question.carried, *question.to_fetch)]
 
     def _fetch(self, question: _Question) -> None:
         """What the next talks carry. Raises SearchTrouble."""
@@ -214,14 +214,29 @@ class Confirmer:
     def _rule(self, question: _Question) -> None:
         subject, inquiry = question.subject, question.inquiry
         self._trouble.pop(subject, None)
-        found: dict[str, list[str]] = defaultdict(list)
-        for talk_id, name in question.carried.items():
-            found[name].append(talk_id)
-        for ruling in inquiry.answered(question.batch, found, question.asked_at):
+        for ruling in inquiry.answered(question.batch, self._found(question), question.asked_at):
             self._carry_out(ruling, subject)
         self._tell_blindness(subject, inquiry)
         self._publish()
         self._next_look_at_queue = 0.0
+
+    def _found(self, question: _Question) -> Mapping[str, Sequence[str]]:
+        """Talk ids by the recording ids they carry.
+
+        A talk that was not asked for, or whose field cannot be read yet: the filter may not have been heeded. What such an
+        answer holds is true all the same, but it proves nothing of what it does not hold, so the known talks in it do not count.
+        """
+        found: dict[str, list[str]] = defaultdict(list)
+        batch, carried = question.batch, question.carried
+        for key, talk_ids in question.answers.items():
+            heeded = carried.keys() >= set(talk_ids) and all(carried[talk_id] in batch.ids for talk_id in talk_ids)
+            if heeded and any(talk_id in batch.known for talk_id in talk_ids):
+                question.inquiry.key_worked(key, question.subject.name)
+            for talk_id in talk_ids:
+                name = carried.get(talk_id)
+                if name is not None and talk_id not in found[name] and (heeded or talk_id not in batch.known):
+                    found[name].append(talk_id)
+        return found
 
     # --- what was found out ----------------------------------------------------------------------
 
@@ -234,7 +249,9 @@ class Confirmer:
             case Found(talk_id=talk_id, recording_id=recording_id, doubled=doubled):
                 if self._apply(lambda: lifecycle.confirmed(job, talk_id, now, doubled=doubled)):
                     self._log.info(Event.LOOKED_UP, job=job.id, found=True, talk_id=talk_id, recording_id=recording_id)
-            case Absent(looks=looks, seconds=seconds):
+            case Absent(claims=claims, looks=looks, seconds=seconds):
+                if job.claims != claims:
+                    return  # sent again while we asked: this is another doubt
                 detail = f"{looks} looks over {seconds:.0f} s did not find it, and found talks that were sent after it."
                 if self._apply(lambda: lifecycle.shown_absent(job, now, detail)):
                     self._log.info(Event.LOOKED_UP, job=job.id, found=False, looks=looks, over_s=round(seconds))
@@ -279,7 +296,7 @@ class Confirmer:
         """For `status`, and for the next start; the queue writes only what changed."""
         told = {
             subject.connection_id: {
-                "lags": [round(lag, 1) for lag in inquiry.lags],
+                "lags": [round(lag, 1) for lag in inquiry.beacons.lags],
                 "prefix": inquiry.prefix,
                 "trouble": self._trouble.get(subject, ""),
             }

@@ -22,6 +22,7 @@ COMMANDS = {
     "resolve": "speechsense_watch.cli.operator",
     "orphans": "speechsense_watch.cli.orphans",
     "adopt": "speechsense_watch.cli.adopt",
+    "forget": "speechsense_watch.cli.forget",
     "pause": "speechsense_watch.cli.holding",
     "resume": "speechsense_watch.cli.holding",
     "approve": "speechsense_watch.cli.holding",

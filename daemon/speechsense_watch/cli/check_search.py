@@ -9,7 +9,8 @@ from pathlib import Path
 
 from speechsense_watch.cli.report import Report
 from speechsense_watch.config import Config
-from speechsense_watch.core.lookup import PREFIXES, Known
+from speechsense_watch.core.beacons import Known
+from speechsense_watch.core.lookup import PREFIXES
 from speechsense_watch.core.rules import Folder, OnUnknown
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.edge.auth import Credentials

@@ -13,7 +13,7 @@ from speechsense_watch.cli.folder_view import FolderView, folder_as_json, folder
 from speechsense_watch.cli.told import moment, number, table
 from speechsense_watch.config import Config
 from speechsense_watch.core.attention import Attention, Snapshot, Standstill, TrialDone, attention
-from speechsense_watch.core.model import State
+from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.traffic import SERVICE
 from speechsense_watch.core.verdict import PauseReason
 from speechsense_watch.edge.disk import disk_of, is_full
@@ -52,6 +52,8 @@ class Overview:
     folders: tuple[FolderView, ...]
     daemon: DaemonView
     connections: frozenset[str]
+    # With these in hand the daemon died too often: they are sent last and alone.
+    suspects: tuple[Job, ...] = ()
 
     @property
     def stopped(self) -> bool:
@@ -102,6 +104,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         folders=folders,
         daemon=daemon,
         connections=frozenset(folder.connection_id for folder in config.folders),
+        suspects=tuple(records.suspects()),
     )
 
 
@@ -211,6 +214,16 @@ def overview_as_json(view: Overview) -> dict[str, Any]:
                 "needs_operator": pause.needs_operator,
             }
             for pause in view.paused
+        ],
+        "suspects": [
+            {
+                "id": job.id,
+                "state": job.state.value,
+                "folder": job.place.folder,
+                "deaths": job.deaths,
+                "next_attempt_at": time_as_json(job.next_attempt_at),
+            }
+            for job in view.suspects
         ],
         "rate_per_minute": view.rate_per_minute,
         "oldest_ready_at": time_as_json(view.oldest_ready_at),
