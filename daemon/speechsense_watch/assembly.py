@@ -17,6 +17,7 @@ from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.auth import AnyCredentials, credentials_of
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.claims import RootClaims
+from speechsense_watch.edge.disk import written_at
 from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
@@ -99,6 +100,8 @@ class Assembly:
         self.pool = ThreadPoolExecutor(_MOST_WORKERS, thread_name_prefix="attempt")
         self.throttle = Throttle(clock)
         config = _by_the_disk(config)
+        # A clock that says an earlier time than the configuration's own file is behind: by it everything would be new.
+        self._set_up_at = written_at(config.path)
         # The one in use comes last; those before it have attempts under way that began before a reload.
         self._speechsense = config.speechsense
         self._credentials = _credentials_of(config, environ, clock, self._wake_uploader)
@@ -125,6 +128,7 @@ class Assembly:
     def adopt(self, config: Config) -> None:
         """All parts go by this configuration from now on; or by the old one, when it raises ConfigError or QueueTrouble."""
         config = _by_the_disk(config)
+        self._set_up_at = written_at(config.path)
         credentials = self._kept_credentials(config) or _credentials_of(config, self._environ, self._clock, self._wake_uploader)
         service = service_of(config, self._environ, self._clock, self._wake_uploader, credentials)
         try:
@@ -208,7 +212,7 @@ class Assembly:
         return watched_around(path, self._roots) is not None
 
     def _start_from(self, folder: Folder) -> datetime | None:
-        first = self._queue.first_watched(folder.name, folder.path, self._clock.now())
+        first = self._queue.first_watched(folder.name, folder.path, max(self._clock.now(), self._set_up_at))
         if folder.start_from == "all":
             return None
         return first if isinstance(folder.start_from, str) else folder.start_from
@@ -226,12 +230,15 @@ class Assembly:
         self.loops["uploader"].wake()
 
     def _upload_step(self) -> float:
-        accepted, doubtful = self.uploader.accepted, self.uploader.doubtful
+        accepted, doubtful, storage_back = self.uploader.accepted, self.uploader.doubtful, self.uploader.storage_back
         rest_s = self.uploader.step()
         if self.uploader.accepted != accepted:
             self.loops["filer"].wake()
         if self.confirmer.needed and (self.uploader.accepted, self.uploader.doubtful) != (accepted, doubtful):
             self.loops["confirmer"].wake()
+        if self.uploader.storage_back != storage_back:
+            # What the others could not write down they need not wait for any longer.
+            self.wake()
         return rest_s
 
     def _confirm_step(self) -> float:

@@ -98,6 +98,14 @@ QUEUE = (
         default="90d",
         doc="After this a finished recording loses its fields, events and attempts; that it was sent is not forgotten.",
     ),
+    Option(
+        section="queue",
+        key="allow_network_file_system",
+        kind=kinds.flag(),
+        default=False,
+        doc="Take a queue that lies on NFS, SMB or another file system that this machine does not hold alone. It may be damaged.",
+        rare=True,
+    ),
 )
 
 UPLOAD = (

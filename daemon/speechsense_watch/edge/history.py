@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 from speechsense_watch.core.edges import Change, Event
 from speechsense_watch.core.suspicion import Suspicion
+from speechsense_watch.edge.ballast import Ballast, is_no_room
+from speechsense_watch.edge.damage import journal_trouble
 from speechsense_watch.edge.journal import FolderLine, Journal, StartLine, SuspicionLine, TalkLine
 from speechsense_watch.edge.machine import Machine
 from speechsense_watch.edge.rows import from_us, path_bytes, placeholders, to_us
@@ -71,24 +75,53 @@ class _Survey:
 class History:
     """Of one queue. Every method raises QueueTrouble."""
 
-    def __init__(self, connection: Connection, journal: Journal) -> None:
+    def __init__(self, connection: Connection, journal: Journal, path: Path, ballast: Ballast) -> None:
         self._connection = connection
         self._journal = journal
+        self._path = path
+        self._ballast = ballast
+        # Talk ids that are in the queue and have yet to be entered in the journal. Under a lock of its own, which is asked for by
+        # those who hold the queue's and never the other way round.
+        self._owed: list[tuple[str, str, datetime]] = []
+        self._lock = Lock()
         self._suspicion: Suspicion | None = None
         self._asked = False
 
     # --- talks -------------------------------------------------------------------------------
 
     def enter(self, changes: Iterable[Change]) -> None:
-        """Every talk id that has come with them is in the journal, but for one that is from there."""
+        """Every talk id that has come with them is entered in the journal, but for one that is from there. They are on record
+        whether that succeeds or not: what fails is owed, and nothing is begun before it is made good.
+        """
         talks = [
             (change.after.uid, change.after.talk_id, change.at)
             for change in changes
             if change.event in _WITH_TALK and change.after.uid and change.after.talk_id
         ]
-        fresh = [talk for talk in talks if self.known_talk(talk[0]) != talk[1]]
-        with _translated():
-            self._journal.talks(fresh)
+        fresh = [talk for talk in talks if not self._is_from_there(*talk[:2])]
+        try:
+            self._pay(fresh)
+        except OSError as error:
+            if is_no_room(error) and self._ballast.give_up():
+                with suppress(OSError):
+                    self._pay()
+
+    def pay(self) -> None:
+        """What is owed to the journal is entered. Raises OSError; then it stays owed."""
+        self._pay()
+
+    def _pay(self, more: Sequence[tuple[str, str, datetime]] = ()) -> None:
+        with self._lock:
+            self._owed += more
+            if self._owed:
+                self._journal.talks(self._owed)
+                self._owed = []
+
+    def _is_from_there(self, uid: str, talk_id: str) -> bool:
+        try:
+            return self.known_talk(uid) == talk_id
+        except QueueTrouble:
+            return False  # a second line does no harm, one that is lacking would
 
     def known_talk(self, uid: str) -> str | None:
         """The talk id that only the journal knew when the queue had been lost."""
@@ -98,7 +131,7 @@ class History:
     def forget(self, uids: Iterable[str], *, overwrite: bool = False) -> None:
         """Nothing outside the rows tells of these any more; the journal's lines go first, as `Journal.without` has it."""
         gone = frozenset(uids)
-        with _translated():
+        with self._translated():
             self._journal.without(gone, overwrite=overwrite)
         with self._connection.transaction() as conn:
             conn.executemany("DELETE FROM known_talks WHERE uid = ?", [(uid,) for uid in gone])
@@ -107,7 +140,7 @@ class History:
         """The journal holds every talk id and folder the queue does; returns how many lines it lacked."""
         rows = self._connection.tuples("SELECT name, path, first_watched_at FROM folders")
         folders = ((name, path.decode(errors="surrogateescape"), from_us(at)) for name, path, at in rows)
-        with _translated():
+        with self._translated():
             return self._journal.fill(self._talks(), folders)
 
     def _talks(self) -> Iterator[tuple[str, str, datetime]]:
@@ -127,12 +160,12 @@ class History:
         at = self._first_watched_in_journal(name, path) or now
         with self._connection.transaction() as conn:
             conn.execute("INSERT OR IGNORE INTO folders VALUES (?, ?, ?)", (name, path_bytes(path), to_us(at)))
-        with _translated():
+        with self._translated():
             self._journal.fill((), [(name, path, at)])
         return at
 
     def _first_watched_in_journal(self, name: str, path: str) -> datetime | None:
-        with _translated():
+        with self._translated():
             for line in self._journal.lines():
                 if isinstance(line, FolderLine) and (line.name, line.path) == (name, path):
                     return _time(line.at)
@@ -154,7 +187,7 @@ class History:
         """
         with self._connection.transaction() as conn:
             conn.execute("INSERT INTO starts (id, at) VALUES (?, ?)", (start_id, to_us(now)))
-        with _translated():
+        with self._translated():
             self._journal.start(start_id, now)
         with self._connection.transaction() as conn:
             conn.execute("DELETE FROM starts WHERE id <> ?", (start_id,))
@@ -229,13 +262,13 @@ class History:
 
     def _count_in_journal(self, k: int, at: datetime) -> None:
         """For a queue that is lost once more."""
-        with _translated():
+        with self._translated():
             self._journal.suspicion(k, at)
 
     def _survey(self) -> _Survey:
         survey = _Survey()
         folders = {(name, path) for name, path in self._connection.tuples("SELECT name, path FROM folders")}
-        with _translated():
+        with self._translated():
             lines = self._journal.lines()
             while some := list(islice(lines, _TOGETHER)):
                 survey.newest = max(survey.newest, *(line.at for line in some))
@@ -254,7 +287,7 @@ class History:
     def _know_talks(self) -> int:
         """Every talk that only the journal knows is in the queue; returns how many came."""
         count = 0
-        with _translated():
+        with self._translated():
             lines = self._journal.lines()
             while some := list(islice(lines, _TOGETHER)):
                 if lacking := self._lacking(some):
@@ -273,6 +306,14 @@ class History:
         )
         known = {uid for (uid,) in self._connection.tuples(sql, (*keys, *keys))} if keys else set()
         return {uid: talk_id for uid, talk_id in talks.items() if uid not in known}
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """The journal's errors as QueueTrouble."""
+        try:
+            yield
+        except OSError as error:
+            raise journal_trouble(self._path, error) from error
 
     # --- trimming ----------------------------------------------------------------------------
 
@@ -297,15 +338,6 @@ class History:
             with self._connection.transaction() as conn:
                 conn.executemany("DELETE FROM jobs WHERE id = ?", [(job_id,) for job_id, _ in forgotten])
         return touched + len(forgotten)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The journal's errors as QueueTrouble."""
-    try:
-        yield
-    except OSError as error:
-        raise QueueTrouble(f"The journal beside the queue: {error.strerror or error}.") from error
 
 
 def _time(text: str) -> datetime | None:

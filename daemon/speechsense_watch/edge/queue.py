@@ -14,19 +14,21 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 from sqlite_utils import Database
 
-from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change
+from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event
 from speechsense_watch.core.model import HOLDS_UID, Job, Place, State, digest_of
 from speechsense_watch.core.rules import Order
 from speechsense_watch.core.suspicion import Suspicion
 from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge import schema
+from speechsense_watch.edge.ballast import Ballast
+from speechsense_watch.edge.damage import journal_trouble, no_room_beside, refuse_odd, trouble_of
 from speechsense_watch.edge.history import History
 from speechsense_watch.edge.journal import Journal
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
@@ -35,41 +37,60 @@ from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, Uid
 _OLDER = "The queue is of an earlier speechsense-watch: start the daemon anew, which brings it up to date."
 _BUSY_TIMEOUT_MS = 10_000
 _WAL_TRIES = 5
+# What was written a moment after somebody looked at the clock is not from the future.
+_SAME_MOMENT = timedelta(seconds=5)
 _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 # Millions of jobs are done and a few are not. SQLite keeps no statistics here and takes a partial index only where its
 # condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
 # finished jobs out: were it of no use, the statement would fail and not just be slow (sqlite.org/lang_indexedby.html).
 _UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
-# Primary result codes after which the file itself must be doubted (sqlite.org/rescode.html).
-_FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# What records how an upload ended: for these the ballast is given up.
+_ENDS = frozenset(
+    {
+        *(Event.ACCEPTED, Event.ADOPTED, Event.CONFIRMED, Event.REFUSED, Event.FAILED),
+        *(Event.GIVEN_BACK, Event.OUTCOME_UNKNOWN, Event.READ_ANEW),
+    }
+)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """SQLite's errors as QueueTrouble, and those of its file."""
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's and the journal's errors as QueueTrouble."""
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise QueueTrouble(f"The queue: {error}.", fatal=code in _FATAL) from error
+        raise trouble_of(path, getattr(error, "sqlite_errorname", ""), str(error)) from error
     except OSError as error:
-        raise QueueTrouble(f"The queue's file: {error.strerror or error}.") from error
+        raise journal_trouble(path, error) from error
 
 
 class SqliteQueue:
     """Keeps `ports.Queue`. `path` must lie on a local file system; its directory exists."""
 
-    def __init__(self, path: Path, *, read_only: bool = False, untouched: bool = False, as_it_is: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        untouched: bool = False,
+        as_it_is: bool = False,
+        ballast: Ballast | None = None,
+    ) -> None:
         """Opens, or creates and migrates. `untouched`: a file that nobody writes is read, without making anything beside it;
-        `as_it_is`: by tables that may be those of an earlier version.
-        Raises QueueTrouble, schema.NewerSchema.
+        `as_it_is`: by tables that may be those of an earlier version. Raises QueueTrouble, schema.NewerSchema.
         """
         self.path = path
+        self._ballast = ballast or Ballast(path)
+        # The first fatal trouble: from then on nothing more is asked of this connection.
+        self._broken: QueueTrouble | None = None
+        # There was no room lately: it has to be shown that there is.
+        self._doubted = False
         self._lock = RLock()
         self._known_runtime: dict[str, str] = {}
-        self.history = History(self, Journal(path.with_name(path.name + ".journal")))
-        with translated(), ExitStack() as undo:
-            self._db = _connect(path, "ro&immutable=1" if untouched else "ro" if read_only else "rwc")
+        self.history = History(self, Journal(path.with_name(path.name + ".journal")), path, self._ballast)
+        refuse_odd(path)
+        with translated(path), ExitStack() as undo:
+            self._db = _connected(path, read_only=read_only, untouched=untouched)
             undo.callback(self._db.conn.close)
             if read_only or untouched:
                 schema.refuse_newer(self._db)
@@ -83,26 +104,46 @@ class SqliteQueue:
             undo.pop_all()
 
     def close(self) -> None:
-        with self._lock, translated():
+        """What the journal lacks then, the next start fills in."""
+        with self._lock, translated(self.path):
+            with suppress(OSError):
+                self.history.pay()
             self._db.conn.close()
 
     def copy_to(self, target: Path, progress: Callable[[int, int], None] = lambda _done, _pages: None) -> None:
         """The empty file `target` holds the queue as it is at this moment, in one file and on disk, while others go on writing.
         `progress` is told how many pages are done, of how many. Raises QueueTrouble.
         """
-        with self._lock, translated():
+        with self._using():
             schema.copy_whole(self._db.conn, target, progress)
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """One thread at a time. After a fatal trouble nothing reaches the connection any more: what it would write or answer
+        might contradict what is on disk.
+        """
+        with self._lock:
+            if self._broken is not None:
+                raise QueueTrouble(str(self._broken), fatal=True)
+            try:
+                with translated(self.path):
+                    yield
+            except QueueTrouble as trouble:
+                self._doubted |= trouble.full
+                if trouble.fatal:
+                    self._broken = trouble
+                raise
 
     def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
         """For reading: every row of a SELECT."""
-        with self._lock, translated():
+        with self._using():
             cursor = self._db.conn.execute(sql, parameters)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def tuples(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The same without the columns' names: half the time where a million rows are read."""
-        with self._lock, translated():
+        with self._using():
             return self._db.conn.execute(sql, parameters).fetchall()
 
     def _jobs(self, which: str, parameters: Sequence[object] = ()) -> list[Job]:
@@ -113,8 +154,11 @@ class SqliteQueue:
         return found[0] if found else None
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, translated():
+    def transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
+        """`spare`: it may use the room that the ballast made."""
+        with self._using():
+            if not spare:
+                self._keep_ballast()
             conn = self._db.conn
             conn.execute("BEGIN IMMEDIATE")
             try:
@@ -123,6 +167,26 @@ class SqliteQueue:
             finally:
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
+
+    # --- room ------------------------------------------------------------------------------------
+
+    def make_ready(self) -> None:
+        with self._using():
+            self._keep_ballast()
+            self.history.pay()
+            if not self._doubted:
+                return
+            self._ballast.make_sure_of_room()
+        with self.transaction() as conn:
+            # Random, or SQLite would see that the page stays as it is and write nothing.
+            conn.execute("INSERT INTO runtime VALUES ('written', random()) ON CONFLICT DO UPDATE SET value = excluded.value")
+        self._doubted = False
+
+    def _keep_ballast(self) -> None:
+        try:
+            self._ballast.keep()
+        except OSError as error:
+            raise no_room_beside(self.path, error) from error
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -157,13 +221,21 @@ class SqliteQueue:
         return replace(change.after, id=job_id)
 
     def apply(self, change: Change) -> Job:
-        with self.transaction() as conn:
-            job_id = self._write_one(conn, change).id
+        try:
+            job_id = self._carry_out(change)
+        except QueueTrouble as trouble:
+            if not (trouble.full and change.event in _ENDS and self._ballast.give_up()):
+                raise
+            job_id = self._carry_out(change)
         self.history.enter([change])
         stored = self.job(job_id)
         if stored is None:
             raise Stale  # `forget` was there right behind us
         return stored
+
+    def _carry_out(self, change: Change) -> int:
+        with self.transaction(spare=change.event in _ENDS) as conn:
+            return self._write_one(conn, change).id
 
     def write(self, sql: str, parameters: Sequence[object]) -> bool:
         """One statement about what is no job, on disk when this returns; whether it changed anything."""
@@ -202,7 +274,7 @@ class SqliteQueue:
                 if conn.execute(f"DELETE FROM jobs WHERE {which}", (job.id, job.state.value, job.claims)).rowcount != 1:
                     raise Stale
             conn.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(digest, to_us(at)) for digest in digests])
-        with self._lock, translated():
+        with self._lock, translated(self.path):
             # Waits for those who read, as long as for any lock; if one reads on, the next write goes over it.
             self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -289,12 +361,12 @@ class SqliteQueue:
         return self._earliest("state = 'uploaded'")
 
     def bring_near(self, horizon: datetime, now: datetime) -> int:
-        """What is to be tried after the horizon is due now: a clock that was ahead when that was written has been put right."""
+        """What a clock that was ahead has written: it has been put right since."""
         which = "state <> 'done' AND state IN ('ready', 'unconfirmed', 'uploaded') AND next_attempt_at > ?"
+        ahead = "(next_attempt_at > ? OR updated_at > ?)"
+        keys = (to_us(now), to_us(now), to_us(horizon), to_us(now + _SAME_MOMENT))
         with self.transaction() as conn:
-            done = conn.execute(
-                f"UPDATE jobs INDEXED BY unfinished SET next_attempt_at = ? WHERE {which}", (to_us(now), to_us(horizon))
-            )
+            done = conn.execute(f"UPDATE jobs INDEXED BY unfinished SET next_attempt_at = ? WHERE {which} AND {ahead}", keys)
         return done.rowcount
 
     def to_resend(self, now: datetime, folders: Iterable[str]) -> Sequence[Job]:
@@ -356,7 +428,7 @@ class SqliteQueue:
         text = json.dumps(value, sort_keys=True)
         if self._known_runtime.get(key) == text:
             return
-        with self.transaction() as conn:
+        with self.transaction(spare=key == "paused") as conn:
             # SQLite leaves a page alone that would become what it was, so this is no write after a restart either.
             conn.execute("INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, text))
         self._known_runtime[key] = text
@@ -373,7 +445,7 @@ class SqliteQueue:
         return (found.st_dev, found.st_ino) == self._identity
 
     def changed_elsewhere(self) -> bool:
-        with self._lock, translated():
+        with self._using():
             version = self._pragma("data_version")
             changed, self._data_version = version != self._data_version, version
             return changed
@@ -405,9 +477,9 @@ def fold(path: Path) -> None:
     """The queue is in its one file; nothing of it is left in the log beside it. To be called while nobody else has it open.
     Raises QueueTrouble; of a file that is no database the log is left alone too.
     """
-    with translated(), closing(_connect(path, "ro&immutable=1").conn) as conn:
+    with translated(path), closing(_connect(path, "ro&immutable=1").conn) as conn:
         conn.execute("SELECT count(*) FROM sqlite_master")
-    with translated(), closing(_connect(path, "rw").conn) as conn:
+    with translated(path), closing(_connect(path, "rw").conn) as conn:
         busy = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
             raise QueueTrouble("The queue: somebody else reads it at this moment.")
@@ -415,8 +487,34 @@ def fold(path: Path) -> None:
 
 def mark(path: Path, key: str, value: object) -> None:
     """A word for the next start of a queue that nobody has open yet. Raises QueueTrouble."""
-    with translated(), closing(_connect(path, "rw").conn) as conn:
+    with translated(path), closing(_connect(path, "rw").conn) as conn:
         conn.execute("INSERT OR REPLACE INTO runtime VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+
+
+def _connected(path: Path, *, read_only: bool, untouched: bool) -> Database:
+    if untouched:
+        return _connect(path, "ro&immutable=1")
+    return _connect_to_read(path) if read_only else _connect(path, "rwc")
+
+
+def _connect_to_read(path: Path) -> Database:
+    """SQLite makes files beside the queue for that. Where it cannot, on a disk that is full or read-only, and nobody has the
+    queue open nor left anything to recover, it is read as it lies there (sqlite.org/uri.html, "immutable").
+    """
+    db = _connect(path, "ro")
+    try:
+        db.conn.execute("SELECT 1 FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        db.conn.close()
+        wal = path.with_name(f"{path.name}-wal")
+        held = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        if held or not path.is_file() or (wal.exists() and wal.stat().st_size > 0):
+            raise
+        return _connect(path, "ro&immutable=1")
+    except sqlite3.Error:
+        db.conn.close()
+        raise
+    return db
 
 
 def _connect(path: Path, mode: str) -> Database:
