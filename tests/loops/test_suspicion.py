@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import pytest
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.lifecycle import Claim
+from speechsense_watch.core.lookup import Try, doubt_of
 from speechsense_watch.core.model import Job, Recording, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import OnUnknown
@@ -293,3 +295,29 @@ def test_a_clock_that_is_behind_leaves_nothing_undoubted(bench: Bench) -> None:
     assert found.suspicion.at == bench.clock.now()
     bench.send(1)
     assert bench.job().reason is Reason.MAYBE_SENT_BEFORE
+
+
+# --- what a look-up asks for -----------------------------------------------------------------
+
+
+def test_a_look_up_asks_for_every_try_that_may_have_been_made(bench: Bench) -> None:
+    """The latest first; and for exactly the committed ones of any other doubt."""
+    ready(bench)
+    suspicious_start(bench)
+    bench.send()
+    job, now = bench.job(), bench.clock.now()
+    doubt = doubt_of(job, 0, (), now)
+    assert doubt.whole == tuple(f"{job.uid}-{n}" for n in range(32, 0, -1))
+    assert doubt.may_resend
+    other = replace(job, reason=Reason.OUTCOME_UNKNOWN)
+    assert doubt_of(other, 0, [Try(f"{job.uid}-3", committed=True)], now).whole == (f"{job.uid}-3",)
+
+
+def test_what_was_recorded_longer_ago_than_talks_are_kept_is_not_shown_absent(bench: Bench) -> None:
+    """Its talk may have been there and be gone: the operator decides."""
+    ready(bench)
+    suspicious_start(bench)
+    bench.send()
+    job = bench.job()
+    old = replace(job, recorded_at=job.recorded_at - timedelta(days=100))
+    assert not doubt_of(old, 0, (), bench.clock.now()).may_resend
