@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -39,6 +40,22 @@ def queue_of(path: Path, *stems: str) -> Path:
 def talks(path: Path) -> list[str]:
     with closing(SqliteQueue(path, read_only=True)) as queue:
         return sorted(talk for (talk,) in queue.tuples("SELECT talk_id FROM jobs WHERE talk_id IS NOT NULL"))
+
+
+_DIES = """
+import os, sys
+from pathlib import Path
+from support.manual_clock import ManualClock
+from support.played_queue import PlayedQueue
+PlayedQueue(Path(sys.argv[1]), ManualClock()).uploaded(sys.argv[2])
+os._exit(0)
+"""
+
+
+def die_over(path: Path, stem: str) -> None:
+    """A process that ended without closing the queue: what it wrote last is in the log beside it."""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", _DIES, str(path), stem], check=True, env=environ)
 
 
 @pytest.fixture
@@ -123,13 +140,7 @@ def test_what_is_replaced_is_kept_whole(path: Path, tmp_path: Path) -> None:
     queue_of(path, "before")
     with closing(SqliteQueue(path)) as queue:
         back_up(queue, copy, quiet)
-    dying = (
-        "import os, sys; from pathlib import Path; from support.played_queue import PlayedQueue;"
-        " from support.manual_clock import ManualClock; played = PlayedQueue(Path(sys.argv[1]), ManualClock());"
-        " played.uploaded('after'); os._exit(0)"
-    )
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", dying, str(path)], check=True, env=environ)
+    die_over(path, "after")
     assert path.with_name("queue.db-wal").stat().st_size > 0
     kept = put_back(copy, path, NOW, quiet)
     assert kept is not None
@@ -188,11 +199,12 @@ def test_kill_9_at_any_step_leaves_the_old_or_the_new(path: Path, tmp_path: Path
     """Whole and sound, be it the copy or what was there with all that was in its log."""
     copy = queue_of(tmp_path / "copy.db", "new")
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    die_over(path, "old")
+    as_it_died = shutil.copytree(path.parent, tmp_path / "as it died")
     seen: set[str] = set()
     for step in range(60):
-        for each in path.parent.iterdir():
-            each.unlink()
-        queue_of(path, "old")
+        shutil.rmtree(path.parent)
+        shutil.copytree(as_it_died, path.parent)
         done = subprocess.run(
             [sys.executable, "-c", _RESTORES, str(copy), str(path), str(step)],
             capture_output=True,
