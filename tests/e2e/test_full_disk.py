@@ -38,7 +38,7 @@ def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
 @pytest.fixture
 def disk(rig: Rig) -> Iterator[SmallDisk]:
     """Holds the queue and what lies beside it, and nothing else."""
-    with small_disk(rig.queue_path.parent, 3) as disk:
+    with small_disk(rig.queue_path.parent, 4) as disk:
         yield disk
 
 

@@ -90,7 +90,7 @@ def test_a_daemon_without_descriptors_left_goes_on_when_there_are_some(rig: Rig,
     rig.wait_for_states(40, before=State.DONE, during=State.DONE)
     assert len(standin.talks()) == 2
     assert rig.stop() == 0
-    assert all("talk_id" in line or "folder" in line for line in map(json.loads, _journal(rig)))
+    assert all({"talk_id", "folder", "start"} & line.keys() for line in map(json.loads, _journal(rig)))
 
 
 def _journal(rig: Rig) -> list[str]:
