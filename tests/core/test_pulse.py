@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from speechsense_watch.core.pulse import ANSWER_WITHIN_S, ASK_AFTER_S, Pulse
+from speechsense_watch.core.pulse import ANSWER_WITHIN_S, ASK_AFTER_S, MOST_PATIENT_S, Pulse
 
 
 def test_a_dead_peer_is_known_in_under_half_a_minute() -> None:
@@ -44,3 +44,26 @@ def test_any_byte_puts_the_end_off() -> None:
     assert pulse.gone(290.0 + 15.0)
     pulse.heard(5.0)  # news of earlier is none
     assert pulse.gone(305.0)
+
+
+def test_where_every_connection_seems_dead_more_time_is_given() -> None:
+    """Twice as much from one to the next; as little as ever once a question was answered in good time, not by a late one."""
+    pulse, given = Pulse(0.0), []
+    for _ in range(8):
+        pulse.asked(100.0)
+        pulse = pulse.next(5000.0)
+        given.append(pulse.answer_within_s)
+        pulse.heard_at = 0.0
+    assert given == [30, 60, 120, 240, 480, 960, MOST_PATIENT_S, MOST_PATIENT_S]
+    pulse.asked(100.0)
+    pulse.answered(200.0)
+    assert pulse.next(5000.0).answer_within_s == MOST_PATIENT_S
+    pulse.asked(300.0)
+    pulse.answered(314.0)
+    assert pulse.next(5000.0).answer_within_s == ANSWER_WITHIN_S
+
+
+def test_a_connection_that_was_replaced_alive_changes_nothing() -> None:
+    """For another reason, that is."""
+    pulse = Pulse(0.0, answer_within_s=60.0)
+    assert pulse.next(1000.0) == Pulse(1000.0, answer_within_s=60.0)

@@ -25,7 +25,8 @@ def details(*messages: Message) -> bytes:
 
 
 def delay(seconds: int, nanos: int = 0) -> Message:
-    return RetryInfo(retry_delay=Duration(seconds=seconds, nanos=nanos))
+    info: Message = RetryInfo(retry_delay=Duration(seconds=seconds, nanos=nanos))
+    return info
 
 
 PUSHBACK, DETAILS = "grpc-retry-pushback-ms", "grpc-status-details-bin"

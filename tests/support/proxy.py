@@ -61,10 +61,15 @@ class _Link:
 
 
 class Proxy:
-    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port` until it is left. `connections` counts those ever made."""
+    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port` until it is left. `connections` counts those ever made.
 
-    def __init__(self, target_port: int, port: int = 0) -> None:
+    `shallow`: its kernel takes as little as it can before it has been forwarded, so that what waits waits at the client, as it
+    does at the end of a slow line. Otherwise megabytes may lie here, acknowledged, as in a proxy before one.
+    """
+
+    def __init__(self, target_port: int, port: int = 0, *, shallow: bool = False) -> None:
         self.target_port = target_port
+        self._shallow = shallow
         self.port = port
         self.up, self.down = Way(), Way()
         self.connections = 0
@@ -123,8 +128,13 @@ class Proxy:
         """Somebody listens again, on the same port."""
 
         async def work() -> None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_PIECE)
-            self.port = self._server.sockets[0].getsockname()[1]
+            listener = socket.socket()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._shallow:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            listener.bind(("127.0.0.1", self.port))
+            self.port = listener.getsockname()[1]
+            self._server = await asyncio.start_server(self._accept, sock=listener, limit=_PIECE)
 
         self._do(work)
 
@@ -161,7 +171,7 @@ class Proxy:
                 each.close()
 
     async def _forward(self, link: _Link, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: Way) -> None:
-        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_PIECES)
+        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(2 if self._shallow else _PIECES)
         reading = asyncio.create_task(self._read(source, pieces, way))
         left = way.reset_at
         free_at = 0.0

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 ASK_AFTER_S = 10.0
 ANSWER_WITHIN_S = 15.0
+MOST_PATIENT_S = 960.0
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class Pulse:
     heard_at: float
     # Since when an answer is waited for; None when none is.
     asked_at: float | None = None
+    answer_within_s: float = ANSWER_WITHIN_S
 
     def heard(self, now: float) -> None:
         self.heard_at = max(self.heard_at, now)
@@ -30,6 +32,8 @@ class Pulse:
         self.asked_at = now
 
     def answered(self, now: float) -> None:
+        if self.asked_at is not None and now - self.asked_at < ANSWER_WITHIN_S:
+            self.answer_within_s = ANSWER_WITHIN_S
         self.heard(now)
         self.asked_at = None
 
@@ -42,4 +46,11 @@ class Pulse:
 
     def gone(self, now: float) -> bool:
         """Asked, and nothing whatever has come for long enough."""
-        return self.asked_at is not None and now - max(self.asked_at, self.heard_at) >= ANSWER_WITHIN_S
+        return self.asked_at is not None and now - max(self.asked_at, self.heard_at) >= self.answer_within_s
+
+    def next(self, now: float) -> Pulse:
+        """Of the connection that takes this one's place. It gets longer to answer if this one never answered a question: there
+        may be so much in the buffers of proxies on a slow line that every connection seems dead.
+        """
+        longer_s = min(2 * self.answer_within_s, MOST_PATIENT_S) if self.gone(now) else self.answer_within_s
+        return Pulse(now, answer_within_s=longer_s)

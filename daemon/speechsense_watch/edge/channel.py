@@ -129,6 +129,7 @@ class Line:
         self._listening = False
         self._ready = False
         self._counted, self._counted_at = Counters(), clock()
+        self._pulse = Pulse(clock())
         self._connecting_since = clock()
         self._by_hand = ByHand(
             endpoint.address,
@@ -142,7 +143,7 @@ class Line:
 
     def _open(self) -> None:
         self.conduit = Conduit(open_channel(self._endpoint))
-        self._pulse = Pulse(self._clock())
+        self._pulse = self._pulse.next(self._clock())
 
     def close(self) -> None:
         self._stop_listening()
@@ -195,7 +196,7 @@ class Line:
             self._ready = True
             self._stop_listening()
             self._by_hand.forget()
-            self._pulse = Pulse(self._clock())
+            self._pulse = self._pulse.next(self._clock())
 
     def heard(self, conduit: Conduit) -> None:
         """The other end has answered a call."""
