@@ -12,6 +12,7 @@ from datetime import timedelta
 from queue import Empty, SimpleQueue
 
 from speechsense_watch.attempt import Ended
+from speechsense_watch.awaiting import Awaiting
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
@@ -78,6 +79,7 @@ class Uploader:
         self.traffic = Traffic(self._rules.concurrency, self._rules.retry_max_s)
         self._holding = Holding(queue, clock)
         self._room = Room()
+        self._awaiting = Awaiting(queue, clock)
         self.stopping = False
         self.accepted = 0
 
@@ -266,7 +268,7 @@ class Uploader:
     def _begin_due(self) -> None:
         if SERVICE in self.traffic.pauses:
             return
-        free = self._rules.concurrency - len(self._in_work)
+        free = self._free_places()
         if free <= 0:
             return
         choice = self._choice(frozenset(self.traffic.pauses))
@@ -277,6 +279,9 @@ class Uploader:
                 self._apply(lifecycle.gave_up(job, self._clock.now()))
             else:
                 self._begin(job, probe=False)
+
+    def _free_places(self) -> int:
+        return self._rules.concurrency - len(self._awaiting.holding_places(self._in_work, self._rules.concurrency))
 
     def _begin(self, job: Job, *, probe: bool) -> None:
         self._in_work[job.id] = job
@@ -306,8 +311,7 @@ class Uploader:
         waits = [LONGEST_REST_S]
         if (probe := self.traffic.next_probe_at()) is not None:
             waits.append(probe - self._clock.monotonic())
-        full = len(self._in_work) >= self._rules.concurrency
-        if SERVICE not in self.traffic.pauses and not full:
+        if SERVICE not in self.traffic.pauses and self._free_places() > 0:
             due = self._queue.next_due(self._choice(frozenset(self.traffic.pauses)), self._resending())
             if due is not None:
                 waits.append((due - self._clock.now()) / timedelta(seconds=1))
