@@ -88,3 +88,14 @@ def test_a_day_of_outage_costs_two_tries_a_minute(tries: Tries) -> None:
             at.append(tries.clock.monotonic())
     assert len(at) <= 2.2 * 60
     assert max(later - earlier for earlier, later in pairwise(at)) <= 37
+
+
+def test_getting_through_in_vain_is_tried_half_as_often(tries: Tries) -> None:
+    """Each time gRPC connects as well."""
+    tries.ends_with = None
+    for _ in range(1200):
+        tries.step(1)
+    first = len(tries.asked)
+    for _ in range(1800):
+        tries.step(1)
+    assert len(tries.asked) - first <= 1.2 * 30

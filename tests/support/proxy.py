@@ -131,7 +131,7 @@ class Proxy:
             listener = socket.socket()
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self._shallow:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
             listener.bind(("127.0.0.1", self.port))
             self.port = listener.getsockname()[1]
             self._server = await asyncio.start_server(self._accept, sock=listener, limit=_PIECE)

@@ -10,6 +10,8 @@ from speechsense_watch.edge.reach import Trouble, explain
 # Half a minute apart in the long run, sooner at the beginning. With gRPC's own tries it is fewer than three connects a minute,
 # however long it lasts.
 AT_LEAST_EVERY_S = 30.0
+# A try that gets through costs a connect of gRPC's as well; where that is in vain they are farther apart.
+WHEN_IN_VAIN_EVERY_S = 60.0
 
 
 class ByHand:
@@ -57,7 +59,8 @@ class ByHand:
         finally:
             with self._lock:
                 self._tries += 1
-                wait_s = min(AT_LEAST_EVERY_S, 2.0 ** min(self._tries, 10))
+                most_s = AT_LEAST_EVERY_S if trouble else WHEN_IN_VAIN_EVERY_S
+                wait_s = min(most_s, 2.0 ** min(self._tries, 10))
                 self._again_at = self._clock() + wait_s * (0.8 + 0.4 * self._chance())
                 self.trouble = trouble
                 self._trying = False

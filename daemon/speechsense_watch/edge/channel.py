@@ -15,12 +15,14 @@ from speechsense_watch.core.pulse import Pulse
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.edge.by_hand import ByHand
 from speechsense_watch.edge.reach import Trouble
-from speechsense_watch.edge.wire import Counters, counters
+from speechsense_watch.edge.wire import Counters, look_after
 from speechsense_watch.ports import Channel, ChannelState, Credentials
 from yandex.cloud.speechsense.v1 import talk_service_pb2, talk_service_pb2_grpc
 
 # Of gRPC's own tries. `ByHand` tries more often, and opens a new channel when it gets through.
 _BACKOFF_MS = 75_000
+# The very first: a channel that takes over from another one connects once and leaves the rest to `ByHand`.
+_FIRST_BACKOFF_MS = 1_000
 # A connection that is still being made after this is looked into.
 CONNECTING_FOR_S = 10.0
 CONNECT_WITHIN_S = 15.0
@@ -34,15 +36,15 @@ _COUNT_EVERY_S = 0.9
 _OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.service_config_disable_resolution", 1),
-    ("grpc.initial_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", _BACKOFF_MS),
     # Else a new channel gets what another one of this process has, in whatever state that is.
     ("grpc.use_local_subchannel_pool", 1),
     # A server allows a ping every 5 minutes by default and answers more with GOAWAY (grpc keepalive guide); `Pulse` finds out
-    # sooner. The timeout is TCP_USER_TIMEOUT as well: what was sent and is not acknowledged for so long ends the connection.
+    # sooner. The timeout is TCP_USER_TIMEOUT as well: what was sent and is not acknowledged for so long ends the connection, and
+    # so does a receiver that opens no window for so long. 20 s ended uploads over a line of 8 kB/s.
     ("grpc.keepalive_time_ms", 300_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.ping_timeout_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 120_000),
+    ("grpc.http2.ping_timeout_ms", 120_000),
 )
 
 
@@ -66,12 +68,13 @@ def system_ca() -> bytes | None:
         return None
 
 
-def open_channel(endpoint: Endpoint) -> grpc.Channel:
+def open_channel(endpoint: Endpoint, first_backoff_ms: int = _FIRST_BACKOFF_MS) -> grpc.Channel:
     """Raises OSError when the CA file cannot be read."""
+    options = (*_OPTIONS, ("grpc.initial_reconnect_backoff_ms", first_backoff_ms))
     if endpoint.plaintext:
-        return grpc.insecure_channel(endpoint.address, options=_OPTIONS)
+        return grpc.insecure_channel(endpoint.address, options=options)
     roots = Path(endpoint.ca_file).read_bytes() if endpoint.ca_file else system_ca()
-    return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(root_certificates=roots), options=_OPTIONS)
+    return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(root_certificates=roots), options=options)
 
 
 class Conduit:
@@ -139,10 +142,10 @@ class Line:
             chance=chance,
             on_end=self._tried,
         )
-        self._open()
+        self._open(_FIRST_BACKOFF_MS)
 
-    def _open(self) -> None:
-        self.conduit = Conduit(open_channel(self._endpoint))
+    def _open(self, first_backoff_ms: int) -> None:
+        self.conduit = Conduit(open_channel(self._endpoint, first_backoff_ms))
         self._pulse = self._pulse.next(self._clock())
 
     def close(self) -> None:
@@ -154,7 +157,7 @@ class Line:
         with self._lock:
             old = self.conduit
             try:
-                self._open()
+                self._open(_BACKOFF_MS)
             except OSError:  # the CA file is away; it was there when the old one was opened
                 return False
             self._ready = False
@@ -196,6 +199,7 @@ class Line:
             self._ready = True
             self._stop_listening()
             self._by_hand.forget()
+            self._counted, self._counted_at = look_after(self._endpoint.port), self._clock()
             self._pulse = self._pulse.next(self._clock())
 
     def heard(self, conduit: Conduit) -> None:
@@ -219,7 +223,7 @@ class Line:
                 conduit.dead = self.renew()
 
     def _look_at_the_wire(self, now: float) -> None:
-        counted = counters(self._endpoint.port)
+        counted = look_after(self._endpoint.port)
         if counted.moved_since(self._counted):
             # At some time since it was counted last.
             self._pulse.heard(self._counted_at)

@@ -21,6 +21,12 @@ from dataclasses import dataclass
 _TCP_INFO = struct.Struct("=120xQQ")
 
 
+# The kernel would take megabytes for a slow line, and whatever else is to go waits behind them: at 8 kB/s the answer to a
+# server's own ping was late by more than a minute, and grpc servers end a connection for that. Throughput needs no more than
+# this beside what is under way (tcp(7), TCP_NOTSENT_LOWAT).
+UNSENT_BYTES = 128 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Counters:
     """Summed over all connections to the port. `waiting`: bytes that left gRPC and are not acknowledged yet."""
@@ -35,13 +41,14 @@ class Counters:
         return came or (before.waiting > 0 and self.acknowledged != before.acknowledged)
 
 
-def counters(port: int) -> Counters:
-    """Of this process's connections to that remote port, at this moment."""
+def look_after(port: int) -> Counters:
+    """The counters of this process's connections to that remote port at this moment. Their queues are kept short from now on."""
     received = acknowledged = waiting = 0
     for connection in _connections():
         with connection, contextlib.suppress(OSError, struct.error):
             if connection.getpeername()[1] != port:
                 continue
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
             acked, came = _TCP_INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
             (queued,) = struct.unpack("=i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))
             received, acknowledged, waiting = received + came, acknowledged + acked, waiting + queued
