@@ -7,7 +7,9 @@ The way of the data, and where to read about it:
       -> the pair, read                recording.py with core/pairing.py, core/wav.py, core/metadata.py, core/fitness.py
       -> a job in the queue            core/model.py, core/lifecycle.py (every edge), edge/queue.py, edge/schema.py
       -> an attempt                    uploader.py (what is due, what answers mean), attempt.py (read, freeze, intend, send)
-      -> SpeechSense                   edge/speechsense.py (gRPC), core/verdict.py, core/traffic.py (pauses and probes)
+      -> SpeechSense                   edge/speechsense.py and edge/channel.py (gRPC), throttle.py (bandwidth),
+                                       core/patience.py and core/pulse.py (how long; is anybody there?),
+                                       core/verdict.py, core/traffic.py (pauses and probes)
            with a key or token         edge/auth.py, edge/secret.py (where it lies), edge/iam.py (tokens that renew themselves)
       -> the talk id, then the files   filer.py, edge/filing.py
 

@@ -446,19 +446,6 @@ class _Gone:
         return die
 
 
-def test_bandwidth_is_shared_by_all(tmp_path: Path) -> None:
-    """The rate holds over what was sent."""
-    with bench_on(tmp_path, UploadRules(concurrency=1)) as bench:
-        bench.attempts._throttle.bytes_per_s = 1000
-        sizes = [len(bench.drop(f"call{number}", seed=number)) for number in range(4)]
-        bench.settle()
-        begun = bench.clock.monotonic()
-        for _ in range(4):
-            bench.send()
-        # The last one's own bytes are on their way when it is let go.
-        assert bench.clock.monotonic() - begun == pytest.approx(sum(sizes[:3]) / 1000, rel=0.01)
-
-
 def test_a_lost_queue_does_not_send_again_what_the_journal_knows(tmp_path: Path) -> None:
     """The talk id is adopted."""
     with bench_on(tmp_path) as bench:

@@ -243,7 +243,8 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
                 said,
                 attempts=job.attempts + 1,
                 failing_s=job.failing_s + wait_s,
-                next_attempt_at=at + timedelta(seconds=wait_s),
+                # What the service asked for is waited for as well, and held against nobody.
+                next_attempt_at=at + timedelta(seconds=max(wait_s, min(outcome.retry_after_s or 0.0, backoff.max_s))),
                 leftovers=left,
                 **why,
             )
