@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
+from typing import NoReturn
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.lookup import Inquiry
@@ -15,7 +17,7 @@ from speechsense_watch.core.model import Job, State
 from support.edges import born
 from support.played_queue import recording
 from support.simulation.checker import Checker, End
-from support.simulation.daemon import CONNECTION, TRUNCATED_BY_A_KILL, Daemon, wall
+from support.simulation.daemon import CONNECTION, TRUNCATED_BY_A_KILL, Daemon, Died, wall
 from support.simulation.fate import Crash, Fate, Faults, Way, fate_of, lag_s, spells
 from support.simulation.looking import Looking
 from support.simulation.policies import Policy
@@ -109,7 +111,7 @@ class World:
             self.account.faults[f"crash {fate.crash}"] += 1
         return fate
 
-    def crash(self) -> None:
+    def crash(self) -> NoReturn:
         self._up = False
         self._process += 1
         for attempt in self._daemon.in_work.values():
@@ -117,6 +119,7 @@ class World:
                 self._daemon.store(attempt, whole=False)
         self.account.searches += self._looking.searches
         self._push(self.now + self.chance.uniform(5.0, 60.0), None, self._start)
+        raise Died
 
     def settled(self, job: Job) -> None:
         if job.state is not State.UNCONFIRMED and (since := self._unconfirmed_since.pop(job.id, None)) is not None:
@@ -177,7 +180,8 @@ class World:
             at, _, process, what = heappop(self._heap)
             self.now = at
             if process is None or (process == self._process and self._up):
-                what()
+                with suppress(Died):
+                    what()
             if at > self._last_arrival_at + _GIVEN_UP_AFTER_S:
                 break
         return self._closed()
