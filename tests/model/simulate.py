@@ -19,7 +19,7 @@ from support.simulation.policies import HOLD, NAIVE, RESEND, SEARCH
 def main(recordings: int, seed: int) -> int:
     began = time.process_time()
     failures: list[str] = []
-    print(heading())
+    say(heading())
     for policy, share in ((SEARCH, 1), (HOLD, 3), (RESEND, 3)):
         tally = show(play(policy, recordings // share, seed))
         failures += [f"{policy.name}: {broken}" for broken in tally.broken_promises]
@@ -32,24 +32,29 @@ def main(recordings: int, seed: int) -> int:
     # No promise: with an index this slow nothing but a longer patience helps, and it is measured only as it goes.
     slow = show(play(SEARCH, recordings // 10, seed, HEAVY), "search, index lag 5 min median")
     failures += [f"slow index: {what}" for what, how_many in (("lost", slow.lost), ("wrong ids", slow.wrong_ids)) if how_many]
-    print("\nfaults met by search: " + ", ".join(f"{n} {what}" for what, n in sorted(faults.items())))
+    say("\nfaults met by search: " + ", ".join(f"{n} {what}" for what, n in sorted(faults.items())))
     failures += show_teeth(seed)
-    print(f"\n{time.process_time() - began:.0f} s of CPU")
+    say(f"\n{time.process_time() - began:.0f} s of CPU")
     for failure in failures:
-        print(f"FAILED {failure}")
+        say(f"FAILED {failure}")
     return 1 if failures else 0
 
 
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def show(tally: Tally, name: str = "") -> Tally:
-    print(line(tally, name), flush=True)
+    say(line(tally, name))
     return tally
 
 
 def show_teeth(seed: int) -> list[str]:
     found = bites(seed)
-    print(f"\nsafeguards taken away and missed: {sum(bool(bite.seen) for bite in found)} of {len(found)}")
+    say(f"\nsafeguards taken away and missed: {sum(bool(bite.seen) for bite in found)} of {len(found)}")
     for bite in found:
-        print(f"  {bite.policy.name:<24} {', '.join(bite.seen) or 'NOT MISSED'} (within {bite.recordings} recordings)")
+        say(f"  {bite.policy.name:<24} {', '.join(bite.seen) or 'NOT MISSED'} (within {bite.recordings} recordings)")
     return [f"{bite.policy.name}: nobody noticed" for bite in found if not bite.seen]
 
 

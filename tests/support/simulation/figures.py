@@ -10,7 +10,7 @@ from support.simulation.fate import Faults
 from support.simulation.policies import TEETH, Naive, Policy
 from support.simulation.world import RECORDINGS_A_LIFE, Account, World
 
-USUAL = Faults(stalls=0.3, blind_spells=0.3)
+USUAL = Faults()
 # Median five minutes, one in a thousand over three hours: the index is slower than the patience.
 HEAVY = replace(USUAL, lag_median_s=300.0, lag_sigma=1.2)
 

@@ -12,13 +12,13 @@ from random import Random
 from typing import NoReturn
 
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lookup import Inquiry
 from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.verdict import Code
 from support.edges import born
 from support.played_queue import recording
 from support.simulation.checker import Checker, End
 from support.simulation.daemon import CONNECTION, TRUNCATED_BY_A_KILL, Daemon, Died, wall
-from support.simulation.fate import Crash, Fate, Faults, Way, fate_of, lag_s, spells
+from support.simulation.fate import Fate, Faults, Way, fate_of, lag_s, spells
 from support.simulation.looking import Looking
 from support.simulation.policies import Policy
 from support.simulation.rows import SimulatedQueue
@@ -31,6 +31,7 @@ _LATER = 1 << 40
 _LATER_EVERY_S, _LATER_AT_MOST_EVERY_S = 60.0, 600.0
 _GIVEN_UP_AFTER_S = 10 * 86400.0
 _CRASH_BEFORE_RULING = 0.005
+_FINE = Fate(Way.FINE, None, one_message=True, code=Code.OK, body_s=1.0, answer_s=0.2, late_s=0.0, lag_s=0.0)
 _WAITING = replace(born(), connection_id=CONNECTION)
 _READY = lifecycle.completed(_WAITING, recording("call"), wall(0.0)).after
 
@@ -59,7 +60,7 @@ class World:
     def __init__(self, seed: int, policy: Policy, faults: Faults, recordings: int = RECORDINGS_A_LIFE) -> None:
         """Its recordings bear the numbers from `seed` on; all that happens to one is drawn from its number."""
         self.policy, self._faults = policy, faults
-        self.chance = Random(seed)
+        self.chance = Random(seed)  # noqa: S311 - faults, no secrets
         over_s = recordings * _BETWEEN_S
         down = spells(self.chance, self._some(faults.outages), (60.0, 400.0), over_s, down=True)
         stalled = spells(self.chance, self._some(faults.stalls), (600.0, 2400.0), over_s)
@@ -102,8 +103,7 @@ class World:
     def fate(self, number: int, *, probe: bool) -> Fate:
         chance = self._chances[number]
         if number >= _LATER:
-            lag = lag_s(chance, self._faults)
-            return Fate(Way.FINE, None, one_message=not probe, code=_FINE.code, body_s=1.0, answer_s=0.2, late_s=0.0, lag_s=lag)
+            return replace(_FINE, one_message=not probe, lag_s=lag_s(chance, self._faults))
         fate = fate_of(chance, self._faults, probe=probe, refused=number in self._refused)
         if fate.way is not Way.FINE:
             self.account.faults[fate.way] += 1
@@ -153,7 +153,7 @@ class World:
         return lambda: self._arrive(number)
 
     def _arrive(self, number: int) -> None:
-        chance = self._chances[number] = Random(number)
+        chance = self._chances[number] = Random(number)  # noqa: S311
         if number < _LATER and chance.random() < self._faults.refused:
             self._refused.add(number)
         self.queue.add(replace(_READY, id=number, next_attempt_at=wall(self.now), updated_at=wall(self.now)))
@@ -208,8 +208,3 @@ class World:
         counting = {talk.talk_id for talk in (t for each in talks.values() for t in each)} & self._orphans
         account.reported_wrongly = len(self._orphans) - len(counting)
         return account
-
-
-_FINE = fate_of(Random(0), Faults(), probe=False, refused=False)
-
-__all__ = ["RECORDINGS_A_LIFE", "Account", "Crash", "Inquiry", "World"]
