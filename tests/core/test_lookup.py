@@ -176,7 +176,7 @@ def test_a_fence_that_was_in_sight_before_does_not_count_in_an_answer_without_it
 
 def test_an_answer_that_shows_nothing_is_no_look() -> None:
     """Between looks that count there may be some that do not; only those that count are counted."""
-    asking = Asking(Inquiry(patience_s=0.0)).after(FIRST_LOOK_S)
+    asking = Asking(Inquiry(patience_s=0.0), known=[LATER]).after(FIRST_LOOK_S)
     for shown in (LATER_SHOWN, NOTHING, NOTHING, LATER_SHOWN, NOTHING):
         assert asking.look(shown) == []
         asking.after(5.0)
