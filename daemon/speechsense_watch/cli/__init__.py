@@ -20,6 +20,7 @@ COMMANDS = {
     "retry": "speechsense_watch.cli.operator",
     "skip": "speechsense_watch.cli.operator",
     "resolve": "speechsense_watch.cli.operator",
+    "orphans": "speechsense_watch.cli.orphans",
     "adopt": "speechsense_watch.cli.adopt",
     "pause": "speechsense_watch.cli.holding",
     "resume": "speechsense_watch.cli.holding",

@@ -47,6 +47,7 @@ class Story:
     waits_for: Report | None
     attempts: Sequence[AttemptRow]
     events: Sequence[EventRow]
+    orphans: Sequence[str] = ()
 
 
 def picture_of(story: Story, now: datetime, config_path: Path | None) -> RenderableType:
@@ -101,6 +102,7 @@ def _facts(story: Story, now: datetime) -> RenderableType:
     facts = {
         "State": f"{job.state.value}, since {_moment(job.updated_at, now)}",
         "Talk id": job.talk_id,
+        "Beside it": f"{', '.join(story.orphans)}: left by other tries, see `orphans`" if story.orphans else None,
         "Audio": absolute(folder, job.audio_path, roots) or "not there yet",
         "": audio_in_words(job),
         "Metadata": absolute(folder, job.metadata_path, roots) or no_metadata,

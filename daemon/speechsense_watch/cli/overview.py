@@ -73,6 +73,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     pauses = (*_operator_pauses(config, runtime, now), *(daemon_pauses(runtime) if daemon.running else ()))
     folders = tuple(folder_view(folder, runtime, running=daemon.running) for folder in config.folders)
     counts = records.counts()
+    orphans = records.orphans()
     snapshot = Snapshot(
         groups=records.groups(now),
         counts=counts,
@@ -81,6 +82,9 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         folders=tuple(trouble_of(rules, view, counts, records, now) for rules, view in zip(config.folders, folders, strict=True)),
         disk=disk_of(Path(config.queue.path)),
         trials=tuple(finished_trials(config, runtime)),
+        look_ups=look_up_troubles(runtime) if daemon.running else {},
+        orphans=len(orphans),
+        orphans_since=min((each.found_at for each in orphans), default=None),
     )
     return Overview(
         now=now,
@@ -128,6 +132,12 @@ def daemon_pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
         )
         for pause in pauses
     )
+
+
+def look_up_troubles(runtime: Mapping[str, object]) -> Mapping[str, str]:
+    """By connection, why looking up does not work there."""
+    told = table(runtime.get("look_ups"))
+    return {connection: str(table(each).get("trouble", "")) for connection, each in told.items()}
 
 
 def _operator_pauses(config: Config, runtime: Mapping[str, object], now: datetime) -> Iterator[Standstill]:

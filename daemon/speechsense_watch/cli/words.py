@@ -90,6 +90,8 @@ EVENTS = {
     Event.RESENT: "to be sent again",
     Event.REINSTATED: "refusal taken back",
     Event.CONFIRMED: "found in SpeechSense",
+    Event.SHOWN_ABSENT: "shown not to be there",
+    Event.LOOKED_AFTER: "other tries looked for",
     Event.ADOPTED: "put on record as sent",
     Event.FILING: "files to be moved",
     Event.FILING_FAILED: "files not put away",

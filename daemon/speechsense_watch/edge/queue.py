@@ -30,6 +30,7 @@ from speechsense_watch.edge.journal import FolderLine, Journal, TalkLine
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
 from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 
+_OLDER = "The queue is of an earlier speechsense-watch: start the daemon anew, which brings it up to date."
 _BUSY_TIMEOUT_MS = 10_000
 _WAL_TRIES = 5
 _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
@@ -70,6 +71,8 @@ class SqliteQueue:
             undo.callback(self._db.conn.close)
             if read_only:
                 schema.refuse_newer(self._db)
+                if schema.is_older(self._db):
+                    raise QueueTrouble(_OLDER)
             else:
                 _set_up(self._db, path)
             self._data_version = self._pragma("data_version")

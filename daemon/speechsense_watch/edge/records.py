@@ -16,6 +16,7 @@ from typing import Any
 from speechsense_watch.core.attention import FILING_PATIENCE, SOURCE_PATIENCE, UNCONFIRMED_PATIENCE, Group
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.edge.doubts import OrphanTalk, SqliteDoubts
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.rows import from_us, job_of, path_bytes, placeholders, to_us
 
@@ -218,6 +219,13 @@ class Records:
             " FROM attempts WHERE job_id = ? ORDER BY n"
         )
         return [_attempt(row) for row in self._rows(sql, (job_id,))]
+
+    def orphans(self, *, seen: bool = False) -> tuple[OrphanTalk, ...]:
+        """As `SqliteDoubts.orphans`."""
+        return tuple(SqliteDoubts(self._queue).orphans(seen=seen)) if self._queue else ()
+
+    def orphans_of(self, job_id: int) -> tuple[OrphanTalk, ...]:
+        return tuple(each for each in self.orphans(seen=True) if each.job_id == job_id)
 
 
 def _attempt(row: dict[str, Any]) -> AttemptRow:

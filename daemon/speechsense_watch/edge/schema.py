@@ -194,6 +194,11 @@ def refuse_newer(db: Database) -> None:
         )
 
 
+def is_older(db: Database) -> bool:
+    """The file holds tables, but not yet as this program knows them: whoever may write brings it up to date."""
+    return bool(migrations.applied(db)) and bool(migrations.pending(db))
+
+
 def migrate(db: Database, path: Path) -> Path | None:
     """All migrations applied, all or none. Where the file held tables before, a copy of it is kept beside it; its path is
     returned. Several processes may do so at once: one does it, the others wait. To be called only after `refuse_newer`.
