@@ -60,7 +60,7 @@ class World:
     def __init__(self, seed: int, policy: Policy, faults: Faults, recordings: int = RECORDINGS_A_LIFE) -> None:
         """Its recordings bear the numbers from `seed` on; all that happens to one is drawn from its number."""
         self.policy, self._faults = policy, faults
-        self.chance = Random(seed)  # noqa: S311 - faults, no secrets
+        self.chance = Random(seed)
         over_s = recordings * _BETWEEN_S
         down = spells(self.chance, self._some(faults.outages), (60.0, 400.0), over_s, down=True)
         stalled = spells(self.chance, self._some(faults.stalls), (600.0, 2400.0), over_s)
@@ -153,7 +153,7 @@ class World:
         return lambda: self._arrive(number)
 
     def _arrive(self, number: int) -> None:
-        chance = self._chances[number] = Random(number)  # noqa: S311
+        chance = self._chances[number] = Random(number)
         if number < _LATER and chance.random() < self._faults.refused:
             self._refused.add(number)
         self.queue.add(replace(_READY, id=number, next_attempt_at=wall(self.now), updated_at=wall(self.now)))
@@ -196,7 +196,7 @@ class World:
         account.unfinished = len(self.queue.ready) + len(self.queue.in_flight)
         for number, job in self.queue.rows.items():
             end = self.checker.end(job, talks.get(number, ()), refuses=number in self._refused)
-            if number < _LATER or end != End(number):
+            if number < _LATER or replace(end, marked=False) != End(number):
                 account.ends.append(end)
             orphans = {talk.talk_id for talk in talks.get(number, ()) if talk.talk_id != job.talk_id}
             if job.state is State.UNCONFIRMED:
