@@ -216,20 +216,20 @@ class Interleavings(RuleBasedStateMachine):
         """When the trouble ends, and traffic goes on, each is there exactly once and what broken tries left is told."""
         self.crash()
         rest_s = 30.0
-        for _ in range(60):
+        for _ in range(80):
             self.queue.add(replace(READY, id=len(self.queue.rows) + 1))
             for job in self._in(State.READY):
                 claim = Claim(n=job.claims + 1, uid=uid_of(job.id), recording=READ, request_id="", at=wall(self.at), whole=True)
                 claimed = self._apply(lifecycle.claimed(job, claim))
                 self.handed[job.id] = Handed(claimed, float("inf"))
-                self.handed[job.id].talk_id = self.service.store(job.id, f"{job.uid}-{claim.n}", self.at, 1.0, whole=True)
+                self.handed[job.id].talk_id = self.service.store(job.id, f"{claim.uid}-{claim.n}", self.at, 1.0, whole=True)
                 self._answer_well(claimed)
             self.at += rest_s
             rest_s = min(rest_s * 1.5, 7200.0)
             self.ask(0.0, blind=False)
             if self.asked is not None:
                 self.be_answered(fails=False)
-            if not self.queue.unconfirmed and not self.queue.with_leftovers:
+            if not (self.queue.ready or self.queue.unconfirmed or self.queue.with_leftovers):
                 break
         self.every_end_is_allowed()
         assert not self._in(State.UNCONFIRMED), "in doubt for ever"
