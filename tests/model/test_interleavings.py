@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hypothesis import settings
+import pytest
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.beacons import Beacons
@@ -24,6 +25,7 @@ from support.edges import BACKOFF, born
 from support.played_queue import recording
 from support.simulation.checker import Checker
 from support.simulation.daemon import uid_of, wall
+from support.simulation.policies import FirstNegative, OneLook
 from support.simulation.rows import SimulatedQueue
 from support.simulation.service import PREFIX, SimulatedService
 
@@ -246,3 +248,26 @@ class Interleavings(RuleBasedStateMachine):
 
 Interleavings.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestInterleavings = Interleavings.TestCase
+
+
+class BelievesOneLook(Interleavings):
+    def _inquiry(self) -> Inquiry:
+        return OneLook(patience_s=PATIENCE_S)
+
+
+class BelievesTheFirstNegative(Interleavings):
+    def _inquiry(self) -> Inquiry:
+        return FirstNegative(patience_s=PATIENCE_S)
+
+
+class ForgetsLeftovers(Interleavings):
+    def _apply(self, change: Change) -> Job:
+        return super()._apply(replace(change, after=replace(change.after, leftovers=False)))
+
+
+@pytest.mark.parametrize("machine", [BelievesOneLook, BelievesTheFirstNegative, ForgetsLeftovers])
+def test_a_safeguard_that_is_taken_away_is_missed(machine: type[Interleavings]) -> None:
+    """Among a few hundred interleavings there is one that needs it."""
+    few_hundred = settings(max_examples=400, stateful_step_count=60, deadline=None, derandomize=True, database=None)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(machine, settings=settings(few_hundred, phases=(Phase.generate,)))
