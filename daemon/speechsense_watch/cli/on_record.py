@@ -24,11 +24,13 @@ from speechsense_watch.cli.words import (
     printable,
     size_in_words,
     state_in_words,
+    suspicion,
     typed,
     verdict_in_words,
     when,
 )
 from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.taking import is_suspect
 from speechsense_watch.core.verdict import Kind
 from speechsense_watch.edge.records import AttemptRow, EventRow
 
@@ -114,6 +116,7 @@ def _facts(story: Story, now: datetime) -> RenderableType:
         "Found": _moment(job.created_at, now),
         "Next try": _next_try(job, now, held=story.held),
         "Tries": f"{job.attempts} charged to it" if job.attempts else None,
+        "Deaths": suspicion(job).capitalize() if is_suspect(job) else None,
         "Duplicate of": str(job.duplicate_of) if job.duplicate_of else None,
         "Beware": "SpeechSense may have it twice" if job.possible_duplicate else None,
         "Files gone": _moment(job.gone_at, now) if job.gone_at else None,

@@ -51,7 +51,7 @@ def show_command(*, recording: str, as_json: bool, config_path: Path | None) -> 
     """
     config = load_or_exit(config_path)
     with records_of(config) as records:
-        jobs = _find(recording, config, records)
+        jobs = found_by(recording, config, records)
         if jobs:
             _show(jobs, config, records, config_path, as_json=as_json)
         else:
@@ -59,7 +59,7 @@ def show_command(*, recording: str, as_json: bool, config_path: Path | None) -> 
             sys.exit(EXIT_UNKNOWN)
 
 
-def _find(text: str, config: Config, records: Records) -> Sequence[Job]:
+def found_by(text: str, config: Config, records: Records) -> Sequence[Job]:
     """The jobs it names, the one that counts first."""
     if text.isascii() and text.isdigit() and len(text) < 20 and (job := records.job(int(text))):
         return [job]

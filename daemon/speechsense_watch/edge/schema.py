@@ -168,6 +168,20 @@ def m003_search(db: Database) -> None:
         db.conn.execute(statement)
 
 
+@migrations()
+def m005_deaths(db: Database) -> None:
+    db.conn.execute("ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0 CHECK (deaths >= 0)")
+    # Written out at the time of the migration, as the states are; hardly any row is in it.
+    db.conn.execute("CREATE INDEX suspects ON jobs (next_attempt_at) WHERE state = 'ready' AND deaths >= 3")
+
+
+@migrations()
+def m006_forgotten(db: Database) -> None:
+    db.conn.execute(
+        "CREATE TABLE forgotten (digest TEXT PRIMARY KEY CHECK (length(digest) = 64), at INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+    )
+
+
 def _statements(script: str) -> list[str]:
     found, pending = [], ""
     for line in script.splitlines(keepends=True):
