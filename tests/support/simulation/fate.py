@@ -52,6 +52,8 @@ class Faults:
     search_fails: float = 0.03
     lag_median_s: float = 10.0
     lag_sigma: float = 0.7
+    # So many talks were measured by before the life begins.
+    measured_before: int = 0
     # How many to expect in one life.
     outages: float = 2
     stalls: float = 0.3

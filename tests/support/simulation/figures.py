@@ -13,6 +13,7 @@ from support.simulation.world import RECORDINGS_A_LIFE, Account, World
 USUAL = Faults()
 # Median five minutes, one in a thousand over three hours: the index is slower than the patience.
 HEAVY = replace(USUAL, lag_median_s=300.0, lag_sigma=1.2)
+HEAVY_AND_MEASURED = replace(HEAVY, measured_before=50)
 
 # The conditions that each safeguard is for.
 _TRUNCATING = replace(USUAL, broken=0.2, truncated=0.5)

@@ -65,7 +65,7 @@ class World:
         down = spells(self.chance, self._some(faults.outages), (60.0, 400.0), over_s, down=True)
         stalled = spells(self.chance, self._some(faults.stalls), (600.0, 2400.0), over_s)
         blind = spells(self.chance, self._some(faults.blind_spells), (900.0, 2400.0), over_s)
-        self.queue = SimulatedQueue()
+        self.queue = SimulatedQueue(lags=[lag_s(self.chance, faults) for _ in range(faults.measured_before)])
         self.service = SimulatedService(down, stalled, blind)
         self.checker = Checker()
         self.now = 0.0
