@@ -264,7 +264,8 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
             if job.state not in IN_FLIGHT:
                 raise IllegalEdge(job, Event.READ_ANEW)
             problem = verdict.problem or Problem(Reason.READ_AGAIN, "The files changed.")
-            return read_anew(job, problem, at)
+            made = read_anew(job, problem, at)
+            return replace(made, after=replace(made.after, leftovers=left))
         case Kind.SERVICE | Kind.CONNECTION | Kind.GIVEN_BACK:
             return change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, leftovers=left, **why)
 
