@@ -6,12 +6,14 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torture.recordings import Recording
 from torture.world import RECORDING_ID
 
 
@@ -89,16 +91,42 @@ class Row:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """The queue and the journal of one moment. `broken` is what SQLite says of the file; empty when it is whole."""
 
-    rows: Mapping[str, Row] = field(default_factory=dict)
+    rows: Sequence[Row] = ()
     # By job: the tries that reached the commit mark, and every event as (microseconds, event, from, to).
     committed: Mapping[int, frozenset[int]] = field(default_factory=dict)
     events: Mapping[int, list[tuple[int, str, str, str]]] = field(default_factory=dict)
     journal: frozenset[tuple[str, str]] = frozenset()
     broken: str = ""
+
+    def row_of(self, recording: Recording) -> Row | None:
+        """The row that stands for the recording: one with a talk id before one that may get one before the others. Where it lies
+        at two places there are two, of which one is a duplicate.
+        """
+        return max(self._by_uid.get(recording.uid, []) + self._by_place.get(recording.place, []), key=_weight, default=None)
+
+    @cached_property
+    def _by_uid(self) -> Mapping[str, list[Row]]:
+        return _grouped((row.uid, row) for row in self.rows if row.uid is not None)
+
+    @cached_property
+    def _by_place(self) -> Mapping[str, list[Row]]:
+        return _grouped((row.place, row) for row in self.rows)
+
+
+def _grouped(pairs: Iterable[tuple[str, Row]]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for key, row in pairs:
+        found.setdefault(key, []).append(row)
+    return found
+
+
+def _weight(row: Row) -> tuple[bool, bool, bool, bool, bool]:
+    in_flight = row.state in ("uploading", "committing")
+    return row.talk_id is not None, row.state == "unconfirmed", in_flight, row.possible_duplicate, row.state != "skipped"
 
 
 @contextmanager
@@ -120,7 +148,7 @@ def look(queue_path: Path, *, events: bool = False) -> Evidence:
     with _copy(queue_path) as conn:
         try:
             (broken,) = conn.execute("PRAGMA integrity_check").fetchone()
-            rows = {row.place: row for row in _rows(conn)}
+            rows = _rows(conn)
             committed = _committed(conn)
             told = _events(conn) if events else {}
         except sqlite3.DatabaseError as error:
@@ -132,7 +160,7 @@ def _rows(conn: sqlite3.Connection) -> list[Row]:
     if not conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone():
         return []  # killed before its first tables were there
     found = conn.execute(
-        "SELECT id, state, CAST(place AS TEXT), uid, talk_id, claims, possible_duplicate, reason FROM jobs ORDER BY state <> 'done', id"
+        "SELECT id, state, CAST(place AS TEXT), uid, talk_id, claims, possible_duplicate, reason FROM jobs"
     )
     return [Row(*row[:6], bool(row[6]), row[7]) for row in found]
 

@@ -21,6 +21,8 @@ class Figures:
     faults: Counter[str] = field(default_factory=Counter)
     worst: dict[str, float] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    # Points at which nobody died, though somebody passed them once.
+    unreached: list[str] = field(default_factory=list)
 
     def note(self, name: str, value: float) -> None:
         self.worst[name] = round(max(value, self.worst.get(name, value)), 2)
@@ -36,6 +38,7 @@ class Figures:
         for name, value in other.worst.items():
             self.note(name, value)
         self.broken += [f"{other.name}: {each}" for each in other.broken]
+        self.unreached += [f"{other.name}: {each}" for each in other.unreached]
 
     def table(self) -> str:
         lines = [f"== {self.name}"]
@@ -59,6 +62,7 @@ def write(path: Path, all_figures: list[Figures]) -> None:
             "kills_at": dict(each.kills_at),
             "faults": dict(each.faults),
             "broken": each.broken,
+            "unreached": each.unreached,
         }
 
     path.write_text(json.dumps([as_json(each) for each in all_figures], indent=1, ensure_ascii=False) + "\n")

@@ -76,7 +76,7 @@ class Lives:
         began = time.monotonic()
         self.evidence = look(self.world.queue_path)
         stored = Stored(self.ledger.read(), self.world.recorder.dropped)
-        self.figures.kills_by_state.update({row.state for row in self.evidence.rows.values()})
+        self.figures.kills_by_state.update({row.state for row in self.evidence.rows})
         self.figures.counts["integrity_check ok"] += not self.evidence.broken
         self._broken(oracle.after_a_kill(self.evidence, stored, self.world.recorder.dropped), f"after a kill {where}")
         self.figures.note("longest look after a kill, s", time.monotonic() - began)
@@ -132,9 +132,9 @@ class Lives:
         return all(row is not None and row.state == "unconfirmed" for row in left)
 
     def _undrained(self) -> list[Row | None]:
-        rows = look(self.world.queue_path).rows
+        evidence = look(self.world.queue_path)
         final = _FINAL | {"unconfirmed"} if self.world.setting.policy == "hold" else _FINAL
-        found = [rows.get(recording.place) for recording in self.world.recorder.dropped]
+        found = [evidence.row_of(recording) for recording in self.world.recorder.dropped]
         return [row for row in found if row is None or row.state not in final]
 
     def judge(self) -> None:

@@ -49,7 +49,7 @@ def after_a_kill(evidence: Evidence, stored: Stored, recordings: Sequence[Record
         return [f"the queue is damaged: {evidence.broken}"]
     broken = []
     for recording in recordings:
-        row, whole = evidence.rows.get(recording.place), stored.whole.get(recording.key, [])
+        row, whole = evidence.row_of(recording), stored.whole.get(recording.key, [])
         if whole and not _covered(row):
             broken.append(f"{recording.place} is stored, and the queue {_says(row)}")
         if row is not None and row.talk_id is not None:
@@ -84,7 +84,7 @@ def when_all_is_over(evidence: Evidence, stored: Stored, recordings: Sequence[Re
     """Everything is drained, nothing is wrong any more: the promise itself."""
     judgement = Judgement(after_a_kill(evidence, stored, recordings))
     for recording in recordings:
-        _judge(judgement, recording, evidence.rows.get(recording.place), stored.whole.get(recording.key, []), policy)
+        _judge(judgement, recording, evidence.row_of(recording), stored.whole.get(recording.key, []), policy)
     _judge_ids(judgement, stored)
     _judge_journal(judgement, evidence)
     wrong = sum("wrong talk id" in each for each in judgement.broken)
@@ -129,7 +129,7 @@ def _judge_ids(judgement: Judgement, stored: Stored) -> None:
 
 def _judge_journal(judgement: Judgement, evidence: Evidence) -> None:
     """Every talk id of the queue is in the journal, and no other."""
-    known = {(row.uid or "", row.talk_id) for row in evidence.rows.values() if row.talk_id is not None}
+    known = {(row.uid or "", row.talk_id) for row in evidence.rows if row.talk_id is not None}
     lacking, false = known - evidence.journal, evidence.journal - known
     judgement.counts.update({"lacking in the journal": len(lacking), "false in the journal": len(false)})
     judgement.broken.extend(f"the journal lacks {talk_id}" for _, talk_id in sorted(lacking))

@@ -61,9 +61,11 @@ def _queue_class(points: Points) -> type[SqliteQueue]:
                 self._edges = ()
                 with super()._transaction() as conn:
                     yield conn
-                    what = " and ".join(self._edges) or "runtime"
-                    points.reach(f"before COMMIT of {what}")
-                points.reach(f"after COMMIT of {what}")
+                    written = self._edges or ("runtime",)
+                    for what in written:
+                        points.reach(f"before COMMIT of {what}")
+                for what in written:
+                    points.reach(f"after COMMIT of {what}")
 
     return PassingQueue
 

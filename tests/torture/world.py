@@ -56,7 +56,7 @@ class World:
         self.queue_path, self.config_path = directory / "state" / "queue.db", directory / "config.toml"
         self.log_path, self.visits_path = directory / "daemon.log", directory / "visits"
         self.folder.mkdir(exist_ok=True)
-        self.recorder = Recorder(self.folder, directory / "aside", setting.seed)
+        self.recorder = Recorder(self.folder, directory / "aside", CONNECTION, setting.seed)
         self.port = free_port()
         # What the daemon connects to; a proxy may stand before the service.
         self.endpoint_port = self.port
@@ -103,6 +103,7 @@ class World:
             "connection_id": CONNECTION,
             "start_from": "all",
             "metadata_last": True,
+            "quiet_period": "100ms",
             "rescan_interval": "1s",
             "recording_id_field": RECORDING_ID,
             "on_unknown": self.setting.policy,
