@@ -32,9 +32,10 @@ _HEARTBEAT_EVERY_S = 60.0
 _ON_UNKNOWN = {
     OnUnknown.RESEND: "A recording whose answer is lost is sent again and marked as a possible duplicate; "
     'on_unknown = "hold" asks you instead. Exactly once needs on_unknown = "search" with recording_id_field and the ids under '
-    "`search`; that look-up is not built yet.",
+    "`search`.",
     OnUnknown.HOLD: "A recording whose answer is lost waits for your `resolve`.",
-    OnUnknown.SEARCH: "Looking up is not built yet: a recording whose answer is lost waits for your `resolve`.",
+    OnUnknown.SEARCH: "A recording whose answer is lost is looked up in SpeechSense: adopted when it is found, sent again when "
+    "it is shown to be absent.",
 }
 _SUSPICIOUS = (
     "The journal knows talks that the queue does not: was it lost, or restored from an older copy? Those talks are adopted and "
@@ -199,6 +200,7 @@ class Daemon:
         self._log.info(Event.DAEMON_STOPPING, in_flight=parts.uploader.busy)
         self._notifier.stopping()
         parts.uploader.stopping = parts.filer.stopping = parts.attempts.stopping = parts.throttle.stopped = True
+        parts.confirmer.stopping = True
         parts.loops["intake"].stop()
         for service in parts.services:
             service.stop_uncommitted()

@@ -10,10 +10,12 @@ from datetime import datetime
 
 from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
+from speechsense_watch.confirmer import Confirmer
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.auth import Credentials
 from speechsense_watch.edge.channel import Endpoint
+from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.on_record import SqliteOnRecord
@@ -36,8 +38,8 @@ from speechsense_watch.scan import Scan
 from speechsense_watch.uploader import Surroundings, Uploader
 
 # How long one step may take before the loop counts as stuck: the intake may have to hash a long file on a slow share, the
-# filer to copy one to another file system.
-_STALLED_AFTER_S = {"intake": 300.0, "uploader": 60.0, "filer": 1800.0}
+# filer to copy one to another file system; a question of the confirmer's may be asked page by page.
+_STALLED_AFTER_S = {"intake": 300.0, "uploader": 60.0, "filer": 1800.0, "confirmer": 300.0}
 _MOST_WORKERS = 64
 
 
@@ -85,7 +87,13 @@ class Assembly:
         surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive)
         self.uploader = Uploader(queue, self.services[-1], self._start_attempt, clock, random.random, log, surroundings)
         self.filer = Filer(queue, FileFiling(), clock, log)
-        steps = {"intake": self.intake.step, "uploader": self._upload_step, "filer": self.filer.step}
+        self.confirmer = Confirmer(queue, SqliteDoubts(queue), self.services[-1], clock, log)
+        steps = {
+            "intake": self.intake.step,
+            "uploader": self._upload_step,
+            "filer": self.filer.step,
+            "confirmer": self._confirm_step,
+        }
         self.loops = {name: Loop(name, step, clock, log, on_fatal, _STALLED_AFTER_S[name]) for name, step in steps.items()}
         self.folders: dict[str, FolderIntake] = {}
         self._roots: Mapping[tuple[int, int], str] = {}
@@ -102,7 +110,7 @@ class Assembly:
             raise
         self.services[-1].retire()
         self.services = [*(old for old in self.services if not old.closed), service]
-        self.attempts.service = self.uploader.service = service
+        self.attempts.service = self.uploader.service = self.confirmer.service = service
         self._take_over(config, folders)
 
     def _prepare(self, config: Config) -> dict[str, FolderIntake]:
@@ -128,6 +136,7 @@ class Assembly:
         self.throttle.bytes_per_s = config.upload.bandwidth_bytes_per_s
         self.uploader.configure(config.upload, rules)
         self.filer.configure(rules, config.queue.history_s)
+        self.confirmer.configure(rules)
         self.intake.configure(folders)
 
     def _kept(self, folder: Folder) -> FolderIntake | None:
@@ -178,10 +187,20 @@ class Assembly:
         self.loops["uploader"].wake()
 
     def _upload_step(self) -> float:
-        accepted = self.uploader.accepted
+        accepted, doubtful = self.uploader.accepted, self.uploader.doubtful
         rest_s = self.uploader.step()
         if self.uploader.accepted != accepted:
             self.loops["filer"].wake()
+        if self.confirmer.needed and (self.uploader.accepted, self.uploader.doubtful) != (accepted, doubtful):
+            self.loops["confirmer"].wake()
+        return rest_s
+
+    def _confirm_step(self) -> float:
+        settled = self.confirmer.settled
+        rest_s = self.confirmer.step()
+        if self.confirmer.settled != settled:
+            self.loops["filer"].wake()
+            self.loops["uploader"].wake()
         return rest_s
 
     def _start_attempt(self, job: Job, probe: bool, hand_back: Callable[[Ended], None]) -> None:  # noqa: FBT001

@@ -79,7 +79,7 @@ class Uploader:
         self._holding = Holding(queue, clock)
         self._room = Room()
         self.stopping = False
-        self.accepted = 0
+        self.accepted = self.doubtful = 0
 
     def configure(self, rules: UploadRules, folders: Mapping[str, Folder]) -> None:
         """Takes new rules over; pauses stay."""
@@ -155,6 +155,7 @@ class Uploader:
         if verdict.kind is Kind.CHANGED:
             self._look(job.place)
         self.accepted += verdict.kind is Kind.ACCEPTED
+        self.doubtful += verdict.kind is Kind.UNKNOWN
         before = dict(self.traffic.pauses)
         reinstated = self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
         for job_id in reinstated:

@@ -517,13 +517,6 @@ def test_a_text_that_is_not_toml_is_one_problem_with_its_line(text: str, problem
             FOLDER + 'metadata = ""\nfile_name = "3cx"\nmetadata_last = true',
             "folders[1].metadata_last (line 7): has no effect, because `metadata` is empty",
         ),
-        (
-            FOLDER + 'on_unknown = "search"\nrecording_id_field = "r"\nsearch = {organization_id = "o", space_id = "s"}',
-            (
-                'folders[1].on_unknown (line 5): "search": looking calls up in SpeechSense comes with a later version; '
-                "until then it acts as `hold`"
-            ),
-        ),
         (FOLDER + 'archive_to = "/old"', 'folders[1].archive_to (line 5): has no effect, because after_upload = "keep"'),
         (
             FOLDER + '[folders.metadata_defaults]\nafter_upload = "delete"',

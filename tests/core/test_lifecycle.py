@@ -47,6 +47,8 @@ TABLE = {
     "resent": ["unconfirmed > ready"],
     "reinstated": ["refused > ready"],
     "confirmed": ["unconfirmed > uploaded"],
+    "shown_absent": ["unconfirmed > ready"],
+    "looked_after": ["uploaded > uploaded", "done > done"],
     "filing": ["uploaded > uploaded"],
     "filing_failed": ["uploaded > uploaded"],
     "filed": ["uploaded > done"],
@@ -138,7 +140,7 @@ def test_a_claim_freezes_what_is_sent_and_opens_an_attempt() -> None:
     after = change.after
     assert (after.uid, after.claims, after.audio, after.fields) == (claim.uid, 3, claim.recording.audio, claim.recording.fields)
     assert (after.reason, after.next_attempt_at) == (None, None)
-    assert change.attempt == AttemptBegun(n=3, request_id=claim.request_id, started_at=LATER)
+    assert change.attempt == AttemptBegun(n=3, uid=claim.uid, request_id=claim.request_id, started_at=LATER, committed=False)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from speechsense_watch.core.model import Place, State
 from speechsense_watch.core.rules import Order
+from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.ports import Selection
@@ -54,6 +55,8 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "read_anew": (lambda q: on_record(q).read_anew(AT + timedelta(days=1)), "by_age"),
     "at": (lambda q: on_record(q).at(PATHS), "by_place"),
     "after": (lambda q: on_record(q).after("deep/b.wav", 4), "by_place"),
+    "doubts": (lambda q: SqliteDoubts(q).doubts(["calls"], AT), "unfinished"),
+    "checks": (lambda q: SqliteDoubts(q).checks(["calls"]), "with_leftovers"),
     "thought_there": (lambda q: list(on_record(q).thought_there("deep")), "by_place"),
 }
 

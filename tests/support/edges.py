@@ -119,6 +119,8 @@ CALLS: Mapping[Event, Callable[[Job, Taken], Change]] = {
     Event.RESENT: lambda j, w: lifecycle.resent(j, w.at),
     Event.REINSTATED: lambda j, w: lifecycle.reinstated(j, w.at),
     Event.CONFIRMED: lambda j, w: lifecycle.confirmed(j, w.talk_id, w.at),
+    Event.SHOWN_ABSENT: lambda j, w: lifecycle.shown_absent(j, w.at, "Three looks."),
+    Event.LOOKED_AFTER: lambda j, w: lifecycle.looked_after(j, w.at, "Nothing was there."),
     Event.FILING: lambda j, w: lifecycle.filing(j, "/archive/call.wav", "/archive/call.json", w.at),
     Event.FILING_FAILED: lambda j, w: lifecycle.filing_failed(j, "No room.", w.at, w.at + timedelta(minutes=1)),
     Event.FILED: lambda j, w: lifecycle.filed(j, w.at),

@@ -36,6 +36,8 @@ class Event(StrEnum):
     RESENT = "resent"
     REINSTATED = "reinstated"
     CONFIRMED = "confirmed"
+    SHOWN_ABSENT = "shown_absent"
+    LOOKED_AFTER = "looked_after"
     FILING = "filing"
     FILING_FAILED = "filing_failed"
     FILED = "filed"
@@ -78,6 +80,9 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
     Event.RESENT: {_S.UNCONFIRMED: _S.READY},
     Event.REINSTATED: {_S.REFUSED: _S.READY},
     Event.CONFIRMED: {_S.UNCONFIRMED: _S.UPLOADED},
+    Event.SHOWN_ABSENT: {_S.UNCONFIRMED: _S.READY},
+    # Other tries of it were looked for at the service: what a broken one may have left there is on record now.
+    Event.LOOKED_AFTER: {_S.UPLOADED: _S.UPLOADED, _S.DONE: _S.DONE},
     Event.FILING: {_S.UPLOADED: _S.UPLOADED},
     Event.FILING_FAILED: {_S.UPLOADED: _S.UPLOADED},
     Event.FILED: {_S.UPLOADED: _S.DONE},
@@ -104,9 +109,21 @@ class IllegalEdge(Exception):  # noqa: N818 - the name says it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptBegun:
+    """`committed`: it is at its commit point from the start, since one message carries it all."""
+
     n: int
+    uid: str
     request_id: str
     started_at: datetime
+    committed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptCommitted:
+    """From now on the try may have arrived whole."""
+
+    n: int
+    committed_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +148,7 @@ class Change:
     event: Event
     at: datetime
     detail: str = ""
-    attempt: AttemptBegun | AttemptEnded | None = None
+    attempt: AttemptBegun | AttemptCommitted | AttemptEnded | None = None
 
 
 def allowed(job: Job, event: Event) -> bool:

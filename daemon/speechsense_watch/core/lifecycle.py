@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event, IllegalEdge, because, change
+from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event, IllegalEdge, because, change
 from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Problem, Recording, Shape, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.verdict import Kind, Outcome, Verdict
@@ -143,7 +143,8 @@ def claimed(job: Job, claim: Claim) -> Change:
         next_attempt_at=None,
         **because(None),
     )
-    return replace(made, attempt=AttemptBegun(n=claim.n, request_id=claim.request_id, started_at=claim.at))
+    begun = AttemptBegun(n=claim.n, uid=claim.uid, request_id=claim.request_id, started_at=claim.at, committed=claim.whole)
+    return replace(made, attempt=begun)
 
 
 def adopted(job: Job, claim: Claim, talk_id: str) -> Change:
@@ -170,7 +171,8 @@ def committing(job: Job, at: datetime) -> Change:
     """The commit mark, on disk before the last byte."""
     if job.state is not State.UPLOADING:
         raise IllegalEdge(job, Event.COMMITTING)
-    return change(job, Event.COMMITTING, at, f"attempt {job.claims}")
+    made = change(job, Event.COMMITTING, at, f"attempt {job.claims}")
+    return replace(made, attempt=AttemptCommitted(n=job.claims, committed_at=at))
 
 
 def duplicate(job: Job, of: int, at: datetime) -> Change:
@@ -214,6 +216,8 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
     why = because(verdict.problem)
     said = verdict.problem.message if verdict.problem else ""
     wait_s = backoff.bound_s(job.attempts) * jitter
+    # The service may take a stream that broke off for a whole one (grpc/grpc#33038).
+    left = job.leftovers or (outcome.bytes_sent > 0 and not outcome.committed)
     match verdict.kind:
         case Kind.ACCEPTED:
             return change(
@@ -230,6 +234,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
                 attempts=job.attempts + 1,
                 failing_s=job.failing_s + wait_s,
                 next_attempt_at=at + timedelta(seconds=wait_s),
+                leftovers=left,
                 **why,
             )
         case Kind.UNKNOWN:
@@ -250,7 +255,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
             problem = verdict.problem or Problem(Reason.READ_AGAIN, "The files changed.")
             return read_anew(job, problem, at)
         case Kind.SERVICE | Kind.CONNECTION | Kind.GIVEN_BACK:
-            return change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, **why)
+            return change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, leftovers=left, **why)
 
 
 def recovered(job: Job, at: datetime) -> Change:
@@ -263,7 +268,7 @@ def recovered(job: Job, at: datetime) -> Change:
     message = "The daemon ended during the upload."
     if job.state is State.UPLOADING:
         why = because(Problem(Reason.INTERRUPTED, message))
-        return replace(change(job, Event.GIVEN_BACK, at, message, next_attempt_at=at, **why), attempt=ended)
+        return replace(change(job, Event.GIVEN_BACK, at, message, next_attempt_at=at, leftovers=True, **why), attempt=ended)
     message = "The process that sent it ended before the answer came."
     why = because(Problem(Reason.OUTCOME_UNKNOWN, message))
     return replace(change(job, Event.OUTCOME_UNKNOWN, at, message, next_attempt_at=at, **why), attempt=ended)
@@ -278,7 +283,24 @@ def resent(job: Job, at: datetime, *, by_operator: bool = False) -> Change:
     """Sent again although the first try may have arrived: marked, so that a double is never a surprise."""
     message = "Sent again on the operator's word." if by_operator else "Sent again: no clear answer came the last time."
     problem = Problem(Reason.RESEND, message)
-    return change(job, Event.RESENT, at, message, possible_duplicate=True, owner=None, next_attempt_at=at, **because(problem))
+    return change(
+        job,
+        Event.RESENT,
+        at,
+        message,
+        possible_duplicate=True,
+        leftovers=True,
+        owner=None,
+        next_attempt_at=at,
+        **because(problem),
+    )
+
+
+def shown_absent(job: Job, at: datetime, detail: str) -> Change:
+    """The look-up has shown that the service has it not: sent again, and no duplicate is to be feared. Should the first try
+    come to light after all, the look after leftovers finds it.
+    """
+    return change(job, Event.SHOWN_ABSENT, at, detail, leftovers=True, owner=None, next_attempt_at=at, **because(None))
 
 
 def reinstated(job: Job, at: datetime) -> Change:
@@ -294,8 +316,17 @@ def reinstated(job: Job, at: datetime) -> Change:
     )
 
 
-def confirmed(job: Job, talk_id: str, at: datetime) -> Change:
-    return change(job, Event.CONFIRMED, at, talk_id, talk_id=talk_id, owner=None, next_attempt_at=at, **because(None))
+def confirmed(job: Job, talk_id: str, at: datetime, *, doubled: bool = False) -> Change:
+    """The service has it under this talk id; `doubled`: and under another one too."""
+    doubtful = job.possible_duplicate or doubled
+    settled = {"talk_id": talk_id, "owner": None, "next_attempt_at": at, "possible_duplicate": doubtful}
+    return change(job, Event.CONFIRMED, at, talk_id, **settled, **because(None))
+
+
+def looked_after(job: Job, at: datetime, detail: str, *, doubled: bool = False) -> Change:
+    """What other tries of it left at the service is on record. `doubled`: one of them is a whole talk too."""
+    doubtful = job.possible_duplicate or doubled
+    return change(job, Event.LOOKED_AFTER, at, detail, leftovers=False, possible_duplicate=doubtful, updated_at=job.updated_at)
 
 
 # --- filing ----------------------------------------------------------------------------------

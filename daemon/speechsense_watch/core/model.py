@@ -177,6 +177,8 @@ class Job:
     gone_at: datetime | None = None
     # The operator lifted the rules of choice (min_duration, start_from, duplicate) with `retry`.
     forced: bool = False
+    # A try that broke off, or one that was taken for absent, may have left a talk of its own at the service: to be looked for.
+    leftovers: bool = False
 
     @property
     def hint(self) -> str:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 import grpc
 
+from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.edge.reach import Trouble, explain
-from speechsense_watch.ports import Channel, ChannelState, Credentials
-from yandex.cloud.speechsense.v1 import talk_service_pb2, talk_service_pb2_grpc
+from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, SearchTrouble
+from yandex.cloud.speechsense.v1 import search_pb2, talk_service_pb2, talk_service_pb2_grpc
 
 # Finding out why there is no connection costs a connection; gRPC tries by itself meanwhile.
 EXPLAIN_EVERY_S = 30.0
 CONNECT_WITHIN_S = 15.0
 ANSWER_WITHIN_S = 15.0
+_PAGE, _MOST_PAGES = 1_000, 10
+_Message = TypeVar("_Message")
 
 _OPTIONS = (
     ("grpc.enable_retries", 0),
@@ -130,6 +134,68 @@ def _connectivity(channel: grpc.Channel) -> grpc.ChannelConnectivity:
     return next(state for state in grpc.ChannelConnectivity if state.value[0] == number)
 
 
+def search(
+    channel: grpc.Channel, credentials: Credentials, scope: SearchScope, connection_id: str, key: str, values: Sequence[str]
+) -> Sequence[str]:
+    """As `ports.Searching`. Follows the answer's pages while there are some, up to 10,000 talks, more than SpeechSense gives."""
+    found: list[str] = []
+    request = talk_service_pb2.SearchTalkRequest(
+        organization_id=scope.organization_id,
+        space_id=scope.space_id,
+        connection_id=connection_id,
+        project_id=scope.project_id,
+        filters=[search_pb2.Filter(key=key, any_match=search_pb2.AnyMatchFilter(values=values))],
+        page_size=_PAGE,
+    )
+    stub = talk_service_pb2_grpc.TalkServiceStub(channel)
+    for _ in range(_MOST_PAGES):
+        answer = _asked(credentials, lambda headers: stub.Search(request, metadata=headers, timeout=ANSWER_WITHIN_S))
+        found += answer.talk_ids
+        if not answer.next_page_token:
+            break
+        request.page_token = answer.next_page_token
+    return found
+
+
+def values_of(
+    channel: grpc.Channel, credentials: Credentials, scope: SearchScope, connection_id: str, talk_ids: Sequence[str], name: str
+) -> Mapping[str, str]:
+    """As `ports.Searching`."""
+    request = talk_service_pb2.GetTalkRequest(
+        organization_id=scope.organization_id,
+        space_id=scope.space_id,
+        connection_id=connection_id,
+        project_id=scope.project_id,
+        talk_ids=talk_ids,
+    )
+    stub = talk_service_pb2_grpc.TalkServiceStub(channel)
+    answer = _asked(credentials, lambda headers: stub.Get(request, metadata=headers, timeout=ANSWER_WITHIN_S))
+    # Whether a field's name comes with a prefix there is not documented.
+    return {talk.id: each.value for talk in answer.talk for each in talk.talk_fields if each.name.rpartition(".")[2] == name}
+
+
+def _asked(credentials: Credentials, ask: Callable[[tuple[tuple[str, str], ...]], _Message]) -> _Message:
+    """The answer. Raises SearchTrouble."""
+    try:
+        return ask(credentials.headers())
+    except CredentialError as error:
+        raise SearchTrouble(Code.UNAUTHENTICATED, str(error)) from error
+    except grpc.RpcError as error:
+        code, message = code_of(error), details_of(error)
+        if code is Code.UNAUTHENTICATED:
+            credentials.refused()
+        raise SearchTrouble(code, message) from error
+
+
+def code_of(error: grpc.RpcError) -> Code:
+    # What the library raises is a Call as well; its type stubs do not say so.
+    return Code((error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN).name)
+
+
+def details_of(error: grpc.RpcError) -> str:
+    return ((error.details() if hasattr(error, "details") else "") or "").strip()
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """How a question ended; `code` is None when no connection came about."""
@@ -153,8 +219,5 @@ def ask(endpoint: Endpoint, credentials: Credentials, connection_id: str) -> Ans
         try:
             talk_service_pb2_grpc.TalkServiceStub(channel).Get(request, metadata=headers, timeout=ANSWER_WITHIN_S)
         except grpc.RpcError as error:
-            # What the library raises is a Call as well; its type stubs do not say so.
-            code = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
-            details = error.details() if hasattr(error, "details") else ""
-            return Answer(Code(code.name), details or "")
+            return Answer(code_of(error), details_of(error))
     return Answer(Code.OK)

@@ -22,7 +22,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event
+from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event
 from speechsense_watch.core.model import HOLDS_UID, Job, Place, State
 from speechsense_watch.core.rules import Order
 from speechsense_watch.edge import schema
@@ -163,6 +163,11 @@ class SqliteQueue:
         with translated():
             self._journal.talks(talk for talk in talks if self._journal_only.get(talk[0]) != talk[1])
 
+    def write(self, sql: str, parameters: Sequence[object]) -> bool:
+        """One statement about what is no job, on disk when this returns; whether it changed anything."""
+        with self._transaction() as conn:
+            return conn.execute(sql, parameters).rowcount > 0
+
     def _write(self, conn: sqlite3.Connection, change: Change) -> int:
         columns = columns_of(change.after)
         try:
@@ -287,7 +292,11 @@ class SqliteQueue:
         return self._one("talk_id = ?", (talk_id,))
 
     def claims_of(self, uid: str) -> int:
-        return int(self.rows("SELECT coalesce(max(claims), 0) AS n FROM jobs WHERE uid = ?", (uid,))[0]["n"])
+        """Of jobs that stand for it now, and of tries of jobs that were read anew since: an id is never used twice."""
+        claimed = "SELECT max(claims) AS n FROM jobs WHERE uid = ?"
+        tried = "SELECT max(n) FROM attempts WHERE uid = ?"
+        found = self.tuples(f"SELECT max(n) FROM ({claimed} UNION ALL {tried})", (uid, uid))
+        return int(found[0][0] or 0)
 
     def released_duplicates(self) -> Sequence[Job]:
         return self._jobs(
@@ -469,10 +478,14 @@ def _write_event(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
 
 def _write_attempt(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
     match change.attempt:
-        case AttemptBegun(n=n, request_id=request_id, started_at=at):
+        case AttemptBegun() as begun:
+            at = to_us(begun.started_at)
             conn.execute(
-                "INSERT INTO attempts (job_id, n, request_id, started_at) VALUES (?, ?, ?, ?)", (job_id, n, request_id, to_us(at))
+                "INSERT INTO attempts (job_id, n, uid, request_id, started_at, committed_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (job_id, begun.n, begun.uid, begun.request_id, at, at if begun.committed else None),
             )
+        case AttemptCommitted(n=n, committed_at=at):
+            conn.execute("UPDATE attempts SET committed_at = ? WHERE job_id = ? AND n = ?", (to_us(at), job_id, n))
         case AttemptEnded() as end:
             conn.execute(
                 "UPDATE attempts SET ended_at = ?, code = ?, message = ?, verdict = ?, server_request_id = ?, bytes_sent = ?"

@@ -108,6 +108,7 @@ def columns_of(job: Job) -> dict[str, Any]:
         "metadata_filed_to": _maybe_bytes(job.metadata_filed_to),
         "gone_at": _maybe_us(job.gone_at),
         "forced": int(job.forced),
+        "leftovers": int(job.leftovers),
     }
 
 
@@ -149,6 +150,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
         metadata_filed_to=_maybe_path(row["metadata_filed_to"]),
         gone_at=_maybe_time(row["gone_at"]),
         forced=bool(row["forced"]),
+        leftovers=bool(row["leftovers"]),
     )
 
 

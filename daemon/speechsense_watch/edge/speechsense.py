@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeAlias
 
 import grpc
 
+from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
-from speechsense_watch.edge.channel import Endpoint, Line
+from speechsense_watch.edge import channel
+from speechsense_watch.edge.channel import Endpoint, Line, code_of
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Halted, Talk
 from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
 
@@ -59,7 +61,7 @@ class _Call:
 
 
 class GrpcService:
-    """Keeps `ports.Service`: one channel, kept open."""
+    """Keeps `ports.Service` and `ports.Searching`: one channel, kept open."""
 
     def __init__(
         self,
@@ -184,7 +186,7 @@ class GrpcService:
         try:
             talk_id = str(future.result().talk_id)
         except grpc.RpcError as error:
-            code = _code(error)
+            code = code_of(error)
         except grpc.FutureCancelledError:
             code = Code.CANCELLED
         if code is Code.UNAUTHENTICATED:
@@ -202,6 +204,14 @@ class GrpcService:
             server_request_id=trailing.get("x-request-id") or trailing.get("x-server-trace-id") or "",
             retry_after_s=_pushback_s(trailing),
         )
+
+    # --- questions -----------------------------------------------------------------------------
+
+    def search(self, scope: SearchScope, connection_id: str, key: str, values: Sequence[str]) -> Sequence[str]:
+        return channel.search(self._line.grpc, self._credentials, scope, connection_id, key, values)
+
+    def values_of(self, scope: SearchScope, connection_id: str, talk_ids: Sequence[str], name: str) -> Mapping[str, str]:
+        return channel.values_of(self._line.grpc, self._credentials, scope, connection_id, talk_ids, name)
 
     def stop_uncommitted(self) -> None:
         with self._lock:
@@ -243,12 +253,6 @@ def _offered(call: _Call, request: talk_service_pb2.StreamTalkRequest) -> Iterat
     call.waiting_since = None
     if call.halt is not None:
         raise Halted(call.halt, call.halt_message)
-
-
-def _code(error: grpc.RpcError) -> Code:
-    # What the library raises is a Call as well; its type stubs do not say so.
-    code = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
-    return Code(code.name)
 
 
 def _details(future: _Future) -> str:

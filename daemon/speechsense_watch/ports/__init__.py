@@ -19,6 +19,7 @@ from speechsense_watch.ports.files import (
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
 from speechsense_watch.ports.on_record import OnRecord
 from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.ports.searching import Doubts, Searching, SearchTrouble
 from speechsense_watch.ports.service import Channel, ChannelState, CredentialError, Credentials, Halted, Service, Talk
 from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sources, SourceTrouble
 from speechsense_watch.ports.time import Chance, Clock, Wake
@@ -33,6 +34,7 @@ __all__ = [
     "Clock",
     "CredentialError",
     "Credentials",
+    "Doubts",
     "Entry",
     "FileTrouble",
     "FileTroubleKind",
@@ -50,6 +52,8 @@ __all__ = [
     "Queue",
     "QueueTrouble",
     "Root",
+    "SearchTrouble",
+    "Searching",
     "Selection",
     "Service",
     "SourceTrouble",
