@@ -96,8 +96,9 @@ class Evidence:
     """The queue and the journal of one moment. `broken` is what SQLite says of the file; empty when it is whole."""
 
     rows: Sequence[Row] = ()
-    # By job: the tries that reached the commit mark, and every event as (microseconds, event, from, to).
-    committed: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    # The recording ids of the tries that reached their commit mark.
+    committed: frozenset[str] = frozenset()
+    # Every event by job, as (microseconds, event, from, to).
     events: Mapping[int, list[tuple[int, str, str, str]]] = field(default_factory=dict)
     journal: frozenset[tuple[str, str]] = frozenset()
     broken: str = ""
@@ -148,6 +149,8 @@ def look(queue_path: Path, *, events: bool = False) -> Evidence:
     with _copy(queue_path) as conn:
         try:
             (broken,) = conn.execute("PRAGMA integrity_check").fetchone()
+            if not conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone():
+                return Evidence(broken="" if broken == "ok" else str(broken))  # killed before its first tables were there
             rows = _rows(conn)
             committed = _committed(conn)
             told = _events(conn) if events else {}
@@ -157,21 +160,15 @@ def look(queue_path: Path, *, events: bool = False) -> Evidence:
 
 
 def _rows(conn: sqlite3.Connection) -> list[Row]:
-    if not conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone():
-        return []  # killed before its first tables were there
     found = conn.execute(
         "SELECT id, state, CAST(place AS TEXT), uid, talk_id, claims, possible_duplicate, reason FROM jobs"
     )
     return [Row(*row[:6], bool(row[6]), row[7]) for row in found]
 
 
-def _committed(conn: sqlite3.Connection) -> dict[int, frozenset[int]]:
-    if not conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():
-        return {}
-    found: dict[int, set[int]] = {}
-    for job, detail in conn.execute("SELECT job_id, detail FROM events WHERE event = 'committing'"):
-        found.setdefault(job, set()).add(int(detail.removeprefix("attempt ")))
-    return {job: frozenset(tries) for job, tries in found.items()}
+def _committed(conn: sqlite3.Connection) -> frozenset[str]:
+    found = conn.execute("SELECT uid, n FROM attempts WHERE committed_at IS NOT NULL")
+    return frozenset(f"{uid}-{n}" for uid, n in found)
 
 
 def _events(conn: sqlite3.Connection) -> dict[int, list[tuple[int, str, str, str]]]:

@@ -17,6 +17,8 @@ REFUSING_MORE = ("NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEME
 # Codes that leave it open, at any moment.
 OPEN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "DATA_LOSS", "OUT_OF_RANGE", "ALREADY_EXISTS")
 PHASES = ("before", "mid", "after")
+# How late a request is stored that was told to have failed: sooner than a look-up may take it for absent.
+LATEST_S = 1.0
 # Audio that is cut short becomes a talk whenever that happens: grpc/grpc#33038 made of some broken streams whole ones.
 TRUNCATED: Order = {"what": "commit_truncated", "count": 0}
 
@@ -28,11 +30,15 @@ def by_chance(chance: random.Random) -> list[Order]:
 
 def _one(chance: random.Random) -> Order:
     count = chance.choice((1, 1, 1, 2, 3))
-    match chance.choices(("open", "lost", "delay", "hang", "refusing", "more"), (30, 25, 25, 10, 4, 6))[0]:
+    match chance.choices(("open", "lost", "late", "delay", "slow", "hang", "refusing", "more"), (28, 22, 8, 20, 5, 8, 4, 5))[0]:
         case "open":
             return {"what": chance.choice(OPEN), "when": chance.choice(PHASES), "count": count}
         case "lost":
             return {"what": "lost_answer", "count": count}
+        case "late":
+            return {"what": "late_commit", "seconds": round(chance.uniform(0.1, LATEST_S), 2), "count": count}
+        case "slow":
+            return {"what": "slow", "bytes_per_s": chance.choice((20_000, 100_000)), "count": count}
         case "delay":
             return {"what": "delay", "when": chance.choice(PHASES), "seconds": round(chance.uniform(0.05, 0.6), 2), "count": count}
         case "hang":
@@ -40,7 +46,8 @@ def _one(chance: random.Random) -> Order:
         case "refusing":
             return {"what": chance.choice(REFUSING), "when": chance.choice(PHASES[:2])}
         case _:
-            return {"what": chance.choice(REFUSING_MORE), "when": chance.choice(PHASES[:2])}
+            wait = chance.choice(({}, {"pushback_ms": "150"}, {"retry_delay_s": 0.2}))
+            return {"what": chance.choice(REFUSING_MORE), "when": chance.choice(PHASES[:2]), **wait}
 
 
 def one_of(key: str, what: str, when: str = "before") -> Order:

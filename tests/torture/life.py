@@ -17,7 +17,7 @@ from torture.world import World
 _FINAL = frozenset({"done", "skipped", "unusable"})
 _TICK_S = 0.02
 # So long a daemon of a storm may live: a point at which it was to die may never come.
-LONGEST_LIFE_S = 4.0
+LONGEST_LIFE_S = 2.5
 
 
 @dataclass(slots=True)
@@ -106,6 +106,7 @@ class Lives:
         world = self.world
         faults.give(world.service_directory, [])
         die_file(world.service_directory).unlink(missing_ok=True)
+        world.mend_network()
         self.start_service()
         world.start_daemon()
         began = time.monotonic()

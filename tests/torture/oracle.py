@@ -74,8 +74,7 @@ def _wrong_talk(recording: Recording, row: Row, evidence: Evidence, stored: Stor
         return [f"wrong talk id: {recording.place} has {row.talk_id}, whose audio is not the recording's"]
     if talk.other_fields != dict(recording.fields):
         return [f"wrong talk id: {recording.place} has {row.talk_id}, whose fields are not the recording's"]
-    tries = {f"{row.uid}-{n}" for n in evidence.committed.get(row.id, ())}
-    if talk.recording_id not in tries:
+    if talk.recording_id not in evidence.committed:
         return [f"wrong talk id: {recording.place} has {row.talk_id} of try {talk.recording_id}, which had no commit mark"]
     return []
 

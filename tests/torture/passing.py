@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import cast
 
 from speechsense_watch import app, assembly
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job
+from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Outcome
 from speechsense_watch.edge import filing, journal, queue, schema, speechsense, syscalls
 from speechsense_watch.edge.filing import FileFiling, FilingCalls
@@ -121,6 +122,12 @@ def _service_class(points: Points) -> type[GrpcService]:
             how = "accepted" if outcome.talk_id else "in doubt" if outcome.committed else "failed"
             points.reach(f"{what} {how}, nothing recorded yet")
             return outcome
+
+        def search(self, scope: SearchScope, connection_id: str, key: str, values: Sequence[str]) -> Sequence[str]:
+            points.reach("before a search")
+            found = super().search(scope, connection_id, key, values)
+            points.reach("after a search")
+            return found
 
         def _requests(
             self,

@@ -25,6 +25,8 @@ class Plan:
     nth: int = 1
     visits: str = ""
     without: tuple[str, ...] = field(default=())
+    # Times made for days are made for seconds.
+    hurried: bool = True
 
     def environ(self) -> dict[str, str]:
         return {VARIABLE: json.dumps(asdict(self))}

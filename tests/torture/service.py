@@ -61,7 +61,11 @@ def main(port: int, directory: Path, rules: Rules) -> None:
         ended.wait()
 
 
-if __name__ == "__main__":
-    given = json.loads(sys.argv[3])
+def _rules(text: str) -> Rules:
+    given = json.loads(text)
     connections = {each: Connection(declared=frozenset(given["declared"])) for each in given["connections"]}
-    main(int(sys.argv[1]), Path(sys.argv[2]), Rules(connections=connections, index_lag_s=given["index_lag_s"]))
+    return Rules(connections=connections, index_lag_s=given["index_lag_s"], connection_age_s=given["connection_age_s"])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), _rules(sys.argv[3]))

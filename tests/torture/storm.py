@@ -56,6 +56,9 @@ class Storm:
             self.lives.start_service()
         if self._chance.random() < 0.1:
             service.die_file(self._world.service_directory).write_text(self._chance.choice(service.POINTS))
+        self._world.mend_network()
+        if self._chance.random() < 0.15:
+            self.lives.figures.faults[f"network: {self._world.spoil_network()}"] += 1
         plan, longest_s = self._plan()
         self.lives.live(plan, longest_s, self._incident())
 

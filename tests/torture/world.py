@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from support.proxy import Proxy, Way
 from support.rig import free_port, toml
 from support.waiting import wait_for
 from torture.points import Plan
@@ -38,6 +39,8 @@ class Setting:
     archive_to: Path | None = None
     seed: int = 1
     index_lag_s: float = 0.0
+    # After so long the service tells a connection to go away.
+    connection_age_s: float = 0.0
     patience: str = "2s"
     upload: Mapping[str, object] = field(default_factory=dict)
     rules: Mapping[str, object] = field(default_factory=dict)
@@ -58,24 +61,26 @@ class World:
         self.folder.mkdir(exist_ok=True)
         self.recorder = Recorder(self.folder, directory / "aside", CONNECTION, setting.seed)
         self.port = free_port()
-        # What the daemon connects to; a proxy may stand before the service.
-        self.endpoint_port = self.port
+        # What the daemon connects to.
+        self.proxy = Proxy(self.port)
         self.daemon: subprocess.Popen[bytes] | None = None
         self.service: subprocess.Popen[bytes] | None = None
         self._killed: subprocess.Popen[bytes] | None = None
-        self.configure()
 
     def __enter__(self) -> Self:
+        self.proxy.__enter__()
+        self.configure()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.kill_daemon()
         self.kill_service()
+        self.proxy.__exit__(kind, value, trace)
 
     # --- configuration -----------------------------------------------------------------------
 
     def configure(self) -> None:
-        speechsense = {"endpoint": f"127.0.0.1:{self.endpoint_port}", "auth": "none", "plaintext": True}
+        speechsense = {"endpoint": self.proxy.target, "auth": "none", "plaintext": True}
         upload = {
             "retry_initial": "20ms",
             "retry_max": "300ms",
@@ -152,13 +157,39 @@ class World:
         done = subprocess.run(line, env=_environ(Plan()), capture_output=True, text=True, check=False, timeout=60)
         return done.stdout + done.stderr
 
+    # --- the network -------------------------------------------------------------------------
+
+    def mend_network(self) -> None:
+        self.proxy.up, self.proxy.down = Way(), Way()
+
+    def spoil_network(self) -> str:
+        """Something is wrong with it now, for connections that are made from now on at least; returns what."""
+        proxy, chance = self.proxy, self.chance
+        match chance.randrange(5):
+            case 0:
+                proxy.up.reset_at = int(chance.expovariate(1 / 20_000)) + 1
+                return "reset on the way up"
+            case 1:
+                proxy.down.reset_at = int(chance.expovariate(1 / 300)) + 1
+                return "reset on the way down"
+            case 2:
+                proxy.down.swallowing = True
+                return "answers swallowed"
+            case 3:
+                proxy.up.bytes_per_s = 60_000
+                return "slow line"
+            case _:
+                proxy.up.delay_s = proxy.down.delay_s = 0.1
+                return "long line"
+
     # --- the service -------------------------------------------------------------------------
 
     def start_service(self) -> None:
         """It listens. Harmless while it runs."""
         if self.service is not None and self.service.poll() is None:
             return
-        rules = {"connections": [CONNECTION], "declared": [RECORDING_ID], "index_lag_s": self.setting.index_lag_s}
+        rules: dict[str, object] = {"connections": [CONNECTION], "declared": [RECORDING_ID], "index_lag_s": self.setting.index_lag_s}
+        rules["connection_age_s"] = self.setting.connection_age_s
         line = [sys.executable, "-m", "torture.service", str(self.port), str(self.service_directory), json.dumps(rules)]
         with (self.directory / "service.log").open("ab") as log:
             self.service = subprocess.Popen(line, env=_environ(Plan()), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
