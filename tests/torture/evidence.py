@@ -23,6 +23,7 @@ class Talk:
 
     talk_id: str
     sha256: str
+    size: int
     fields: Mapping[str, str]
     stored_at: str
 
@@ -74,7 +75,7 @@ class Ledger:
 
 
 def _talk(line: Mapping[str, Any]) -> Talk:
-    return Talk(line["talk_id"], line["sha256"], line["fields"], line["stored_at"])
+    return Talk(line["talk_id"], line["sha256"], line["bytes"], line["fields"], line["stored_at"])
 
 
 @dataclass(frozen=True, slots=True)

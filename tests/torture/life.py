@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from torture import faults, oracle
+from torture import faults, keeping, oracle
 from torture.evidence import Evidence, Ledger, Row, look
 from torture.figures import Figures
 from torture.oracle import Stored
@@ -143,8 +143,11 @@ class Lives:
         world, figures = self.world, self.figures
         evidence = look(world.queue_path, events=True)
         talks = self.ledger.read()
-        judgement = oracle.when_all_is_over(evidence, Stored(talks, world.recorder.dropped), world.recorder.dropped, world.setting.policy)
-        self._broken(judgement.broken, "when all was over")
+        recordings, setting = world.recorder.dropped, world.setting
+        stored = Stored(talks, recordings)
+        judgement = oracle.when_all_is_over(evidence, stored, recordings, setting.policy)
+        gone = keeping.missing(world.folder, world.archive, recordings, stored, setting.after_upload)
+        self._broken(judgement.broken + gone, "when all was over")
         figures.counts.update(judgement.counts)
         unknown, longest_s = oracle.longest_unconfirmed_s(evidence.events)
         figures.counts["outcomes unknown"] += unknown
