@@ -15,7 +15,7 @@ def missing(folder: Path, archive: Path, recordings: Sequence[Recording], stored
     one. Where files are deleted after the upload only those that are stored may be gone.
     """
     places = (folder, archive) if after_upload == "archive" else (folder,)
-    there = {hashlib.sha256(path.read_bytes()).hexdigest() for place in places for path in place.rglob("*.wav")}
+    there = {hashlib.sha256(path.read_bytes()).hexdigest() for place in places for path in place.rglob("*.wav") if path.is_file()}
     return [
         f"gone: the audio of {recording.place} is nowhere"
         for recording in recordings

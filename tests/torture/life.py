@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torture import faults, keeping, oracle
 from torture.evidence import Evidence, Ledger, Row, look
 from torture.figures import Figures
 from torture.oracle import Stored
 from torture.points import Plan
+from torture.recordings import Recording
 from torture.service import die_file
 from torture.world import World
 
@@ -43,10 +44,10 @@ class Lives:
     def live(self, plan: Plan, longest_s: float, incident: Incident | None = None) -> bool:
         """Whether the daemon died at the point of the plan; otherwise it was killed after `longest_s`. Its queue was looked at."""
         world = self.world
-        world.start_daemon(replace(plan, visits=str(world.visits_path)))
+        world.start_daemon(plan)
         at_point = self._until_death(longest_s, incident or Incident())
         world.kill_daemon()
-        self._after_a_kill(plan.die_at if at_point else "at random")
+        self.after_a_kill(plan.die_at if at_point else "at random")
         return at_point
 
     def _until_death(self, longest_s: float, incident: Incident) -> bool:
@@ -70,7 +71,7 @@ class Lives:
             self.figures.broken.append(f"the daemon ended by itself with {world.daemon.returncode}")
         return died
 
-    def _after_a_kill(self, where: str) -> None:
+    def after_a_kill(self, where: str) -> None:
         self.figures.counts["kills of the daemon"] += 1
         self.figures.kills_at[where] += 1
         began = time.monotonic()
@@ -80,6 +81,22 @@ class Lives:
         self.figures.counts["integrity_check ok"] += not self.evidence.broken
         self._broken(oracle.after_a_kill(self.evidence, stored, self.world.recorder.dropped), f"after a kill {where}")
         self.figures.note("longest look after a kill, s", time.monotonic() - began)
+
+    def look_again(self) -> bool:
+        """Whether what the service has stored meanwhile breaks a promise, the daemon being dead."""
+        recordings = self.world.recorder.dropped
+        self._broken(oracle.after_a_kill(self.evidence, Stored(self.ledger.read(), recordings), recordings), "later")
+        return bool(self.figures.broken)
+
+    def state_of(self, recording: Recording) -> str:
+        """As the queue says now; empty without a row."""
+        row = look(self.world.queue_path).row_of(recording)
+        return row.state if row is not None else ""
+
+    def judged(self) -> list[str]:
+        """What is broken in the end, with nothing done about it."""
+        self.judge()
+        return self.figures.broken
 
     def _broken(self, found: list[str], when: str) -> None:
         known = {each.partition(" | ")[0] for each in self.figures.broken}
@@ -125,6 +142,7 @@ class Lives:
         self.figures.note("time to drain, s", time.monotonic() - began)
         self.figures.broken += [f"not drained in {within_s} s: {each.state}" for each in self._undrained() if each is not None][:20]
         self.figures.broken += ["not drained: no row" for each in self._undrained() if each is None][:20]
+        world.wait_for_start()
         if (code := world.stop_daemon()) != 0:
             self.figures.broken.append(f"the daemon ended with {code} at SIGTERM")
 

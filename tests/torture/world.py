@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,6 +42,7 @@ class Setting:
     # After so long the service tells a connection to go away.
     connection_age_s: float = 0.0
     patience: str = "2s"
+    hurried: bool = True
     upload: Mapping[str, object] = field(default_factory=dict)
     rules: Mapping[str, object] = field(default_factory=dict)
 
@@ -61,6 +62,10 @@ class World:
         self.folder.mkdir(exist_ok=True)
         self.recorder = Recorder(self.folder, directory / "aside", CONNECTION, setting.seed)
         self.port = free_port()
+        # What is taken from the daemon at each of its starts, and what it is started through.
+        self._log_from = 0
+        self.without: tuple[str, ...] = ()
+        self.tracer: tuple[str, ...] = ()
         # What the daemon connects to.
         self.proxy = Proxy(self.port)
         self.daemon: subprocess.Popen[bytes] | None = None
@@ -125,10 +130,15 @@ class World:
     # --- the daemon --------------------------------------------------------------------------
 
     def start_daemon(self, plan: Plan | None = None) -> None:
-        plan = plan or Plan(visits=str(self.visits_path))
+        plan = replace(plan or Plan(), visits=str(self.visits_path), without=self.without, hurried=self.setting.hurried)
         with self.log_path.open("ab") as log:
-            line = [sys.executable, "-m", "torture.launcher", "run", "--config", str(self.config_path)]
+            self._log_from = log.tell()
+            line = [*self.tracer, sys.executable, "-m", "torture.launcher", "run", "--config", str(self.config_path)]
             self.daemon = subprocess.Popen(line, env=_environ(plan), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def wait_for_start(self) -> None:
+        """The daemon says that it has begun, so it heeds signals."""
+        wait_until(lambda: b"daemon_started" in self.log_path.read_bytes()[self._log_from :], _START_WITHIN_S)
 
     def daemon_lives(self) -> bool:
         return self.daemon is not None and self.daemon.poll() is None
