@@ -161,10 +161,11 @@ def look(queue_path: Path, *, events: bool = False) -> Evidence:
 
 
 def _rows(conn: sqlite3.Connection) -> list[Row]:
-    found = conn.execute(
-        "SELECT id, state, CAST(place AS TEXT), uid, talk_id, claims, possible_duplicate, reason FROM jobs"
-    )
-    return [Row(*row[:6], bool(row[6]), row[7]) for row in found]
+    found = conn.execute("SELECT id, state, CAST(place AS TEXT), uid, talk_id, claims, possible_duplicate, reason FROM jobs")
+    return [
+        Row(job, state, place, uid, talk_id, claims, bool(marked), reason)
+        for job, state, place, uid, talk_id, claims, marked, reason in found
+    ]
 
 
 def _committed(conn: sqlite3.Connection) -> frozenset[str]:

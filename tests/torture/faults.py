@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +14,17 @@ Order: TypeAlias = Mapping[str, object]
 REFUSING = ("INVALID_ARGUMENT", "FAILED_PRECONDITION")
 REFUSING_MORE = ("NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED")
 # Codes that leave it open, at any moment.
-OPEN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "DATA_LOSS", "OUT_OF_RANGE", "ALREADY_EXISTS")
+OPEN = (
+    "UNAVAILABLE",
+    "DEADLINE_EXCEEDED",
+    "INTERNAL",
+    "UNKNOWN",
+    "ABORTED",
+    "CANCELLED",
+    "DATA_LOSS",
+    "OUT_OF_RANGE",
+    "ALREADY_EXISTS",
+)
 PHASES = ("before", "mid", "after")
 # How late a request is stored that was told to have failed: sooner than a look-up may take it for absent.
 LATEST_S = 1.0
@@ -40,7 +49,12 @@ def _one(chance: random.Random) -> Order:
         case "slow":
             return {"what": "slow", "bytes_per_s": chance.choice((20_000, 100_000)), "count": count}
         case "delay":
-            return {"what": "delay", "when": chance.choice(PHASES), "seconds": round(chance.uniform(0.05, 0.6), 2), "count": count}
+            return {
+                "what": "delay",
+                "when": chance.choice(PHASES),
+                "seconds": round(chance.uniform(0.05, 0.6), 2),
+                "count": count,
+            }
         case "hang":
             return {"what": "hang", "when": chance.choice(PHASES)}
         case "refusing":
@@ -60,4 +74,4 @@ def give(service_directory: Path, orders: Iterable[Order]) -> None:
     service_directory.mkdir(parents=True, exist_ok=True)
     fresh = service_directory / "faults.new"
     fresh.write_text(json.dumps(list(orders)))
-    os.replace(fresh, service_directory / "faults.json")
+    fresh.replace(service_directory / "faults.json")

@@ -42,7 +42,7 @@ class Lives:
     # --- a life that ends by a kill ----------------------------------------------------------
 
     def live(self, plan: Plan, longest_s: float, incident: Incident | None = None) -> bool:
-        """Whether the daemon died at the point of the plan; otherwise it was killed after `longest_s`. Its queue was looked at."""
+        """Whether the daemon died at the point of the plan, else it was killed after `longest_s`. Its queue was looked at."""
         world = self.world
         world.start_daemon(plan)
         at_point = self._until_death(longest_s, incident or Incident())
@@ -140,7 +140,9 @@ class Lives:
                 world.recorder.drop(600)  # life goes on: a later talk is what absence is held against
             time.sleep(0.2)
         self.figures.note("time to drain, s", time.monotonic() - began)
-        self.figures.broken += [f"not drained in {within_s} s: {each.state}" for each in self._undrained() if each is not None][:20]
+        self.figures.broken += [f"not drained in {within_s} s: {each.state}" for each in self._undrained() if each is not None][
+            :20
+        ]
         self.figures.broken += ["not drained: no row" for each in self._undrained() if each is None][:20]
         world.wait_for_start()
         if (code := world.stop_daemon()) != 0:

@@ -113,9 +113,7 @@ def _service_class(points: Points) -> type[GrpcService]:
             points.reach("one message about to leave")
             return self._passed("one message", super().send_whole(talk, audio))
 
-        def send_stream(
-            self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float
-        ) -> Outcome:
+        def send_stream(self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
             return self._passed("a stream", super().send_stream(talk, pieces, at_commit, hold_s))
 
         def _passed(self, what: str, outcome: Outcome) -> Outcome:
@@ -152,5 +150,3 @@ def _name(number: int, *, committed: bool) -> str:
     if committed:
         return "the last chunk"
     return ("the fields", "the audio's header", "the first chunk")[number] if number < 3 else "a chunk"
-
-

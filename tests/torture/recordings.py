@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ class Recorder:
     def __init__(self, folder: Path, aside: Path, connection_id: str, seed: int) -> None:
         self.folder, self._aside = folder, aside
         self._connection_id = connection_id
-        self._chance = random.Random(seed)
+        self._chance = random.Random(seed)  # noqa: S311 - for a storm that can be had again
         self._aside.mkdir(exist_ok=True)
         self.dropped: list[Recording] = []
         # Metadata that are still to come, by the place of their audio.
@@ -100,4 +99,4 @@ class Recorder:
         target, part = self.folder / place, self._aside / "part"
         target.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
-        os.rename(part, target)
+        part.rename(target)

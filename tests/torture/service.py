@@ -16,7 +16,11 @@ from speechsense_watch.standin import Connection, Rules, StandIn
 from speechsense_watch.standin.storage import Incoming, Json, Ledger, Storage, StoredTalk
 from torture.points import replace
 
-BEFORE, BETWEEN, AFTER = "before the audio is kept", "after the audio is kept, before the ledger", "after the ledger, before the answer"
+BEFORE, BETWEEN, AFTER = (
+    "before the audio is kept",
+    "after the audio is kept, before the ledger",
+    "after the ledger, before the answer",
+)
 POINTS = (BEFORE, BETWEEN, AFTER)
 
 

@@ -61,7 +61,7 @@ def _lost_answers(world: World) -> list[str]:
     lives, recordings = Lives(world), [world.recorder.drop(size) for size in (_WHOLE, _STREAM)]
     faults.give(world.service_directory, [faults.one_of(each.key, "lost_answer") for each in recordings])
     world.start_daemon()
-    wait_until(lambda: len(lives.ledger.read()) >= 2, _SOON_S)
+    wait_until(lambda: all(lives.state_of(each) in ("unconfirmed", "done") for each in recordings), _SOON_S)
     return _end(lives)
 
 
@@ -83,7 +83,7 @@ def _killed_at_the_last_chunk(world: World) -> list[str]:
     for _ in range(6):
         world.recorder.drop(_STREAM)
         lives.live(Plan(die_at="the last chunk taken by grpc"), _SOON_S)
-        if wait_until(lambda: lives.look_again(), 0.5):
+        if wait_until(lives.look_again, 0.5):
             break
     return _end(lives)
 
@@ -158,7 +158,7 @@ def _trapped(world: World) -> list[str]:
     world.recorder.put(f"{TRAP}.wav", b"RIFF" + bytes(64))
     world.recorder.put(f"{TRAP}.json", b"{}")
     world.start_daemon()
-    wait_until(lambda: (world.folder / f"{TRAP}.wav").is_fifo(), _SOON_S)
+    wait_until((world.folder / f"{TRAP}.wav").is_fifo, _SOON_S)
     recording = world.recorder.drop(_WHOLE)
     wait_until(lambda: lives.state_of(recording) == "done", 6.0)
     world.kill_daemon()
@@ -242,4 +242,3 @@ def table(bites: Iterable[Bite]) -> str:
         lines += [f"    broken even with it: {line}" for line in each.with_it[:3]]
     lines.append(f"  {sum(each.bit for each in found)} of {len(found)}")
     return "\n".join(lines)
-

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +53,7 @@ class World:
     def __init__(self, directory: Path, setting: Setting) -> None:
         self.directory = directory
         self.setting = setting
-        self.chance = random.Random(setting.seed)
+        self.chance = random.Random(setting.seed)  # noqa: S311 - for a storm that can be had again
         directory.mkdir(parents=True, exist_ok=True)
         self.folder, self.service_directory = directory / "in", directory / "service"
         self.archive = setting.archive_to or directory / "archive"
@@ -198,7 +198,11 @@ class World:
         """It listens. Harmless while it runs."""
         if self.service is not None and self.service.poll() is None:
             return
-        rules: dict[str, object] = {"connections": [CONNECTION], "declared": [RECORDING_ID], "index_lag_s": self.setting.index_lag_s}
+        rules: dict[str, object] = {
+            "connections": [CONNECTION],
+            "declared": [RECORDING_ID],
+            "index_lag_s": self.setting.index_lag_s,
+        }
         rules["connection_age_s"] = self.setting.connection_age_s
         line = [sys.executable, "-m", "torture.service", str(self.port), str(self.service_directory), json.dumps(rules)]
         with (self.directory / "service.log").open("ab") as log:
@@ -240,11 +244,11 @@ def _kill(process: subprocess.Popen[bytes] | None) -> None:
         process.wait()
 
 
-def wait_until(predicate: object, within_s: float) -> bool:
+def wait_until(predicate: Callable[[], bool], within_s: float) -> bool:
     """Whether it held in time; looked at ten times a second, which is cheap enough beside what is waited for."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
-        if callable(predicate) and predicate():
+        if predicate():
             return True
         time.sleep(0.1)
     return False
