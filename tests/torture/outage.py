@@ -45,12 +45,17 @@ def run(world: World, down_s: float, recordings: int = 40) -> Figures:
     lives.figures.note("requests a minute during an outage", rate)
     if rate >= TOO_MANY:
         lives.figures.broken.append(f"{rate:.1f} requests a minute during an outage")
-    if burnt := _attempts(world):
-        lives.figures.broken.append(f"{burnt} attempts were charged to recordings during an outage")
+    if burnt := _charged(world):
+        lives.figures.broken.append(f"{burnt} recordings were charged for an outage")
     lives.judge()
     return lives.figures
 
 
-def _attempts(world: World) -> int:
+def _charged(world: World) -> int:
+    """Recordings that were charged with a try, but for those whose one message was under way when it went down: of them nobody
+    knew.
+    """
+    in_doubt = "SELECT 1 FROM events WHERE job_id = jobs.id AND event = 'outcome_unknown'"
     with closing(sqlite3.connect(f"file:{world.queue_path}?mode=ro", uri=True)) as conn:
-        return int(conn.execute("SELECT coalesce(sum(attempts), 0) FROM jobs").fetchone()[0])
+        found = conn.execute(f"SELECT count(*) FROM jobs WHERE attempts > 0 AND NOT EXISTS ({in_doubt})")  # noqa: S608 - ours
+        return int(found.fetchone()[0])
