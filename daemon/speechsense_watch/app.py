@@ -98,7 +98,7 @@ class Daemon:
     def _begin(self) -> None:
         """Raises QueueTrouble."""
         self._signals.install()
-        recovered = self._parts.uploader.recover()
+        recovered = self._parts.uploader.recover_at_start()
         lacking = self._queue.fill_journal()
         folders = len(self._config.folders)
         self._log.info(Event.DAEMON_STARTED, version=__version__, folders=folders, recovered=recovered, journal_filled=lacking)
@@ -225,6 +225,8 @@ class Daemon:
             self._parts.uploader.recover()
         except QueueTrouble as trouble:
             self._log.error(Event.LOOP_FAILED, loop="main", message=str(trouble))
+        finally:
+            self._parts.uploader.ended_well()
 
     def _wait_for_ends(self, for_s: float, until_signal: int) -> None:
         until = self._clock.monotonic() + for_s

@@ -18,6 +18,7 @@ from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.in_hand import InHandFile
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.process import owner_alive
 from speechsense_watch.edge.queue import SqliteQueue
@@ -84,7 +85,8 @@ class Assembly:
         self.services = [service_of(config, environ, clock, self._wake_uploader)]
         self.intake = Intake(self._wake_intake, log)
         self.attempts = Attempts(queue, self.services[-1], clock, self.throttle)
-        surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive)
+        in_hand = InHandFile(queue.path.with_name(f"{queue.path.name}.in-hand"))
+        surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive, in_hand)
         self.uploader = Uploader(queue, self.services[-1], self._start_attempt, clock, random.random, log, surroundings)
         self.filer = Filer(queue, FileFiling(), clock, log)
         self.confirmer = Confirmer(queue, SqliteDoubts(queue), self.services[-1], clock, log)

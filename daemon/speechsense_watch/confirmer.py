@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from speechsense_watch.core import lifecycle
+from speechsense_watch.core.beacons import Beacons
 from speechsense_watch.core.edges import Change, IllegalEdge
 from speechsense_watch.core.lookup import BLIND_AFTER_S, Absent, Batch, Checked, Found, Inquiry, Orphan, Ruling
 from speechsense_watch.core.model import Job
@@ -25,7 +26,8 @@ LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
 NOT_REACHABLE_REST_S = 5.0
 AFTER_TROUBLE_S = 60.0
-GET_AT_MOST = 100
+# So many talks are read at once, by a Get that takes 100, to stay below what may be read in a second.
+GET_AT_ONCE = 10
 # The key that was tried is not one that the service knows, or not one that it heeds.
 _NOT_THIS_KEY = frozenset({Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION, Code.OUT_OF_RANGE})
 # A filter that is heeded answers with few talks more than it was asked for.
@@ -48,6 +50,25 @@ class Subject:
         return SearchScope(self.organization_id, self.space_id, self.project_id)
 
 
+@dataclass(slots=True)
+class _Question:
+    """A batch on its way: `keys` that have still to be asked for, talks of which is still `to_fetch` what they carry."""
+
+    subject: Subject
+    inquiry: Inquiry
+    batch: Batch
+    asked_at: float
+    keys: list[str]
+    to_fetch: list[str] = field(default_factory=list)
+    # Talk ids by key, and the recording ids that the talks carry.
+    answers: dict[str, Sequence[str]] = field(default_factory=dict)
+    carried: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return not self.keys and not self.to_fetch
+
+
 class Confirmer:
     """One per process; runs on its loop's thread."""
 
@@ -63,6 +84,7 @@ class Confirmer:
         self._folders: dict[Subject, dict[str, Folder]] = {}
         self._remembered: Mapping[str, object] = {}
         self._next_look_at_queue = 0.0
+        self._question: _Question | None = None
         self.stopping = False
         # How many were settled either way: the filer and the uploader have work then.
         self.settled = 0
@@ -78,7 +100,7 @@ class Confirmer:
         for name, folder in folders.items():
             if folder.on_unknown is OnUnknown.SEARCH:
                 grouped[_subject(folder, folder.connection_id)][name] = folder
-        self._folders = dict(grouped)
+        self._folders, self._question = dict(grouped), None
         remembered = self._queue.runtime().get(_RUNTIME)
         self._remembered = remembered if isinstance(remembered, dict) else {}
         self._next_look_at_queue = 0.0
@@ -87,6 +109,10 @@ class Confirmer:
         """One question is asked, if one is due and may be; returns the seconds until there may be more to do."""
         if self.stopping or not self._folders:
             return LONGEST_REST_S
+        if self._question is not None and self.service.channel().state is not ChannelState.READY:
+            return NOT_REACHABLE_REST_S
+        if self._question is not None:
+            return self._go_on(self._question)
         now = self._clock.monotonic()
         if now < self._next_look_at_queue:
             return self._next_look_at_queue - now  # woken oftener than that: the news can wait so long
@@ -99,16 +125,21 @@ class Confirmer:
         at, subject = due
         if at > now:
             return min(max(at - now, AT_LEAST_REST_S), LONGEST_REST_S)
-        if self.service.channel().state is not ChannelState.READY:
-            return NOT_REACHABLE_REST_S
-        return self._ask(subject, self._inquiries[subject])
+        inquiry = self._inquiries[subject]
+        if (batch := inquiry.batch(now)) is None:
+            return AT_LEAST_REST_S
+        self._question = _Question(subject, inquiry, batch, now, list(inquiry.keys(subject.name)))
+        return 0.0
 
     # --- what there is to find out ---------------------------------------------------------------
 
     def _look_at_queue(self) -> None:
         now = self._clock.monotonic()
         self._next_look_at_queue = now + AT_LEAST_REST_S
-        for subject, folders in self._subjects():
+        subjects = dict(self._subjects())
+        # Where nothing is sent or in doubt any more there is nothing to find out.
+        self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in subjects}
+        for subject, folders in subjects.items():
             inquiry = self._inquiries.setdefault(subject, self._new_inquiry(subject))
             inquiry.patience_s = max(folder.search_patience_s for folder in folders.values())
             doubts = self._doubts.doubts(folders, self._clock.now()).get(subject.connection_id, ())
@@ -130,79 +161,82 @@ class Confirmer:
         lags, prefix = (kept.get("lags"), kept.get("prefix")) if isinstance(kept, dict) else ((), "")
         return Inquiry(
             patience_s=0.0,
-            lags=[float(lag) for lag in lags] if isinstance(lags, list) else [],
+            beacons=Beacons([float(lag) for lag in lags] if isinstance(lags, list) else []),
             prefix=prefix if isinstance(prefix, str) else "",
         )
 
     # --- asking ------------------------------------------------------------------------------
 
-    def _ask(self, subject: Subject, inquiry: Inquiry) -> float:
-        now = self._clock.monotonic()
-        batch = inquiry.batch(now)
-        if batch is None:
-            return AT_LEAST_REST_S
-        # Before it is asked nobody knows how many talks the answer holds: mostly one for each that is looked for.
-        expected = len(batch.known) + len(batch.doubts) + len(batch.checks)
-        if (wait_s := self._quota.wait_s(now, expected)) > 0:
-            return min(max(wait_s, AT_LEAST_REST_S), LONGEST_REST_S)
+    def _go_on(self, question: _Question) -> float:
+        """One more call to the service, as far as the quota grants it, or the ruling once all is answered."""
+        cost = min(len(question.to_fetch), GET_AT_ONCE) or 1
+        if question.complete:
+            self._question = None
+            self._rule(question)
+            return 0.0
+        if (wait_s := self._quota.wait_s(self._clock.monotonic(), cost)) > 0:
+            return min(wait_s, LONGEST_REST_S)
+        self._quota.spend(self._clock.monotonic(), cost)
         try:
-            found = self._found(subject, inquiry, batch)
+            if question.to_fetch:
+                self._fetch(question)
+            else:
+                self._search(question)
         except SearchTrouble as trouble:
-            inquiry.failed(batch, self._clock.monotonic(), max(AFTER_TROUBLE_S, trouble.retry_after_s or 0.0))
-            self._tell_trouble(subject, trouble)
+            self._question = None
+            question.inquiry.failed(question.batch, self._clock.monotonic(), max(AFTER_TROUBLE_S, trouble.retry_after_s or 0.0))
+            self._tell_trouble(question.subject, trouble)
             return AT_LEAST_REST_S
+        return 0.0
+
+    def _search(self, question: _Question) -> None:
+        """By the next key. Raises SearchTrouble, for a key that is not known only when it was the last one."""
+        subject, batch, key = question.subject, question.batch, question.keys.pop(0)
+        try:
+            talk_ids = self.service.search(subject.scope, subject.connection_id, key, batch.ids)
+        except SearchTrouble as trouble:
+            if trouble.code not in _NOT_THIS_KEY or (not question.keys and not question.answers):
+                raise
+            return
+        if len(talk_ids) > _HEEDED * len(batch.ids):
+            talk_ids = ()  # everything there is: the filter was not heeded
+        question.answers[key] = talk_ids
+        # Of those that we know it need not be asked what they carry.
+        question.carried |= {talk_id: batch.known[talk_id] for talk_id in talk_ids if talk_id in batch.known}
+        question.to_fetch += [talk_id for talk_id in talk_ids if talk_id not in (*question.carried, *question.to_fetch)]
+
+    def _fetch(self, question: _Question) -> None:
+        """What the next talks carry. Raises SearchTrouble."""
+        part, question.to_fetch = question.to_fetch[:GET_AT_ONCE], question.to_fetch[GET_AT_ONCE:]
+        subject = question.subject
+        question.carried |= self.service.values_of(subject.scope, subject.connection_id, part, subject.name)
+
+    def _rule(self, question: _Question) -> None:
+        subject, inquiry = question.subject, question.inquiry
         self._trouble.pop(subject, None)
-        rulings = inquiry.answered(batch, found, self._clock.monotonic())
-        for ruling in rulings:
+        for ruling in inquiry.answered(question.batch, self._found(question), question.asked_at):
             self._carry_out(ruling, subject)
         self._tell_blindness(subject, inquiry)
         self._publish()
         self._next_look_at_queue = 0.0
-        again = inquiry.next_at()
-        return 0.0 if again is not None and again <= self._clock.monotonic() else AT_LEAST_REST_S
 
-    def _found(self, subject: Subject, inquiry: Inquiry, batch: Batch) -> Mapping[str, Sequence[str]]:
-        """Talk ids by recording id. Raises SearchTrouble when no key could be asked for."""
+    def _found(self, question: _Question) -> Mapping[str, Sequence[str]]:
+        """Talk ids by the recording ids they carry.
+
+        A talk that was not asked for, or whose field cannot be read yet: the filter may not have been heeded. What such an
+        answer holds is true all the same, but it proves nothing of what it does not hold, so the known talks in it do not count.
+        """
         found: dict[str, list[str]] = defaultdict(list)
-        refused: SearchTrouble | None = None
-        answered = False
-        for key in inquiry.keys(subject.name):
-            try:
-                talk_ids = self._search(subject, key, batch)
-            except SearchTrouble as trouble:
-                if trouble.code not in _NOT_THIS_KEY:
-                    raise
-                refused = trouble
-                continue
-            answered = True
-            if len(talk_ids) > _HEEDED * len(batch.ids) + _HEEDED:
-                continue  # everything there is: the filter was not heeded
-            if any(talk_id in batch.known for talk_id in talk_ids):
-                inquiry.key_worked(key, subject.name)
-            for talk_id, name in self._carried(subject, batch, talk_ids).items():
-                if talk_id not in found[name]:
+        batch, carried = question.batch, question.carried
+        for key, talk_ids in question.answers.items():
+            heeded = carried.keys() >= set(talk_ids) and all(carried[talk_id] in batch.ids for talk_id in talk_ids)
+            if heeded and any(talk_id in batch.known for talk_id in talk_ids):
+                question.inquiry.key_worked(key, question.subject.name)
+            for talk_id in talk_ids:
+                name = carried.get(talk_id)
+                if name is not None and talk_id not in found[name] and (heeded or talk_id not in batch.known):
                     found[name].append(talk_id)
-        if not answered and refused is not None:
-            raise refused
         return found
-
-    def _search(self, subject: Subject, key: str, batch: Batch) -> Sequence[str]:
-        talk_ids: Sequence[str] = ()
-        try:
-            talk_ids = self.service.search(subject.scope, subject.connection_id, key, batch.ids)
-        finally:
-            self._quota.spend(self._clock.monotonic(), max(1, len(talk_ids)))
-        return talk_ids
-
-    def _carried(self, subject: Subject, batch: Batch, talk_ids: Sequence[str]) -> Mapping[str, str]:
-        """The recording id that each of the talks carries; of those that we know it need not be asked."""
-        carried = {talk_id: batch.known[talk_id] for talk_id in talk_ids if talk_id in batch.known}
-        others = [talk_id for talk_id in talk_ids if talk_id not in carried]
-        for start in range(0, len(others), GET_AT_MOST):
-            part = others[start : start + GET_AT_MOST]
-            self._quota.spend(self._clock.monotonic(), len(part))
-            carried |= self.service.values_of(subject.scope, subject.connection_id, part, subject.name)
-        return carried
 
     # --- what was found out ----------------------------------------------------------------------
 
@@ -215,7 +249,9 @@ class Confirmer:
             case Found(talk_id=talk_id, recording_id=recording_id, doubled=doubled):
                 if self._apply(lambda: lifecycle.confirmed(job, talk_id, now, doubled=doubled)):
                     self._log.info(Event.LOOKED_UP, job=job.id, found=True, talk_id=talk_id, recording_id=recording_id)
-            case Absent(looks=looks, seconds=seconds):
+            case Absent(claims=claims, looks=looks, seconds=seconds):
+                if job.claims != claims:
+                    return  # sent again while we asked: this is another doubt
                 detail = f"{looks} looks over {seconds:.0f} s did not find it, and found talks that were sent after it."
                 if self._apply(lambda: lifecycle.shown_absent(job, now, detail)):
                     self._log.info(Event.LOOKED_UP, job=job.id, found=False, looks=looks, over_s=round(seconds))
@@ -260,7 +296,7 @@ class Confirmer:
         """For `status`, and for the next start; the queue writes only what changed."""
         told = {
             subject.connection_id: {
-                "lags": [round(lag, 1) for lag in inquiry.lags],
+                "lags": [round(lag, 1) for lag in inquiry.beacons.lags],
                 "prefix": inquiry.prefix,
                 "trouble": self._trouble.get(subject, ""),
             }

@@ -6,21 +6,26 @@ through a queue in memory and are judged and recorded here, one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 
 from speechsense_watch.attempt import Ended
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
+from speechsense_watch.core.masking import without_values
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
+from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
+from speechsense_watch.core.taking import Hands
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
 from speechsense_watch.core.verdict import Kind, Outcome, PauseReason, judge
 from speechsense_watch.holding import Holding, Room
 from speechsense_watch.log import Event, Log
-from speechsense_watch.ports import Chance, ChannelState, Clock, Queue, Selection, Service, Stale
+from speechsense_watch.picking import Picking
+from speechsense_watch.ports import NO_NOTE, Chance, ChannelState, Clock, InHand, Queue, Selection, Service, Stale
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
@@ -37,11 +42,14 @@ NEVER_FARTHER = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the uploader asks of those around it: to be woken, that a place be looked at, whether a process still lives."""
+    """What the uploader asks of those around it: to be woken, that a place be looked at, whether a process still lives, that a
+    note is taken of what it has in hand.
+    """
 
     wake: Callable[[], None]
     look: Callable[[Place], None]
     owner_alive: Callable[[str], bool]
+    in_hand: InHand = NO_NOTE
 
 
 class Uploader:
@@ -66,6 +74,7 @@ class Uploader:
         self._wake = surroundings.wake
         self._look = surroundings.look
         self._owner_alive = surroundings.owner_alive
+        self._note = surroundings.in_hand
         self._next_owners_at = 0.0
         # Folders whose root is away, until when they are left alone (monotonic seconds).
         self._away: dict[str, float] = {}
@@ -94,9 +103,26 @@ class Uploader:
 
     def recover(self) -> int:
         """What nobody is working on any more but is in flight gets its honest state. Returns how many there were."""
+        return self._recover(frozenset(), None)
+
+    def recover_at_start(self) -> int:
+        """The same after an earlier process. If that did not end by itself but died, what it had in hand is counted one death
+        more, be it that it was still being read.
+        """
+        left = self._note.left()
+        recovered = self._recover(left or frozenset(), None if left == frozenset() else self._backoff())
+        self._note.holds(())
+        return recovered
+
+    def ended_well(self) -> None:
+        """The process ends by itself: whatever is still in flight then died of nothing."""
+        self._note.holds(())
+
+    def _recover(self, read: frozenset[int], died: Backoff | None) -> int:
         left = [job for job in self._queue.in_states((State.UPLOADING, State.COMMITTING), 1_000_000) if job.owner is None]
+        left += [job for job in map(self._queue.job, sorted(read)) if job is not None and job.state is State.READY]
         for job in left:
-            self._queue.apply(lifecycle.recovered(job, self._clock.now()))
+            self._queue.apply(lifecycle.recovered(job, self._clock.now(), died=died))
         return len(left)
 
     def step(self) -> float:
@@ -138,6 +164,7 @@ class Uploader:
             self._take(self._in_hand)
             self._in_work.pop(self._in_hand.job.id, None)
             self._in_hand = None
+            self._note.holds(self._in_work)
 
     def _take(self, ended: Ended) -> None:
         if ended.outcome is None:
@@ -160,7 +187,7 @@ class Uploader:
         reinstated = self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
         for job_id in reinstated:
             self._reinstate(job_id)
-        self._tell_pauses(before)
+        self._tell_pauses(before, ended.job.fields)
 
     def _nothing_sent(self, ended: Ended) -> None:
         self.traffic.forget_probe(ended.job.id)
@@ -173,6 +200,8 @@ class Uploader:
             self._apply(lifecycle.recovered(job, self._clock.now()))
         if job is not None and job.state is State.UPLOADED:
             self.accepted += 1  # adopted from the journal: its files are due for filing
+        if job is not None and job.reason is Reason.FORGOTTEN:
+            self._log.info(Event.RECORDING_SKIPPED, job=job.id, folder=job.place.folder, reason=job.reason)
         if ended.look_again:
             self._look(ended.job.place)
         if ended.root_away:
@@ -234,7 +263,15 @@ class Uploader:
         return False
 
     def _has_work(self) -> bool:
-        return bool(self._queue.due(self._clock.now(), 1, self._rules.order, self._choice()))
+        return self._picking.any_due(self._choice())
+
+    @property
+    def _hands(self) -> Hands:
+        return Hands(self._in_work.values(), self._rules.concurrency)
+
+    @property
+    def _picking(self) -> Picking:
+        return Picking(self._queue, self._clock, self._rules.order)
 
     def _choice(self, paused: frozenset[str] = frozenset()) -> Selection:
         now = self._clock.monotonic()
@@ -261,26 +298,34 @@ class Uploader:
         return self._longest_untouched(frozenset(connections - {scope}))
 
     def _longest_untouched(self, without: frozenset[str]) -> Job | None:
-        found = self._queue.due(self._clock.now(), 50, self._rules.order, self._choice(without))
+        found = self._picking.probes(self._choice(without), self._hands)
         return min(found, key=lambda job: job.updated_at, default=None)
 
     def _begin_due(self) -> None:
-        if SERVICE in self.traffic.pauses:
+        if SERVICE in self.traffic.pauses or not self._hands.free:
             return
-        free = self._rules.concurrency - len(self._in_work)
-        if free <= 0:
-            return
-        choice = self._choice(frozenset(self.traffic.pauses))
-        for job in self._queue.due(self._clock.now(), free, self._rules.order, choice):
+        paused = frozenset(self.traffic.pauses)
+        if self._begin_each(self._picking.next(self._choice(paused), self._hands)) and self._hands.free:
+            # Behind the big ones there may be others.
+            self._begin_each(self._picking.next(self._choice(paused), self._hands))
+
+    def _begin_each(self, jobs: Sequence[Job]) -> bool:
+        """Whether some were held back because there is no place for big ones."""
+        held_back = False
+        for job in jobs:
             if not self._room.admits(job):
                 continue  # one before it took the last place of its folder's trial
             if job.failing_s >= self._rules.give_up_after_s:
                 self._apply(lifecycle.gave_up(job, self._clock.now()))
-            else:
+            elif self._hands.admits(job):
                 self._begin(job, probe=False)
+            else:
+                held_back = True
+        return held_back
 
     def _begin(self, job: Job, *, probe: bool) -> None:
         self._in_work[job.id] = job
+        self._note.holds(self._in_work)
         self._room = self._room.after(job)
         self._start(job, probe, self.hand_back)
 
@@ -307,13 +352,13 @@ class Uploader:
         waits = [LONGEST_REST_S]
         if (probe := self.traffic.next_probe_at()) is not None:
             waits.append(probe - self._clock.monotonic())
-        full = len(self._in_work) >= self._rules.concurrency
-        if SERVICE not in self.traffic.pauses and not full:
-            due = self._queue.next_due(self._choice(frozenset(self.traffic.pauses)), self._resending())
-            if due is not None:
-                waits.append((due - self._clock.now()) / timedelta(seconds=1))
+        if SERVICE not in self.traffic.pauses and self._hands.free and (due := self._next_due()):
+            waits.append((due - self._clock.now()) / timedelta(seconds=1))
         # What is due and could not be begun waits for a connection; that wakes the loop when it comes.
         return max(min(waits), AT_LEAST_REST_S)
+
+    def _next_due(self) -> datetime | None:
+        return self._picking.next_due(self._choice(frozenset(self.traffic.pauses)), self._hands, self._resending())
 
     def _publish(self) -> None:
         """Pauses for `status`; the queue writes only what changed."""
@@ -331,10 +376,12 @@ class Uploader:
             server_request_id=outcome.server_request_id,
         )
 
-    def _tell_pauses(self, before: Mapping[str, object]) -> None:
+    def _tell_pauses(self, before: Mapping[str, object], fields: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`fields` are those of the call whose try brought the pause about: the service may repeat them, the log does not."""
         for scope, pause in self.traffic.pauses.items():
             if scope not in before:
-                self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=pause.message, do=pause.hint)
+                said = without_values(pause.message, fields)
+                self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=said, do=pause.hint)
         for scope in before:
             if scope not in self.traffic.pauses:
                 self._log.info(Event.SERVICE_RESUMED, scope=scope)

@@ -94,3 +94,75 @@ def test_an_undeclared_key_leaves_it_to_the_operator(tmp_path: Path) -> None:
         wait_for(lambda: len([call for call in standin.calls() if call.method == "Search"]) >= 6, 20)
         assert rig.states()["doubtful.wav"] is State.UNCONFIRMED
         assert len(standin.talks()) == 1
+
+
+# --- the commands ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "fault", "parts"),
+    [
+        (Rules(), None, ("the key may search, and `recording_id` can be searched (as userMeta.recording_id).",)),
+        (Rules(key_prefix="user."), None, ("(as user.recording_id)",)),
+        (
+            Rules(connections={"conn-1": Connection(declared=frozenset())}),
+            None,
+            ("was uploaded with `recording_id`, but SpeechSense does not show it", "Declare `recording_id`"),
+        ),
+        (Rules(index_lag_s=3600), None, ("but SpeechSense does not show it",)),
+        (Rules(), Fault("PERMISSION_DENIED", methods=("Search",), count=0), ("the key may not search: PERMISSION_DENIED",)),
+        (Rules(), Fault("INVALID_ARGUMENT", methods=("Search",), count=0), ("could not be searched by `recording_id`",)),
+    ],
+    ids=["as it should be", "the other prefix", "not declared", "not shown yet", "no right", "not understood"],
+)
+def test_online_tells_whether_looking_up_can_work(
+    tmp_path: Path, rules: Rules, fault: Fault | None, parts: tuple[str, ...]
+) -> None:
+    """By a talk that was uploaded before; and that only an upload proves the right to upload."""
+    with searching(tmp_path, rules) as (rig, standin):
+        rig.start()
+        rig.drop("call")
+        rig.wait_for_states(call=DONE)
+        if fault is not None:
+            standin.order(fault)
+        code, said = rig.call("check", "--online")
+        flat = " ".join(said.split())
+        assert all(part in flat for part in (*parts, "Only an upload proves that it may send")), said
+        assert code == (0 if "can be searched" in flat else 78)
+
+
+def test_online_before_the_first_upload(tmp_path: Path) -> None:
+    """Whether the key is declared cannot be known yet, and that is said."""
+    with searching(tmp_path) as (rig, _standin):
+        rig.configure()
+        code, said = rig.call("check", "--online")
+        assert "whether `recording_id` is declared in the connection shows with the first upload" in " ".join(said.split())
+        assert code == 0
+
+
+def test_orphans_are_told_listed_and_cleared(tmp_path: Path) -> None:
+    """The service took a torn stream for a talk; SpeechSense has no call to delete it, so the operator must hear of it."""
+    with searching(tmp_path) as (rig, standin):
+        rig.upload |= {"stream_above": "0B", "chunk_size": "64KiB", "shutdown_grace": "1s"}
+        standin.order(Fault("commit_truncated"))
+        standin.order(Fault("delay", when="mid", seconds=30))
+        rig.start()
+        # More than flow control lets out ahead of a service that does not read on.
+        rig.drop("call", pcm(seconds=900))
+        arriving = tmp_path / "service" / "incoming"
+        wait_for(lambda: any(path.stat().st_size for path in arriving.glob("*.part")), 20)
+        assert rig.states() == {"call.wav": State.UPLOADING}
+        rig.stop(signal.SIGKILL)
+        wait_for(lambda: len(standin.talks()) == 1, 40)
+        rig.start()
+        rig.wait_for_states(call=DONE)
+        torn = next(talk.talk_id for talk in standin.talks() if talk.talk_id != rig.jobs()["call.wav"].talk_id)
+        wait_for(lambda: rig.call("orphans")[1].find(torn) >= 0, 20)
+        code, said = rig.call("status")
+        assert code == 1
+        assert "1 talk beside those that count" in " ".join(said.split())
+        assert f"{torn}: left by other tries" in " ".join(rig.call("show", "1")[1].split())
+        assert rig.call("orphans", "--deleted", "nonsense")[0] == 1
+        assert rig.call("orphans", "--deleted", torn) == (0, "1 talk is off the list.\n")
+        assert "holds no talk beside" in rig.call("orphans")[1]
+        assert f'"talk_id": "{torn}"' in rig.call("orphans", "--json")[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -37,6 +38,9 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "due, by a choice": (lambda q: q.due(AT, 4, Order.NEWEST, SEVERAL), "due"),
     "next_due": (lambda q: q.next_due(ONE, ["calls"]), "unfinished"),
     "next_due, by a choice": (lambda q: q.next_due(SEVERAL, ["calls", "others"]), "unfinished"),
+    "due, small ones": (lambda q: q.due(AT, 4, Order.NEWEST, replace(SEVERAL, most_bytes=2**24)), "due"),
+    "due, suspects": (lambda q: q.due(AT, 1, Order.NEWEST, replace(SEVERAL, suspects=True)), "suspects"),
+    "next_due, suspects": (lambda q: q.next_due(replace(SEVERAL, suspects=True), []), "suspects"),
     "uploaded_due": (lambda q: q.uploaded_due(AT, 200), "unfinished"),
     "next_filing": (lambda q: q.next_filing(), "unfinished"),
     "in_states": (lambda q: q.in_states([State.UNCONFIRMED]), "unfinished"),

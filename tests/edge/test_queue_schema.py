@@ -151,6 +151,7 @@ def test_every_table_is_strict(played: PlayedQueue) -> None:
     assert {row["name"] for row in tables} == {
         *("jobs", "events", "attempts", "runtime", "folders", "counts"),
         "orphans",
+        "forgotten",
     }
     assert all(row["strict"] for row in tables)
 

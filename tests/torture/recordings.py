@@ -40,7 +40,7 @@ class Recorder:
     def __init__(self, folder: Path, aside: Path, connection_id: str, seed: int) -> None:
         self.folder, self._aside = folder, aside
         self._connection_id = connection_id
-        self._chance = random.Random(seed)  # noqa: S311 - for a storm that can be had again
+        self._chance = random.Random(seed)
         self._aside.mkdir(exist_ok=True)
         self.dropped: list[Recording] = []
         # Metadata that are still to come, by the place of their audio.

@@ -53,7 +53,7 @@ class World:
     def __init__(self, directory: Path, setting: Setting) -> None:
         self.directory = directory
         self.setting = setting
-        self.chance = random.Random(setting.seed)  # noqa: S311 - for a storm that can be had again
+        self.chance = random.Random(setting.seed)
         directory.mkdir(parents=True, exist_ok=True)
         self.folder, self.service_directory = directory / "in", directory / "service"
         self.archive = setting.archive_to or directory / "archive"

@@ -13,7 +13,7 @@ from speechsense_watch.cli.folder_view import FolderView, folder_as_json, folder
 from speechsense_watch.cli.told import moment, number, table
 from speechsense_watch.config import Config
 from speechsense_watch.core.attention import Attention, Snapshot, Standstill, TrialDone, attention
-from speechsense_watch.core.model import State
+from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.traffic import SERVICE
 from speechsense_watch.edge.disk import disk_of
 from speechsense_watch.edge.lock import is_held
@@ -51,6 +51,8 @@ class Overview:
     folders: tuple[FolderView, ...]
     daemon: DaemonView
     connections: frozenset[str]
+    # With these in hand the daemon died too often: they are sent last and alone.
+    suspects: tuple[Job, ...] = ()
 
     @property
     def stopped(self) -> bool:
@@ -73,6 +75,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     pauses = (*_operator_pauses(config, runtime, now), *(daemon_pauses(runtime) if daemon.running else ()))
     folders = tuple(folder_view(folder, runtime, running=daemon.running) for folder in config.folders)
     counts = records.counts()
+    orphans = records.orphans()
     snapshot = Snapshot(
         groups=records.groups(now),
         counts=counts,
@@ -81,6 +84,9 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         folders=tuple(trouble_of(rules, view, counts, records, now) for rules, view in zip(config.folders, folders, strict=True)),
         disk=disk_of(Path(config.queue.path)),
         trials=tuple(finished_trials(config, runtime)),
+        look_ups=look_up_troubles(runtime) if daemon.running else {},
+        orphans=len(orphans),
+        orphans_since=min((each.found_at for each in orphans), default=None),
     )
     return Overview(
         now=now,
@@ -94,6 +100,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         folders=folders,
         daemon=daemon,
         connections=frozenset(folder.connection_id for folder in config.folders),
+        suspects=tuple(records.suspects()),
     )
 
 
@@ -128,6 +135,12 @@ def daemon_pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
         )
         for pause in pauses
     )
+
+
+def look_up_troubles(runtime: Mapping[str, object]) -> Mapping[str, str]:
+    """By connection, why looking up does not work there."""
+    told = table(runtime.get("look_ups"))
+    return {connection: str(table(each).get("trouble", "")) for connection, each in told.items()}
 
 
 def _operator_pauses(config: Config, runtime: Mapping[str, object], now: datetime) -> Iterator[Standstill]:
@@ -177,6 +190,16 @@ def overview_as_json(view: Overview) -> dict[str, Any]:
                 "needs_operator": pause.needs_operator,
             }
             for pause in view.paused
+        ],
+        "suspects": [
+            {
+                "id": job.id,
+                "state": job.state.value,
+                "folder": job.place.folder,
+                "deaths": job.deaths,
+                "next_attempt_at": time_as_json(job.next_attempt_at),
+            }
+            for job in view.suspects
         ],
         "rate_per_minute": view.rate_per_minute,
         "oldest_ready_at": time_as_json(view.oldest_ready_at),

@@ -30,8 +30,10 @@ class Event(StrEnum):
     REFUSED = "refused"
     FAILED = "failed"
     GIVEN_BACK = "given_back"
+    INTERRUPTED = "interrupted"
     OUTCOME_UNKNOWN = "outcome_unknown"
     DUPLICATE = "duplicate"
+    FORGOTTEN = "forgotten"
     GAVE_UP = "gave_up"
     RESENT = "resent"
     REINSTATED = "reinstated"
@@ -74,8 +76,11 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
     # From `ready` when the file could not be read before there was a claim.
     Event.FAILED: {_S.UPLOADING: _S.READY, _S.READY: _S.READY},
     Event.GIVEN_BACK: {_S.UPLOADING: _S.READY, _S.COMMITTING: _S.READY},
+    # The daemon died while it read the recording, before there was a claim.
+    Event.INTERRUPTED: {_S.READY: _S.READY},
     Event.OUTCOME_UNKNOWN: {_S.COMMITTING: _S.UNCONFIRMED},
     Event.DUPLICATE: {_S.READY: _S.SKIPPED},
+    Event.FORGOTTEN: {_S.READY: _S.SKIPPED},
     Event.GAVE_UP: {_S.READY: _S.REFUSED},
     Event.RESENT: {_S.UNCONFIRMED: _S.READY},
     Event.REINSTATED: {_S.REFUSED: _S.READY},

@@ -16,10 +16,11 @@ from typing import Any
 from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event, IllegalEdge, because, change
 from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Problem, Recording, Shape, State
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.core.verdict import Kind, Outcome, Verdict
 
 _UNFROZEN: dict[str, Any] = {"uid": None, "fields": {}, "next_attempt_at": None, "duplicate_of": None}
-_FRESH: dict[str, Any] = {**_UNFROZEN, "attempts": 0, "failing_s": 0.0, "owner": None, "changed_after_upload": False}
+_FRESH: dict[str, Any] = {**_UNFROZEN, "attempts": 0, "failing_s": 0.0, "deaths": 0, "owner": None, "changed_after_upload": False}
 
 # --- intake ----------------------------------------------------------------------------------
 
@@ -185,6 +186,13 @@ def duplicate(job: Job, of: int, at: datetime) -> Change:
     )
 
 
+def forgotten(job: Job, at: datetime) -> Change:
+    """A call that `forget` removed has come again: nothing of it is kept but where its files lie."""
+    message = "This call was forgotten by the operator's word and is not sent."
+    problem = Problem(Reason.FORGOTTEN, message)
+    return change(job, Event.FORGOTTEN, at, message, uid=None, fields={}, next_attempt_at=None, **because(problem))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
     """Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): anywhere up to a doubling bound."""
@@ -201,6 +209,8 @@ class Backoff:
 def finished(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: datetime, jitter: float) -> Change:
     """The change an attempt's end makes. `jitter` is in [0, 1)."""
     made = _finish(job, outcome, verdict, backoff, at, jitter)
+    # Whatever it was, we outlived it.
+    made = replace(made, after=replace(made.after, deaths=0))
     if job.state not in IN_FLIGHT:
         return made
     ended = AttemptEnded(
@@ -261,20 +271,39 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
             return change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, leftovers=left, **why)
 
 
-def recovered(job: Job, at: datetime) -> Change:
+def recovered(job: Job, at: datetime, *, died: Backoff | None = None) -> Change:
     """What a start makes of a row that an earlier process left in flight: nothing complete went out while it was
     `uploading`; from `committing` on nobody here knows.
+
+    `died`: the process did not end by itself, but died with this recording in hand. That is counted, and from the third
+    death in a row on the recording rests before its next try. A `ready` one may then have been read for its claim.
     """
-    if job.state not in IN_FLIGHT:
+    if job.state not in IN_FLIGHT and not (died and job.state is State.READY):
         raise IllegalEdge(job, Event.GIVEN_BACK)
+    made = _left_behind(job, at)
+    if died is None:
+        return made
+    deaths = job.deaths + 1
+    after = replace(made.after, deaths=deaths)
+    if deaths >= SUSPECT_AFTER:
+        rest = timedelta(seconds=died.bound_s(deaths))
+        message = f"{made.after.message} Each of the last {deaths} times it was being sent the daemon died."
+        after = replace(after, next_attempt_at=at + rest, message=message)
+    return replace(made, after=after, detail=after.message)
+
+
+def _left_behind(job: Job, at: datetime) -> Change:
     ended = AttemptEnded(n=job.claims, ended_at=at, code="", message="", verdict="crashed", bytes_sent=0)
     message = "The daemon ended during the upload."
+    if job.state is State.COMMITTING:
+        message = "The process that sent it ended before the answer came."
+        why = because(Problem(Reason.OUTCOME_UNKNOWN, message))
+        return replace(change(job, Event.OUTCOME_UNKNOWN, at, message, next_attempt_at=at, **why), attempt=ended)
+    why = because(Problem(Reason.INTERRUPTED, message))
     if job.state is State.UPLOADING:
-        why = because(Problem(Reason.INTERRUPTED, message))
         return replace(change(job, Event.GIVEN_BACK, at, message, next_attempt_at=at, leftovers=True, **why), attempt=ended)
-    message = "The process that sent it ended before the answer came."
-    why = because(Problem(Reason.OUTCOME_UNKNOWN, message))
-    return replace(change(job, Event.OUTCOME_UNKNOWN, at, message, next_attempt_at=at, **why), attempt=ended)
+    message = "The daemon ended while it read the recording for its upload."
+    return change(job, Event.INTERRUPTED, at, message, **because(Problem(Reason.INTERRUPTED, message)))
 
 
 def gave_up(job: Job, at: datetime) -> Change:

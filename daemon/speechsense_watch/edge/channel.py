@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -15,7 +16,7 @@ import grpc
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.edge.reach import Trouble, explain
-from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, SearchTrouble
+from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Searching, SearchTrouble
 from yandex.cloud.speechsense.v1 import search_pb2, talk_service_pb2, talk_service_pb2_grpc
 
 # Finding out why there is no connection costs a connection; gRPC tries by itself meanwhile.
@@ -172,6 +173,30 @@ def values_of(
     answer = _asked(credentials, lambda headers: stub.Get(request, metadata=headers, timeout=ANSWER_WITHIN_S))
     # Whether a field's name comes with a prefix there is not documented.
     return {talk.id: each.value for talk in answer.talk for each in talk.talk_fields if each.name.rpartition(".")[2] == name}
+
+
+class _Asking:
+    """Keeps what of `ports.Searching` asks."""
+
+    def __init__(self, channel: grpc.Channel, credentials: Credentials) -> None:
+        self._channel = channel
+        self._credentials = credentials
+
+    def channel(self) -> Channel:
+        return Channel(ChannelState.READY)
+
+    def search(self, scope: SearchScope, connection_id: str, key: str, values: Sequence[str]) -> Sequence[str]:
+        return search(self._channel, self._credentials, scope, connection_id, key, values)
+
+    def values_of(self, scope: SearchScope, connection_id: str, talk_ids: Sequence[str], name: str) -> Mapping[str, str]:
+        return values_of(self._channel, self._credentials, scope, connection_id, talk_ids, name)
+
+
+@contextmanager
+def asking(endpoint: Endpoint, credentials: Credentials) -> Iterator[Searching]:
+    """Questions over a connection of their own. Raises OSError when the CA file cannot be read."""
+    with open_channel(endpoint) as channel:
+        yield _Asking(channel, credentials)
 
 
 def _asked(credentials: Credentials, ask: Callable[[tuple[tuple[str, str], ...]], _Message]) -> _Message:

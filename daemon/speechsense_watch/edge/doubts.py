@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from speechsense_watch.core.lookup import Check, Doubt, Known, Try, doubt_of, recording_id
+from speechsense_watch.core.beacons import Known
+from speechsense_watch.core.lookup import Check, Doubt, Try, doubt_of, recording_id
 from speechsense_watch.core.model import Job
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.rows import from_us, job_of, placeholders, to_us

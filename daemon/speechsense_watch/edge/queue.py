@@ -23,13 +23,15 @@ from typing import Any
 from sqlite_utils import Database
 
 from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event
-from speechsense_watch.core.model import HOLDS_UID, Job, Place, State
+from speechsense_watch.core.model import HOLDS_UID, Job, Place, State, digest_of
 from speechsense_watch.core.rules import Order
+from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge import schema
 from speechsense_watch.edge.journal import FolderLine, Journal, TalkLine
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
 from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 
+_OLDER = "The queue is of an earlier speechsense-watch: start the daemon anew, which brings it up to date."
 _BUSY_TIMEOUT_MS = 10_000
 _WAL_TRIES = 5
 _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
@@ -70,6 +72,8 @@ class SqliteQueue:
             undo.callback(self._db.conn.close)
             if read_only:
                 schema.refuse_newer(self._db)
+                if schema.is_older(self._db):
+                    raise QueueTrouble(_OLDER)
             else:
                 _set_up(self._db, path)
             self._data_version = self._pragma("data_version")
@@ -150,7 +154,7 @@ class SqliteQueue:
         self._enter_in_journal([change])
         stored = self.job(job_id)
         if stored is None:
-            raise QueueTrouble(f"The queue: job {job_id} vanished right after it was written.", fatal=True)
+            raise Stale  # `forget` was there right behind us
         return stored
 
     def _enter_in_journal(self, changes: Iterable[Change]) -> None:
@@ -187,6 +191,24 @@ class SqliteQueue:
             raise Stale
         return before.id
 
+    def forget(self, jobs: Sequence[Job], digests: Iterable[str], at: datetime) -> None:
+        """Rows, history and journal lines of these jobs are gone, from the log of the database too, and nothing with these
+        digests is sent any more. All of it, or Stale when one of them is not as it was, or in flight.
+        """
+        with translated():
+            # First, as `trim` does: a line without a row looks like a queue that was lost.
+            self._journal.without(frozenset(job.uid for job in jobs if job.uid), overwrite=True)
+        with self._transaction() as conn:
+            conn.executemany("DELETE FROM orphans WHERE job_id = ?", [(job.id,) for job in jobs])
+            for job in jobs:
+                which = "id = ? AND state = ? AND claims = ? AND state NOT IN ('uploading', 'committing', 'uploaded')"
+                if conn.execute(f"DELETE FROM jobs WHERE {which}", (job.id, job.state.value, job.claims)).rowcount != 1:
+                    raise Stale
+            conn.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(digest, to_us(at)) for digest in digests])
+        with self._lock, translated():
+            # Waits for those who read, as long as for any lock; if one reads on, the next write goes over it.
+            self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def _conflict(self, change: Change, error: sqlite3.IntegrityError) -> Exception:
         if "jobs.uid" in str(error) and change.after.uid:
             holder = self.holder_of(change.after.uid)
@@ -222,18 +244,21 @@ class SqliteQueue:
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
         direction = "DESC" if order is Order.NEWEST else "ASC"
         chosen, keys = _chosen(choice)
-        which = f"INDEXED BY due WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
-        return self._jobs(f"{which} ORDER BY recorded_at {direction} LIMIT ?", (to_us(now), *keys, limit))
+        index, by = ("suspects", "next_attempt_at") if choice.suspects else ("due", f"recorded_at {direction}")
+        which = f"INDEXED BY {index} WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
+        return self._jobs(f"{which} ORDER BY {by} LIMIT ?", (to_us(now), *keys, limit))
 
     def next_due(self, choice: Selection, resending: Iterable[str]) -> datetime | None:
         chosen, keys = _chosen(choice)
-        ready = self._earliest(f"state = 'ready' AND {chosen}", keys)
+        index = "suspects" if choice.suspects else "unfinished"
+        ready = self._earliest(f"state = 'ready' AND {chosen}", keys, index)
         names = tuple(resending)
         lost = self._earliest(f"state = 'unconfirmed' AND owner IS NULL AND folder IN ({_any_of(names)})", names)
         return min((at for at in (ready, lost) if at is not None), default=None)
 
-    def _earliest(self, where: str, keys: Sequence[object] = ()) -> datetime | None:
-        at = self.rows(f"SELECT min(next_attempt_at) AS at FROM jobs {_UNFINISHED} {where}", keys)[0]["at"]
+    def _earliest(self, where: str, keys: Sequence[object] = (), index: str = "unfinished") -> datetime | None:
+        which = f"INDEXED BY {index} WHERE state <> 'done' AND {where}"
+        at = self.rows(f"SELECT min(next_attempt_at) AS at FROM jobs {which}", keys)[0]["at"]
         return from_us(at) if at is not None else None
 
     def reconnect(self, folder: str, connection_id: str) -> None:
@@ -290,6 +315,9 @@ class SqliteQueue:
 
     def of_talk(self, talk_id: str) -> Job | None:
         return self._one("talk_id = ?", (talk_id,))
+
+    def is_forgotten(self, audio_sha256: str) -> bool:
+        return bool(self.tuples("SELECT 1 FROM forgotten WHERE digest = ?", (digest_of(audio_sha256),)))
 
     def claims_of(self, uid: str) -> int:
         """Of jobs that stand for it now, and of tries of jobs that were read anew since: an id is never used twice."""
@@ -430,6 +458,10 @@ def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     where = f"folder IN ({folders or 'NULL'})"
     if again:
         where = f"({where} OR folder IN ({again}) AND possible_duplicate = 1)"
+    # Written out, since the index of the suspects is taken only where its condition stands in the query.
+    where += f" AND deaths {'>=' if choice.suspects else '<'} {SUSPECT_AFTER}"
+    if choice.most_bytes is not None:
+        where += f" AND audio_size <= {choice.most_bytes}"
     return f"{where} AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
 
 
@@ -455,6 +487,8 @@ def _set_up(db: Database, path: Path) -> None:
     schema.refuse_newer(db)
     _switch_to_wal(db.conn)
     db.conn.execute("PRAGMA synchronous = FULL")
+    # What was deleted or written over is zeros from then on, not calls that a copy of the file still shows.
+    db.conn.execute("PRAGMA secure_delete = ON")
     db.conn.execute("PRAGMA journal_size_limit = 67108864")
     schema.migrate(db, path)
 

@@ -168,6 +168,20 @@ def m003_search(db: Database) -> None:
         db.conn.execute(statement)
 
 
+@migrations()
+def m005_deaths(db: Database) -> None:
+    db.conn.execute("ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0 CHECK (deaths >= 0)")
+    # Written out at the time of the migration, as the states are; hardly any row is in it.
+    db.conn.execute("CREATE INDEX suspects ON jobs (next_attempt_at) WHERE state = 'ready' AND deaths >= 3")
+
+
+@migrations()
+def m006_forgotten(db: Database) -> None:
+    db.conn.execute(
+        "CREATE TABLE forgotten (digest TEXT PRIMARY KEY CHECK (length(digest) = 64), at INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+    )
+
+
 def _statements(script: str) -> list[str]:
     found, pending = [], ""
     for line in script.splitlines(keepends=True):
@@ -192,6 +206,11 @@ def refuse_newer(db: Database) -> None:
             f"The queue was written by a newer speechsense-watch (it holds {', '.join(unknown)}). "
             "Install that version again; the queue was not touched."
         )
+
+
+def is_older(db: Database) -> bool:
+    """The file holds tables, but not yet as this program knows them: whoever may write brings it up to date."""
+    return bool(migrations.applied(db)) and bool(migrations.pending(db))
 
 
 def migrate(db: Database, path: Path) -> Path | None:

@@ -17,6 +17,7 @@ from speechsense_watch.ports.files import (
     WatchState,
 )
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
+from speechsense_watch.ports.in_hand import NO_NOTE, InHand
 from speechsense_watch.ports.on_record import OnRecord
 from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
 from speechsense_watch.ports.searching import Doubts, Searching, SearchTrouble
@@ -25,6 +26,7 @@ from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sou
 from speechsense_watch.ports.time import Chance, Clock, Wake
 
 __all__ = [
+    "NO_NOTE",
     "NO_SOURCES",
     "Arrival",
     "CallRecords",
@@ -46,6 +48,7 @@ __all__ = [
     "FilingTrouble",
     "Halted",
     "Hint",
+    "InHand",
     "OnRecord",
     "OpenFile",
     "People",

@@ -99,6 +99,10 @@ class Queue(Protocol):
         """The job in uploading .. done that stands for the uid."""
         ...
 
+    def is_forgotten(self, audio_sha256: str) -> bool:
+        """A call with this audio was removed by `forget` and must not be sent."""
+        ...
+
     def of_talk(self, talk_id: str) -> Job | None:
         """A job with this talk id."""
         ...
@@ -149,10 +153,13 @@ class Arrival:
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What may be picked now: jobs of these folders, but those in work already and those of connections that pause. Of the
-    folders `again` only what may have been sent before.
+    folders `again` only what may have been sent before. Of `most_bytes` at most, if there is a limit. What may have killed the
+    daemon is picked by itself: `suspects`, and nothing else then.
     """
 
     folders: frozenset[str]
     without_jobs: frozenset[int] = frozenset()
     without_connections: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
+    most_bytes: int | None = None
+    suspects: bool = False

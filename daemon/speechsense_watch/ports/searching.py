@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from speechsense_watch.core.lookup import Check, Doubt, Known
+from speechsense_watch.core.beacons import Known
+from speechsense_watch.core.lookup import Check, Doubt
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.ports.service import Channel
