@@ -20,7 +20,7 @@ SETTINGS = (
     Setting("search", policy="search", seed=23, index_lag_s=0.3, patience="1s"),
 )
 # Those that are quick to show.
-QUICK = ("the intent before the first byte", "what is in doubt is held")
+QUICK = ("committing is in doubt after a crash", "what is in doubt is held")
 
 
 @pytest.mark.timeout(400)

@@ -90,10 +90,10 @@ def _retries_of_grpc() -> None:
 def _committing_as_uploading() -> None:
     recovered = lifecycle.recovered
 
-    def forgetful(job: Job, at: Any) -> Change:
+    def forgetful(job: Job, at: Any, **more: Any) -> Change:
         if job.state is State.COMMITTING:
             return change(job, Event.GIVEN_BACK, at, next_attempt_at=at)
-        return recovered(job, at)
+        return recovered(job, at, **more)
 
     replace(lifecycle, "recovered", forgetful)
 
