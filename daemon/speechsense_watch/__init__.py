@@ -8,6 +8,7 @@ The way of the data, and where to read about it:
       -> a job in the queue            core/model.py, core/lifecycle.py (every edge), edge/queue.py, edge/schema.py
       -> an attempt                    uploader.py (what is due, what answers mean), attempt.py (read, freeze, intend, send)
       -> SpeechSense                   edge/speechsense.py (gRPC), core/verdict.py, core/traffic.py (pauses and probes)
+           with a key or token         edge/auth.py, edge/secret.py (where it lies), edge/iam.py (tokens that renew themselves)
       -> the talk id, then the files   filer.py, edge/filing.py
 
 `intake.py`, `uploader.py` and `filer.py` are the three loops: one `step()` each, run by `loop.py`, put together by `app.py`.

@@ -57,11 +57,14 @@ class Event(StrEnum):
     FILED = "filed"
     FILING_FAILED = "filing_failed"
     LOOP_FAILED = "loop_failed"
+    LOOP_RECOVERED = "loop_recovered"
     LOOP_STALLED = "loop_stalled"
+    CLOCK_JUMPED = "clock_jumped"
     HISTORY_TRIMMED = "history_trimmed"
     JOURNAL_FILLED = "journal_filled"
     AUTH_REFRESHED = "auth_refreshed"
     LIBRARY = "library"
+    AUTH_FAILED = "auth_failed"
 
 
 class Log:

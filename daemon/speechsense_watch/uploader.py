@@ -25,11 +25,14 @@ from speechsense_watch.core.verdict import Kind, Outcome, PauseReason, judge
 from speechsense_watch.holding import Holding, Room
 from speechsense_watch.log import Event, Log
 from speechsense_watch.picking import Picking
-from speechsense_watch.ports import NO_NOTE, Chance, ChannelState, Clock, InHand, Queue, Selection, Service, Stale
+from speechsense_watch.ports import NO_NOTE, Chance, ChannelState, Clock, InHand, Queue, QueueTrouble, Selection, Service, Stale
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
 NOT_REACHABLE_REST_S = 5.0
+# While the key is refused another one is looked for so often: it costs a look at a file.
+LOOK_FOR_KEY_S = 2.0
+STORAGE_AGAIN_S = 5.0
 
 # Starts an attempt on a worker; `probe` asks for a stream with its last piece held back.
 Start = Callable[[Job, bool, Callable[[Ended], None]], None]
@@ -81,6 +84,9 @@ class Uploader:
         self._resting: dict[int, float] = {}
         self._ended: SimpleQueue[Ended] = SimpleQueue()
         self._in_hand: Ended | None = None
+        # Which key or token the service was last told; 0 before the first.
+        self._credentials = 0
+        self._begun_with: dict[int, int] = {}
         self._in_work: dict[int, Job] = {}
         self._rules = UploadRules()
         self._folders: Mapping[str, Folder] = {}
@@ -89,6 +95,9 @@ class Uploader:
         self._room = Room()
         self.stopping = False
         self.accepted = self.doubtful = 0
+        # How often a queue that could not be written could be again; when that is believed at the earliest (monotonic seconds).
+        self.storage_back = 0
+        self._writable_from = 0.0
 
     def configure(self, rules: UploadRules, folders: Mapping[str, Folder]) -> None:
         """Takes new rules over; pauses stay."""
@@ -125,11 +134,29 @@ class Uploader:
             self._queue.apply(lifecycle.recovered(job, self._clock.now(), died=died))
         return len(left)
 
+    def clock_was_set(self) -> None:
+        """What was put off by the clock as it was is looked at with the next step. May be called from any thread."""
+        self._next_owners_at = 0.0
+        self._wake()
+
     def step(self) -> float:
-        """Everything that is due now is under way or done; returns the seconds until there may be more."""
+        """Everything that is due now is under way or done; returns the seconds until there may be more. While the queue cannot be
+        written nothing is begun, and the ends of what was under way stay in hand. Raises QueueTrouble only when it is fatal.
+        """
+        try:
+            return self._step()
+        except QueueTrouble as trouble:
+            if trouble.fatal:
+                raise
+            self._unwritable(str(trouble))
+            return STORAGE_AGAIN_S
+
+    def _step(self) -> float:
         self._take_ends()
         if self.stopping:
             return 0.2 if self._in_work else LONGEST_REST_S
+        if not self._can_record():
+            return STORAGE_AGAIN_S
         self._look_after_the_forgotten()
         self._settle_unconfirmed()
         self._room = self._holding.room(self._in_work.values())
@@ -151,6 +178,26 @@ class Uploader:
         self._ended.put(ended)
         self._wake()
 
+    def _can_record(self) -> bool:
+        """Whether what is begun now can be written down, and how it ends as well. A pause for want of that ends with it, but no
+        sooner than some seconds later: a queue may take one write and refuse the next.
+        """
+        self._queue.make_ready()
+        pause = self.traffic.pauses.get(SERVICE)
+        if pause is None or pause.reason is not PauseReason.QUEUE_NOT_WRITABLE:
+            return True
+        if self._clock.monotonic() < self._writable_from:
+            return False
+        before = dict(self.traffic.pauses)
+        self.traffic.lift(SERVICE)
+        self._tell_pauses(before)
+        self.storage_back += 1
+        return True
+
+    def _unwritable(self, message: str) -> None:
+        self._writable_from = self._clock.monotonic() + STORAGE_AGAIN_S
+        self._pause_for(PauseReason.QUEUE_NOT_WRITABLE, message)
+
     # --- ends --------------------------------------------------------------------------------
 
     def _take_ends(self) -> None:
@@ -163,6 +210,7 @@ class Uploader:
                     return
             self._take(self._in_hand)
             self._in_work.pop(self._in_hand.job.id, None)
+            self._begun_with.pop(self._in_hand.job.id, None)
             self._in_hand = None
             self._note.holds(self._in_work)
 
@@ -183,10 +231,14 @@ class Uploader:
             self._look(job.place)
         self.accepted += verdict.kind is Kind.ACCEPTED
         self.doubtful += verdict.kind is Kind.UNKNOWN
+        if verdict.pause is PauseReason.QUEUE_NOT_WRITABLE:
+            self._writable_from = moment.monotonic + STORAGE_AGAIN_S
         before = dict(self.traffic.pauses)
         reinstated = self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
         for job_id in reinstated:
             self._reinstate(job_id)
+        if self._begun_with.get(job.id, self._credentials) != self._credentials:
+            self.traffic.probe_at_once()  # refused or not, it was another key
         self._tell_pauses(before, ended.job.fields)
 
     def _nothing_sent(self, ended: Ended) -> None:
@@ -209,7 +261,7 @@ class Uploader:
         if ended.trouble is not None:
             if ended.trouble.fatal:
                 raise ended.trouble
-            self._pause_for(PauseReason.QUEUE_NOT_WRITABLE, str(ended.trouble))
+            self._unwritable(str(ended.trouble))
 
     def _pause_for(self, reason: PauseReason, message: str) -> None:
         """The service pauses; the same trouble again changes nothing."""
@@ -255,12 +307,19 @@ class Uploader:
         if not self._in_work and not self._has_work():
             return False
         channel = self.service.channel()
+        self._mind_credentials(channel.credentials)
         if channel.state is ChannelState.READY:
             self.traffic.channel_ready(self._moment())
             return True
         if channel.state is ChannelState.FAILED:
             self._pause_for(channel.reason, channel.message)
         return False
+
+    def _mind_credentials(self, version: int) -> None:
+        """What was refused with another key may be taken with this one. 0: there is none at this moment."""
+        if version and self._credentials and version != self._credentials:
+            self.traffic.probe_at_once()
+        self._credentials = version or self._credentials
 
     def _has_work(self) -> bool:
         return self._picking.any_due(self._choice())
@@ -326,6 +385,7 @@ class Uploader:
     def _begin(self, job: Job, *, probe: bool) -> None:
         self._in_work[job.id] = job
         self._note.holds(self._in_work)
+        self._begun_with[job.id] = self._credentials
         self._room = self._room.after(job)
         self._start(job, probe, self.hand_back)
 
@@ -352,6 +412,8 @@ class Uploader:
         waits = [LONGEST_REST_S]
         if (probe := self.traffic.next_probe_at()) is not None:
             waits.append(probe - self._clock.monotonic())
+        if (pause := self.traffic.pauses.get(SERVICE)) and pause.reason is PauseReason.KEY_REFUSED:
+            waits.append(LOOK_FOR_KEY_S)
         if SERVICE not in self.traffic.pauses and self._hands.free and (due := self._next_due()):
             waits.append((due - self._clock.now()) / timedelta(seconds=1))
         # What is due and could not be begun waits for a connection; that wakes the loop when it comes.

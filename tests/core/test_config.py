@@ -263,8 +263,7 @@ def test_a_bad_line_of_a_folder_is_told_with_its_line_and_what_was_expected(line
             '[speechsense]\nendpoint = "https://api.example.org:443"',
             "expected host and port alone, without http:// or https://, such as {endpoint}, got {got}",
         ),
-        ('[speechsense]\nauth = "service-account"', "{got} is not supported yet; use an API key or an IAM token"),
-        ('[speechsense]\nauth = "vm-metadata"', "{got} is not supported yet; use an API key or an IAM token"),
+        ('[speechsense]\niam_endpoint = "iam.example.org"', "expected host and port such as {endpoint}, got {got}"),
         ('[queue]\npath = "queue.db"', PATH + "{got}"),
         ('[queue]\npath = "/spool/calls/queue.db"', "lies inside the watched folder /spool/calls; the daemon never writes there"),
         ('[queue]\nhistory = "1s"', 'expected a duration from "1h" to "36500d", got {got}'),
@@ -558,6 +557,18 @@ def test_rehearsing_on_loopback_without_tls_and_key_needs_no_warning(endpoint: s
     """Nothing leaves the machine."""
     text = f'[speechsense]\nplaintext = true\nauth = "none"\nendpoint = "{endpoint}"\n' + FOLDER
     assert read(text).warnings == ()
+
+
+IAM = '[speechsense]\nauth = "service-account"\nplaintext = true\nendpoint = "localhost:1"\niam_endpoint = "{}"\n' + FOLDER
+
+
+def test_a_service_accounts_proof_leaves_this_machine_only_encrypted() -> None:
+    """Whoever sees it can get a token for it; Yandex Cloud's own IAM is asked by TLS whatever `plaintext` says."""
+    (problem,) = problems(IAM.format("10.0.0.5:443"))
+    assert "speechsense.iam_endpoint" in problem
+    assert "would go there without encryption" in problem
+    for endpoint in ("127.0.0.1:443", "localhost:443", "iam.api.cloud.yandex.net:443"):
+        assert read(IAM.format(endpoint)).warnings == ()
 
 
 # --- the environment -------------------------------------------------------------------------

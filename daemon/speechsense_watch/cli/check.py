@@ -79,7 +79,7 @@ def check_command(
     roots = roots_of(config.folders)
     for folder in config.folders:
         check_folder(folder, roots, SystemClock(), report)
-    check_queue(Path(config.queue.path), report)
+    check_queue(config.queue, report)
     have_key = check_credentials(config, os.environ, handed_over, report)
     reached = not online or _check_online(config, report, have_key=have_key)
     _conclude(report, config, online=online)

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from speechsense_watch.cli.check_key import settled
 from speechsense_watch.cli.report import Report
 from speechsense_watch.config import Config
 from speechsense_watch.core.beacons import Known
 from speechsense_watch.core.lookup import PREFIXES
 from speechsense_watch.core.rules import Folder, OnUnknown
 from speechsense_watch.core.verdict import Code
-from speechsense_watch.edge.auth import Credentials
-from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.schema import NewerSchema
@@ -34,8 +33,8 @@ def check_look_up(config: Config, environ: Mapping[str, str], report: Report) ->
     from speechsense_watch.edge.channel import Endpoint, asking  # noqa: PLC0415
 
     settings = config.speechsense
-    credentials = Credentials(settings, environ, SystemClock().monotonic)
-    with asking(Endpoint(settings.endpoint, settings.plaintext, settings.ca_file), credentials) as service:
+    endpoint = Endpoint(settings.endpoint, settings.plaintext, settings.ca_file)
+    with asking(endpoint, settled(settings, environ)) as service:
         for folder in folders:
             _check_folder(folder, _known(Path(config.queue.path), folder), service, report)
 

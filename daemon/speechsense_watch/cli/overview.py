@@ -15,8 +15,9 @@ from speechsense_watch.config import Config
 from speechsense_watch.core.attention import Attention, Snapshot, Standstill, TrialDone, attention
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.traffic import SERVICE
-from speechsense_watch.edge.disk import disk_of
-from speechsense_watch.edge.lock import is_held
+from speechsense_watch.core.verdict import PauseReason
+from speechsense_watch.edge.disk import disk_of, is_full
+from speechsense_watch.edge.lock import is_held, touched_at
 from speechsense_watch.edge.records import Records
 from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
 
@@ -72,7 +73,10 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     runtime = records.runtime()
     daemon = daemon_view(config, runtime, now)
     # What a daemon that is gone said of pauses and folders may be long out of date.
-    pauses = (*_operator_pauses(config, runtime, now), *(daemon_pauses(runtime) if daemon.running else ()))
+    told = daemon_pauses(runtime) if daemon.running else ()
+    if daemon.running and _is_full(config):
+        told = (_without_room(config), *(pause for pause in told if pause.scope != SERVICE))
+    pauses = (*_operator_pauses(config, runtime, now), *told)
     folders = tuple(folder_view(folder, runtime, running=daemon.running) for folder in config.folders)
     counts = records.counts()
     orphans = records.orphans()
@@ -107,8 +111,12 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
 def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) -> DaemonView:
     """Raises LockTrouble."""
     told = table(runtime.get("daemon"))
+    lock = f"{config.queue.path}.lock"
     heartbeat_at = moment(told.get("heartbeat_at"))
-    running = is_held(f"{config.queue.path}.lock")
+    if _is_full(config) and (touched := touched_at(lock)):
+        # The daemon cannot write its heartbeat then and touches its lock instead.
+        heartbeat_at = max(heartbeat_at or touched, touched)
+    running = is_held(lock)
     return DaemonView(
         running=running,
         # A heartbeat from the future is one from before the clock was set back.
@@ -134,6 +142,22 @@ def daemon_pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
             needs_operator=pause.get("needs_operator") is True,
         )
         for pause in pauses
+    )
+
+
+def _is_full(config: Config) -> bool:
+    return is_full(Path(config.queue.path), config.upload.concurrency)
+
+
+def _without_room(config: Config) -> Standstill:
+    """What the daemon cannot write down itself."""
+    return Standstill(
+        scope=SERVICE,
+        reason=PauseReason.QUEUE_NOT_WRITABLE,
+        message=f"The disk that holds the queue {config.queue.path} is full. It goes on by itself once there is room.",
+        since=None,
+        next_probe_at=None,
+        needs_operator=True,
     )
 
 

@@ -6,7 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
@@ -17,6 +17,7 @@ from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.edge.reach import Trouble, explain
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Searching, SearchTrouble
+from yandex.cloud.iam.v1 import iam_token_service_pb2, iam_token_service_pb2_grpc
 from yandex.cloud.speechsense.v1 import search_pb2, talk_service_pb2, talk_service_pb2_grpc
 
 # Finding out why there is no connection costs a connection; gRPC tries by itself meanwhile.
@@ -246,3 +247,34 @@ def ask(endpoint: Endpoint, credentials: Credentials, connection_id: str) -> Ans
         except grpc.RpcError as error:
             return Answer(code_of(error), details_of(error))
     return Answer(Code.OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What IAM made of a JWT: a token that expires at that Unix time (0: it did not say), or a refusal. `date` is the header of
+    that name with the server's time, where the answer has one.
+    """
+
+    answer: Answer
+    token: str = field(default="", repr=False)
+    expires_at_s: int = 0
+    date: str = ""
+
+
+def exchange(endpoint: Endpoint, jwt: str) -> Exchanged:
+    """An IAM token for a service account's JWT. Takes at most half a minute. Raises OSError when the CA file cannot be read."""
+    with open_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=CONNECT_WITHIN_S)
+        except grpc.FutureTimeoutError:
+            return Exchanged(Answer(None))
+        request = iam_token_service_pb2.CreateIamTokenRequest(jwt=jwt)
+        service = iam_token_service_pb2_grpc.IamTokenServiceStub(channel)
+        call = service.Create.future(request, timeout=ANSWER_WITHIN_S)
+        error = call.exception()
+        metadata = (*(call.initial_metadata() or ()), *(call.trailing_metadata() or ()))
+        date = next((value for key, value in metadata if key == "date" and isinstance(value, str)), "")
+        if error is not None:
+            return Exchanged(Answer(Code(call.code().name), call.details() or ""), date=date)
+        made = call.result()
+        return Exchanged(Answer(Code.OK), made.iam_token, made.expires_at.seconds, date)

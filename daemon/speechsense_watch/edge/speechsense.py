@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TypeAlias
 
@@ -19,7 +19,7 @@ from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge import channel
 from speechsense_watch.edge.channel import Endpoint, Line, code_of
-from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Halted, Talk
+from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, Talk
 from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
 
 STALL_AFTER_S = 120.0
@@ -82,6 +82,9 @@ class GrpcService:
         self._stopping = False
         self._retired = False
         self.closed = False
+        # What `channel` found to be shown last, and the how-manieth that was.
+        self._shown: tuple[tuple[str, str], ...] | None = None
+        self._shown_number = 0
 
     def close(self) -> None:
         self.closed = True
@@ -89,10 +92,18 @@ class GrpcService:
 
     def channel(self) -> Channel:
         try:
-            self._credentials.headers()
+            self._count(self._credentials.headers())
+        except CredentialPending:
+            line = self._line.look()
+            return line if line.state is ChannelState.FAILED else Channel(ChannelState.CONNECTING)
         except CredentialError as error:
             return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
-        return self._line.look()
+        return replace(self._line.look(), credentials=self._shown_number)
+
+    def _count(self, headers: tuple[tuple[str, str], ...]) -> None:
+        if headers != self._shown:
+            self._shown = headers
+            self._shown_number += 1
 
     def retire(self) -> None:
         """Another service takes over; this one closes when its last call has ended."""

@@ -21,7 +21,16 @@ from speechsense_watch.ports.in_hand import NO_NOTE, InHand
 from speechsense_watch.ports.on_record import OnRecord
 from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
 from speechsense_watch.ports.searching import Doubts, Searching, SearchTrouble
-from speechsense_watch.ports.service import Channel, ChannelState, CredentialError, Credentials, Halted, Service, Talk
+from speechsense_watch.ports.service import (
+    Channel,
+    ChannelState,
+    CredentialError,
+    CredentialPending,
+    Credentials,
+    Halted,
+    Service,
+    Talk,
+)
 from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sources, SourceTrouble
 from speechsense_watch.ports.time import Chance, Clock, Wake
 
@@ -35,6 +44,7 @@ __all__ = [
     "ChannelState",
     "Clock",
     "CredentialError",
+    "CredentialPending",
     "Credentials",
     "Doubts",
     "Entry",
