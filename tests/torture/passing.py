@@ -8,12 +8,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing, contextmanager
 from typing import cast
 
-from speechsense_watch import app, assembly
+from speechsense_watch import assembly
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Outcome
-from speechsense_watch.edge import filing, journal, queue, schema, speechsense, syscalls
+from speechsense_watch.edge import filing, journal, opening, queue, schema, speechsense, syscalls
 from speechsense_watch.edge.filing import FileFiling, FilingCalls
 from speechsense_watch.edge.journal import Journal
 from speechsense_watch.edge.queue import SqliteQueue
@@ -25,7 +25,7 @@ from yandex.cloud.speechsense.v1.talk_service_pb2 import StreamTalkRequest
 
 def install(points: Points) -> None:
     """From now on everything the daemon is put together from passes these points."""
-    replace(app, "SqliteQueue", _queue_class(points))
+    replace(opening, "SqliteQueue", _queue_class(points))
     replace(queue, "Journal", _journal_class(points))
     replace(assembly, "GrpcService", _service_class(points))
     replace(assembly, "FileFiling", lambda: FileFiling(_filing_calls(points)))
@@ -57,10 +57,10 @@ def _queue_class(points: Points) -> type[SqliteQueue]:
             return super()._write_one(conn, change)
 
         @contextmanager
-        def _transaction(self) -> Iterator[sqlite3.Connection]:
+        def _transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
             with self._lock:
                 self._edges = ()
-                with super()._transaction() as conn:
+                with super()._transaction(spare=spare) as conn:
                     yield conn
                     written = self._edges or ("runtime",)
                     for what in written:
