@@ -177,6 +177,7 @@ class Attempts:
             request_id=str(uuid4()),
             at=self._clock.now(),
             whole=whole,
+            in_doubt=self._queue.in_doubt(uid),
         )
 
     def _record(self, job: Job, tree: Tree, claim: Claim) -> Job | None:

@@ -201,6 +201,7 @@ class OneShot:
                     at=self._clock.now(),
                     whole=True,
                     owner=self._owner,
+                    in_doubt=self._queue.in_doubt(uid),
                 )
                 job = self._queue.apply(lifecycle.claimed(job, claim))
             except Stale:

@@ -346,6 +346,23 @@ def test_a_duplicate_of_what_was_never_taken_is_sent(bench: Bench) -> None:
     assert {job.state for job in bench.jobs()} == {State.REFUSED, State.UPLOADED}
 
 
+def test_a_copy_of_what_may_have_arrived_is_marked_when_it_goes_first(bench: Bench) -> None:
+    """Whichever place it is sent again from: the row that gets the talk id says that there may be two."""
+    bench.upload_rules = UploadRules(concurrency=1)
+    bench.configure()
+    bench.drop("first")
+    bench.settle()
+    bench.service.script = [Outcome(code=Code.UNAVAILABLE, committed=True)]
+    bench.send()
+    bench.drop("copy")
+    bench.look(60)
+    bench.settle()
+    for _ in range(3):
+        bench.send(60)
+    assert [(job.place.path, job.state) for job in bench.jobs()] == [("first.wav", State.SKIPPED), ("copy.wav", State.UPLOADED)]
+    assert bench.job("copy.wav").possible_duplicate
+
+
 def test_files_that_changed_while_they_waited_are_read_anew(bench: Bench) -> None:
     """Nothing is sent of the old or the new until they were quiet again."""
     bench.drop()

@@ -121,6 +121,8 @@ class Claim:
     at: datetime
     whole: bool  # one message carries it all: claimed and committing at once
     owner: str | None = None
+    # The same recording may have been sent before, from another place.
+    in_doubt: bool = False
 
 
 def claimed(job: Job, claim: Claim) -> Change:
@@ -140,6 +142,7 @@ def claimed(job: Job, claim: Claim) -> Change:
         metadata=claim.recording.metadata,
         format=claim.recording.format,
         fields=claim.recording.fields,
+        possible_duplicate=job.possible_duplicate or claim.in_doubt,
         duplicate_of=None,
         next_attempt_at=None,
         **because(None),
