@@ -43,6 +43,7 @@ TABLE = {
     "given_back": ["uploading committing > ready"],
     "interrupted": ["ready > ready"],
     "outcome_unknown": ["committing > unconfirmed"],
+    "doubted": [f"ready waiting unconfirmed {STOPPED} > unconfirmed"],
     "duplicate": ["ready > skipped"],
     "forgotten": ["ready > skipped"],
     "gave_up": ["ready > refused"],

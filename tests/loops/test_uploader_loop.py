@@ -19,6 +19,7 @@ from speechsense_watch.edge import folder
 from speechsense_watch.ports import Channel, ChannelState, FileTrouble, FileTroubleKind, QueueTrouble
 from speechsense_watch.recording import hash_of
 from support.bench import Bench, bench_on
+from support.starts import examined
 from support.wavs import pcm
 
 LOST_ANSWER = Outcome(code=Code.UNAVAILABLE, message="reset", committed=True)
@@ -472,7 +473,7 @@ def test_a_lost_queue_does_not_send_again_what_the_journal_knows(tmp_path: Path)
     for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
     with bench_on(tmp_path) as bench:
-        assert bench.queue.read_journal() == 1
+        assert examined(bench.queue) == 1
         bench.settle()
         bench.send()
         assert bench.service.calls == []
@@ -603,7 +604,7 @@ def test_a_connection_is_probed_however_much_waits_for_others(tmp_path: Path) ->
             bench.drop(f"other{number}", seed=number + 1)
         bench.look(60)
         bench.settle()
-        with bench.queue._transaction() as conn:
+        with bench.queue.transaction() as conn:
             conn.execute("UPDATE jobs SET connection_id = 'other' WHERE place <> CAST('paused.wav' AS BLOB)")
         bench.uploader._folders = {
             "in": bench.folder,

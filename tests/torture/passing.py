@@ -57,10 +57,10 @@ def _queue_class(points: Points) -> type[SqliteQueue]:
             return super()._write_one(conn, change)
 
         @contextmanager
-        def _transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
+        def transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
             with self._lock:
                 self._edges = ()
-                with super()._transaction(spare=spare) as conn:
+                with super().transaction(spare=spare) as conn:
                     yield conn
                     written = self._edges or ("runtime",)
                     for what in written:
@@ -73,7 +73,7 @@ def _queue_class(points: Points) -> type[SqliteQueue]:
 
 def _journal_class(points: Points) -> type[Journal]:
     class PassingJournal(Journal):
-        def _append(self, entries: Iterable[Mapping[str, str]]) -> None:
+        def _append(self, entries: Iterable[Mapping[str, str | int]]) -> None:
             lines = list(entries)
             if not lines:
                 return

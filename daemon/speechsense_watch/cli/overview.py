@@ -12,11 +12,12 @@ from speechsense_watch.cli.as_json import time_as_json
 from speechsense_watch.cli.folder_view import FolderView, folder_as_json, folder_view, trouble_of
 from speechsense_watch.cli.told import moment, number, table
 from speechsense_watch.config import Config
-from speechsense_watch.core.attention import Attention, Snapshot, Standstill, TrialDone, attention
+from speechsense_watch.core.attention import Attention, Moved, Snapshot, Standstill, TrialDone, attention
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.traffic import SERVICE
 from speechsense_watch.core.verdict import PauseReason
 from speechsense_watch.edge.disk import disk_of
+from speechsense_watch.edge.history import MOVED
 from speechsense_watch.edge.lock import holder_cannot_write, is_held, touched_at
 from speechsense_watch.edge.records import Records
 from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
@@ -88,6 +89,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         folders=tuple(trouble_of(rules, view, counts, records, now) for rules, view in zip(config.folders, folders, strict=True)),
         disk=disk_of(Path(config.queue.path)),
         trials=tuple(finished_trials(config, runtime)),
+        moved=_moved(runtime),
         look_ups=look_up_troubles(runtime) if daemon.running else {},
         orphans=len(orphans),
         orphans_since=min((each.found_at for each in orphans), default=None),
@@ -187,6 +189,13 @@ def finished_trials(config: Config, runtime: Mapping[str, object]) -> Iterator[T
         if folder.trial and told and approved != told.get("fingerprint") and sent >= number(told.get("most")):
             ids = tuple(str(talk) for talk in talks) if isinstance(talks, list) else ()
             yield TrialDone(folder=folder.name, since=moment(told.get("since")), sent=sent, talks=ids)
+
+
+def _moved(runtime: Mapping[str, object]) -> Moved | None:
+    told = table(runtime.get(MOVED))
+    if not told:
+        return None
+    return Moved(host=str(told.get("host", "")), seen_at=moment(told.get("seen_at")), since=moment(told.get("at")))
 
 
 # --- for scripts -----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Protocol
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, Place, State
 from speechsense_watch.core.rules import Order
+from speechsense_watch.core.suspicion import Suspicion
 
 
 class Stale(Exception):  # noqa: N818 - not an error: somebody else was first
@@ -118,6 +119,10 @@ class Queue(Protocol):
 
     def journal_talk(self, uid: str) -> str | None:
         """The talk id that only the journal knows, the queue having lost it."""
+        ...
+
+    def suspicion(self) -> Suspicion | None:
+        """The latest suspicious start; None as long as the queue was never lost."""
         ...
 
     def claims_of(self, uid: str) -> int:
