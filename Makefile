@@ -34,7 +34,8 @@ kept: $(VENV)/.project  ## a million uploaded recordings left in place, in 1,000
 	@for how in "1000000 1000" "100000 1"; do PYTHONPATH=tests $(RUN) tests/measure/kept.py $$how || exit 1; done
 
 # More kills, another storm, one part alone:  make torture TORTURE='--kills 3000 --recordings 6000 --seed 7 --parts storm'
-torture: $(VENV)/.project  ## the real program killed over 1,000 times and lied to: lost, doubled, and who notices (15 minutes)
+torture: $(VENV)/.project  ## 300,000 simulated recordings, then the real program killed over 1,000 times and lied to (25 minutes)
+	@PYTHONPATH=tests $(RUN) tests/model/simulate.py --recordings 300000
 	@PYTHONPATH=tests $(RUN) -m torture --json torture.json $(TORTURE)
 
 lint: $(VENV)/.project  ## ruff, mypy --strict, and whether the stubs are those of proto/
