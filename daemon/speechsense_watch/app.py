@@ -18,6 +18,7 @@ from speechsense_watch.assembly import Assembly
 from speechsense_watch.config import Config, ConfigError, load
 from speechsense_watch.core.model import State
 from speechsense_watch.core.rules import OnUnknown
+from speechsense_watch.core.verdict import PauseReason
 from speechsense_watch.doubts import reconsider
 from speechsense_watch.edge import lock
 from speechsense_watch.edge.ballast import Ballast
@@ -64,6 +65,7 @@ class Daemon:
         self._clock = clock or SystemClock()
         self._notifier = Notifier.from_environment(environ)
         self._jumps = Jumps(self._clock)
+        self._unwritable = False
         self._signals = Signals()
         self._fatal: str | None = None
         self._next_heartbeat_at = 0.0
@@ -173,6 +175,7 @@ class Daemon:
             self._failed(_GONE)
             return
         self._notifier.watchdog()
+        self._tell_unwritable()
         self._notice_jumps()
         self._parts.filer.present = [name for name, intake in self._parts.folders.items() if not intake.away]
         if self._queue.changed_elsewhere():
@@ -194,6 +197,14 @@ class Daemon:
         if (status := self._describe()) != self._status:
             self._status = status
             self._notifier.status(status)
+
+    def _tell_unwritable(self) -> None:
+        """Beside the queue, since it cannot be told there."""
+        reasons = {pause.reason for pause in list(self._parts.uploader.traffic.pauses.values())}
+        unwritable = PauseReason.QUEUE_NOT_WRITABLE in reasons
+        if unwritable != self._unwritable:
+            self._unwritable = unwritable
+            self._held.tell(unwritable=unwritable)
 
     def _notice_jumps(self) -> None:
         """Raises QueueTrouble."""

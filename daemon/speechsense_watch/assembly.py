@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
+from speechsense_watch.attempt import Attempts, Ended, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
 from speechsense_watch.confirmer import Confirmer
 from speechsense_watch.core.model import Job
@@ -40,6 +40,7 @@ from speechsense_watch.ports import Clock, Credentials
 from speechsense_watch.roots import Roots
 from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Scan
+from speechsense_watch.throttle import Throttle
 from speechsense_watch.uploader import Surroundings, Uploader
 
 # How long one step may take before the loop counts as stuck: the intake may have to hash a long file on a slow share, the
@@ -60,7 +61,8 @@ def service_of(
     if credentials is None:
         credentials = _credentials_of(config, environ, clock, on_ready)
     try:
-        return GrpcService(Endpoint(settings.endpoint, settings.plaintext, settings.ca_file), credentials, on_ready)
+        endpoint = Endpoint(settings.endpoint, settings.plaintext, settings.ca_file)
+        return GrpcService(endpoint, credentials, on_ready, clock.monotonic, random.random, config.upload.patience)
     except OSError as error:
         message = f"{settings.ca_file} cannot be read ({error.strerror})."
         raise ConfigError((ConfigProblem("speechsense.ca_file", message),)) from error
@@ -169,7 +171,7 @@ class Assembly:
             )
             for name, intake in folders.items()
         }
-        self.throttle.bytes_per_s = config.upload.bandwidth_bytes_per_s
+        self.throttle.configure(config.upload)
         self.uploader.configure(config.upload, rules)
         self.filer.configure(rules, config.queue.history_s)
         self.confirmer.configure(rules)

@@ -7,14 +7,13 @@ mark is on disk before the last byte does. What the answer means is not decided 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Claim
-from speechsense_watch.core.model import Half, Job, Problem, Recording, Stamp, uid_of
+from speechsense_watch.core.model import Half, Job, Problem, Recording, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.reshape import reshaped
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
@@ -36,10 +35,10 @@ from speechsense_watch.ports import (
     UidTaken,
 )
 from speechsense_watch.recording import Fate, Finding, Fit, Reader, Unfit, hash_of, pieces, read_whole, swapped, unfit_by_trouble
+from speechsense_watch.throttle import Throttle
 
 # The service gets this long to refuse a probe before its last piece leaves.
 PROBE_HOLD_S = 1.0
-_SLEEP_AT_MOST_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +54,6 @@ class Ended:
     trouble: QueueTrouble | None = None
     # A fault of ours ended the attempt; where it stood is on the row.
     broke_off: bool = False
-
-
-class Throttle:
-    """All uploads together stay under a rate: each taker waits until the bytes before its own would have gone."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._free_at = 0.0
-        self.bytes_per_s: int | None = None
-        self.stopped = False
-
-    def take(self, count: int) -> None:
-        """Returns when `count` bytes may go. Raises Halted when we are stopping."""
-        if not self.bytes_per_s:
-            return
-        with self._lock:
-            now = self._clock.monotonic()
-            start = max(now, self._free_at)
-            self._free_at = start + count / self.bytes_per_s
-        while (left_s := start - self._clock.monotonic()) > 0:
-            if self.stopped:
-                raise Halted(Halt.SHUTDOWN)
-            self._clock.sleep(min(left_s, _SLEEP_AT_MOST_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +132,8 @@ class Attempts:
                 return self._not_there(job, tree, FileTrouble(FileTroubleKind.GONE, finding.problem.message))
             return self._unfit(job, _what_changed(finding))
         stamp = finding.recording.audio.stamp
-        if not probe and stamp.size <= self.rules.stream_above_bytes:
+        self._throttle.take_call(finding.recording.fields)
+        if not probe and stamp.size <= self.rules.stream_above_bytes and self._throttle.lets_whole(stamp.size):
             return self._send_whole(job, tree, finding.recording, read_whole(audio, stamp))
         return self._send_stream(job, tree, finding.recording, audio, hold_s=PROBE_HOLD_S if probe else 0.0)
 
@@ -168,7 +144,7 @@ class Attempts:
         if claimed is None:
             return Ended(job)
         sent = b"".join(reshaped([data], recording.format, claim.recording.shape))
-        return Ended(claimed, self.service.send_whole(_talk(claimed, claim), sent))
+        return Ended(claimed, self.service.send_whole(_talk(claimed, claim, len(sent)), sent))
 
     def _send_stream(self, job: Job, tree: Tree, recording: Recording, audio: OpenFile, *, hold_s: float) -> Ended:
         stamp = recording.audio.stamp
@@ -177,9 +153,10 @@ class Attempts:
         claimed = self._record(job, tree, claim)
         if claimed is None:
             return Ended(job)
+        read = pieces(audio, stamp, self.rules.chunk_size_bytes)
         outcome = self.service.send_stream(
-            _talk(claimed, claim),
-            reshaped(self._throttled(audio, stamp), recording.format, claim.recording.shape),
+            _talk(claimed, claim, stamp.size),
+            self._throttle.paced(reshaped(read, recording.format, claim.recording.shape)),
             lambda: self._commit(claimed),
             hold_s,
         )
@@ -204,6 +181,7 @@ class Attempts:
             request_id=str(uuid4()),
             at=self._clock.now(),
             whole=whole,
+            in_doubt=self._queue.in_doubt(uid),
         )
 
     def _record(self, job: Job, tree: Tree, claim: Claim) -> Job | None:
@@ -240,11 +218,6 @@ class Attempts:
         except (Stale, edges.IllegalEdge, QueueTrouble) as error:
             raise Halted(Halt.NOT_RECORDED, str(error)) from error
 
-    def _throttled(self, audio: OpenFile, stamp: Stamp) -> Iterator[bytes]:
-        for piece in pieces(audio, stamp, self.rules.chunk_size_bytes):
-            self._throttle.take(len(piece))
-            yield piece
-
 
 def _finding(job: Job, tree: Tree, audio: OpenFile) -> Finding:
     """Read as the intake read it; what was waited for then is not waited for again."""
@@ -280,8 +253,14 @@ def with_recording_id(fields: Mapping[str, str], rules: Folder, uid: str, n: int
     return {**fields, rules.recording_id_field: f"{uid}-{n}"} if rules.recording_id_field else fields
 
 
-def _talk(claimed: Job, claim: Claim) -> Talk:
-    return Talk(connection_id=claimed.connection_id, fields=claim.recording.fields, request_id=claim.request_id, uid=claim.uid)
+def _talk(claimed: Job, claim: Claim, size_bytes: int) -> Talk:
+    return Talk(
+        connection_id=claimed.connection_id,
+        fields=claim.recording.fields,
+        request_id=claim.request_id,
+        uid=claim.uid,
+        size_bytes=size_bytes,
+    )
 
 
 def _same(job: Job, recording: Recording) -> bool:

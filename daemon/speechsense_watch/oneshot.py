@@ -7,15 +7,15 @@ process that holds it, so that the daemon leaves it alone; whoever finds that pr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from speechsense_watch.attempt import Throttle, tries_before, with_recording_id
+from speechsense_watch.attempt import tries_before, with_recording_id
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff, Claim
-from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Recording, Stamp, State, uid_of
+from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.reshape import reshaped
 from speechsense_watch.core.rules import OnUnknown, UploadRules
@@ -47,6 +47,7 @@ from speechsense_watch.ports import (
     UidTaken,
 )
 from speechsense_watch.recording import Unfit, hash_of, pieces, read_whole, unfit_by_trouble
+from speechsense_watch.throttle import Throttle
 
 CONNECT_WITHIN_S = 20.0
 # A failed connection is given this long to come about after all, and to be explained.
@@ -74,7 +75,8 @@ class OneShot:
         self._owner = owner
         self._alive = alive
         self._throttle = Throttle(clock)
-        self._throttle.bytes_per_s = rules.bandwidth_bytes_per_s
+        # Of this process alone: a daemon beside it keeps to the limit by itself.
+        self._throttle.configure(rules)
         # Set by whoever wants it to end: nothing is begun from then on.
         self.stopping = False
 
@@ -99,7 +101,8 @@ class OneShot:
 
     def _send(self, source: Source, audio: OpenFile, recording: Recording) -> Ending:
         stamp = recording.audio.stamp
-        whole = read_whole(audio, stamp) if stamp.size <= self._rules.stream_above_bytes else None
+        small = stamp.size <= self._rules.stream_above_bytes and self._throttle.lets_whole(stamp.size)
+        whole = read_whole(audio, stamp) if small else None
         sha256 = hash_of(audio, stamp) if whole is None else hashlib.sha256(whole).hexdigest()
         if self._queue.is_forgotten(sha256):
             return forgotten()
@@ -114,6 +117,7 @@ class OneShot:
         )
         if ending is not None:
             return ending
+        self._throttle.take_call(recording.fields)
         claimed = self._claim(source, recording, uid)
         if isinstance(claimed, Ending):
             return claimed
@@ -122,14 +126,10 @@ class OneShot:
             self._throttle.take(stamp.size)
             outcome = self._service.send_whole(talk, b"".join(reshaped([whole], recording.format, recording.shape)))
         else:
-            sent = reshaped(self._throttled(audio, stamp), recording.format, recording.shape)
-            outcome = self._service.send_stream(talk, sent, lambda: self._still_ours(job), 0.0)
+            read = pieces(audio, stamp, self._rules.chunk_size_bytes)
+            sent = reshaped(read, recording.format, recording.shape)
+            outcome = self._service.send_stream(talk, self._throttle.paced(sent), lambda: self._still_ours(job), 0.0)
         return self._finish(job, source, outcome)
-
-    def _throttled(self, audio: OpenFile, stamp: Stamp) -> Iterator[bytes]:
-        for piece in pieces(audio, stamp, self._rules.chunk_size_bytes):
-            self._throttle.take(len(piece))
-            yield piece
 
     # --- what is on record already ---------------------------------------------------------------
 
@@ -201,6 +201,7 @@ class OneShot:
             at=self._clock.now(),
             whole=True,
             owner=self._owner,
+            in_doubt=self._queue.in_doubt(uid),
             doubted=doubted,
         )
 
@@ -323,7 +324,8 @@ class OneShot:
 
 def _talk(job: Job, claim: Claim) -> Talk:
     fields = claim.recording.fields
-    return Talk(connection_id=job.connection_id, fields=fields, request_id=claim.request_id, uid=claim.uid)
+    size = claim.recording.audio.stamp.size
+    return Talk(connection_id=job.connection_id, fields=fields, request_id=claim.request_id, uid=claim.uid, size_bytes=size)
 
 
 def _nothing_complete_left(verdict: Verdict, outcome: Outcome) -> Verdict:

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from types import MappingProxyType
 
 from speechsense_watch.attempt import Ended
+from speechsense_watch.awaiting import Awaiting
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
 from speechsense_watch.core.masking import without_values
@@ -93,6 +94,7 @@ class Uploader:
         self.traffic = Traffic(self._rules.concurrency, self._rules.retry_max_s)
         self._holding = Holding(queue, clock)
         self._room = Room()
+        self._awaiting = Awaiting(queue, clock)
         self.stopping = False
         self.accepted = self.doubtful = 0
         # How often a queue that could not be written could be again; when that is believed at the earliest (monotonic seconds).
@@ -326,7 +328,8 @@ class Uploader:
 
     @property
     def _hands(self) -> Hands:
-        return Hands(self._in_work.values(), self._rules.concurrency)
+        places = self._rules.concurrency
+        return Hands(self._awaiting.holding_places(self._in_work, places), places)
 
     @property
     def _picking(self) -> Picking:

@@ -276,6 +276,8 @@ def test_a_bad_line_of_a_folder_is_told_with_its_line_and_what_was_expected(line
         ('[upload]\nretry_initial = "16m"', "expected a duration of at most `retry_max`"),
         ('[upload]\nbandwidth = "1MiB"', 'expected a bandwidth such as "1MiB/s", or "" for no limit, got {got}'),
         ('[upload]\nbandwidth = "0B/s"', 'expected "" for no limit, or at least "1KiB/s", got {got}'),
+        ('[upload]\nleast_rate = ""', 'expected a bandwidth such as "1MiB/s", got {got}'),
+        ('[upload]\nleast_rate = "10B/s"', 'expected at least "1KiB/s", got {got}'),
         ('[log]\nlevel = "loud"', 'expected one of "debug", "info", "warning", "error", got {got}'),
     ],
 )

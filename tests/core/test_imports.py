@@ -39,7 +39,7 @@ VALUES = {
 FOREIGN = {
     "grpc": {"edge/speechsense.py", "edge/channel.py"},
     "yandex": {"edge/speechsense.py", "edge/channel.py"},
-    "google": {"edge/speechsense.py", "edge/channel.py"},
+    "google": {"edge/retry_info.py"},
     "sqlite3": {"edge/queue.py", "edge/schema.py"},
     "sqlite_utils": {"edge/queue.py", "edge/schema.py"},
     "watchdog": {"edge/supervisor.py"},

@@ -214,6 +214,17 @@ def test_the_wait_after_a_failure_is_any_part_of_a_doubling_bound(attempts: int,
     assert after.failing_s == 100.0 + bound_s * jitter
 
 
+@pytest.mark.parametrize(("asked_s", "wait_s"), [(None, 2.5), (1.0, 2.5), (60.0, 60.0), (1e9, 900.0), (float("inf"), 900.0)])
+def test_what_the_service_asked_for_is_waited_for_as_well(asked_s: float | None, wait_s: float) -> None:
+    """Up to the longest pause there is; only our own wait is held against the recording."""
+    failed = Verdict(Kind.TRANSIENT, Problem(Reason.UPLOAD_FAILED, "So it is."))
+    outcome = Outcome(code=Code.ABORTED, retry_after_s=asked_s)
+    job = replace(job_in(State.UPLOADING), attempts=0, failing_s=0.0)
+    after = lifecycle.finished(job, outcome, failed, BACKOFF, LATER, 0.5).after
+    assert after.next_attempt_at == LATER + timedelta(seconds=wait_s)
+    assert after.failing_s == 2.5
+
+
 def test_the_bound_does_not_overflow() -> None:
     """However often it failed."""
     assert Backoff(initial_s=5.0, max_s=1e300, give_up_after_s=1.0).bound_s(10**9) == 5.0 * 2.0**40
@@ -281,6 +292,25 @@ def test_sending_again_does_not_clear() -> None:
     """It died in `committing`: the resend is the next try that may kill."""
     job = replace(job_in(State.UNCONFIRMED), deaths=3)
     assert lifecycle.resent(job, LATER).after.deaths == 3
+
+
+@pytest.mark.parametrize(
+    ("outcome", "left"),
+    [
+        (Outcome(code=Code.INTERNAL, bytes_sent=1), True),
+        (Outcome(code=Code.UNAVAILABLE, bytes_sent=1), True),
+        (Outcome(code=Code.CANCELLED, halt=Halt.CHANGED, bytes_sent=1), True),
+        (Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN, bytes_sent=1), True),
+        (Outcome(code=Code.INTERNAL), False),
+        (Outcome(code=Code.CANCELLED, halt=Halt.CHANGED), False),
+    ],
+    ids=["failed", "service down", "files changed", "stopped", "failed before a byte", "changed before a byte"],
+)
+def test_a_stream_that_broke_off_may_have_left_a_talk(outcome: Outcome, *, left: bool) -> None:
+    """The service may take what it has for whole (grpc/grpc#33038): it is looked for once the recording has its own talk."""
+    assert Taken().finish(job_in(State.UPLOADING), outcome).after.leftovers == left
+    before = replace(job_in(State.UPLOADING), leftovers=True)
+    assert Taken().finish(before, outcome).after.leftovers
 
 
 # --- what an edge leaves on the row ------------------------------------------------------------

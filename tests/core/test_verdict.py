@@ -50,6 +50,7 @@ HALTS = {
     Halt.READ_FAILED: TRANSIENT,
     Halt.NOT_RECORDED: _service(PauseReason.QUEUE_NOT_WRITABLE),
     Halt.STALLED: TRANSIENT,
+    Halt.PEER_GONE: _service(PauseReason.UNREACHABLE),
     Halt.SHUTDOWN: (Kind.GIVEN_BACK, Reason.INTERRUPTED, None),
 }
 

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from speechsense_watch.core.patience import Patience
 from speechsense_watch.core.verdict import Code, Halt, Kind, PauseReason, judge
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.speechsense import GrpcService
@@ -61,7 +63,7 @@ Connect = Callable[..., GrpcService]
 def connect(standin: StandIn) -> Iterator[Connect]:
     opened: list[GrpcService] = []
 
-    def make(key: str = "", **options: float) -> GrpcService:
+    def make(key: str = "", **options: Any) -> GrpcService:
         endpoint = Endpoint(standin.target, plaintext=True)
         opened.append(GrpcService(endpoint, Key(key), lambda: None, **options))
         wait_for(lambda: opened[-1].channel().state is ChannelState.READY, 10)
@@ -171,7 +173,7 @@ def test_without_a_credential_there_is_no_channel(connect: Connect) -> None:
 def test_a_service_that_takes_nothing_is_given_up(connect: Connect, standin: StandIn) -> None:
     """Stalled: transient before the commit point, unknown after it."""
     standin.order(Fault("hang", count=2))
-    service = connect(stall_after_s=0.3, reply_within_s=0.3)
+    service = connect(patience=Patience(stall_after_s=0.3, reply_within_s=0.3, least_bytes_per_s=2**40))
     big = pcm(seconds=600)
     stream = service.send_stream(TALK, pieces(big, 1 << 20), commit_nothing, 0.0)
     assert (stream.halt, stream.committed, judge(stream).kind) == (Halt.STALLED, False, Kind.TRANSIENT)

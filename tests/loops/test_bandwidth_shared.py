@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 
-from speechsense_watch.attempt import Throttle
+from speechsense_watch.throttle import Throttle
 
 GIANTS, PIECE, RATE = 3, 2**20, 131_072  # 1 Mbit/s
 

@@ -347,6 +347,23 @@ def test_a_duplicate_of_what_was_never_taken_is_sent(bench: Bench) -> None:
     assert {job.state for job in bench.jobs()} == {State.REFUSED, State.UPLOADED}
 
 
+def test_a_copy_of_what_may_have_arrived_is_marked_when_it_goes_first(bench: Bench) -> None:
+    """Whichever place it is sent again from: the row that gets the talk id says that there may be two."""
+    bench.upload_rules = UploadRules(concurrency=1)
+    bench.configure()
+    bench.drop("first")
+    bench.settle()
+    bench.service.script = [Outcome(code=Code.UNAVAILABLE, committed=True)]
+    bench.send()
+    bench.drop("copy")
+    bench.look(60)
+    bench.settle()
+    for _ in range(3):
+        bench.send(60)
+    assert [(job.place.path, job.state) for job in bench.jobs()] == [("first.wav", State.SKIPPED), ("copy.wav", State.UPLOADED)]
+    assert bench.job("copy.wav").possible_duplicate
+
+
 def test_files_that_changed_while_they_waited_are_read_anew(bench: Bench) -> None:
     """Nothing is sent of the old or the new until they were quiet again."""
     bench.drop()
@@ -445,19 +462,6 @@ class _Gone:
             raise _Killed
 
         return die
-
-
-def test_bandwidth_is_shared_by_all(tmp_path: Path) -> None:
-    """The rate holds over what was sent."""
-    with bench_on(tmp_path, UploadRules(concurrency=1)) as bench:
-        bench.attempts._throttle.bytes_per_s = 1000
-        sizes = [len(bench.drop(f"call{number}", seed=number)) for number in range(4)]
-        bench.settle()
-        begun = bench.clock.monotonic()
-        for _ in range(4):
-            bench.send()
-        # The last one's own bytes are on their way when it is let go.
-        assert bench.clock.monotonic() - begun == pytest.approx(sum(sizes[:3]) / 1000, rel=0.01)
 
 
 def test_a_lost_queue_does_not_send_again_what_the_journal_knows(tmp_path: Path) -> None:

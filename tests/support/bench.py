@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from speechsense_watch.attempt import Attempts, Ended, Throttle, Tree
+from speechsense_watch.attempt import Attempts, Ended, Tree
 from speechsense_watch.config import LogFormat, LogLevel
 from speechsense_watch.core.model import Job, Place, State
 from speechsense_watch.core.rules import Folder, UploadRules
@@ -28,6 +28,7 @@ from speechsense_watch.places import Places
 from speechsense_watch.ports import Channel, ChannelState, Halted, Talk, WatchHealth, WatchState
 from speechsense_watch.roots import Roots
 from speechsense_watch.scan import Scan
+from speechsense_watch.throttle import Throttle
 from speechsense_watch.uploader import Surroundings, Uploader
 from support.manual_clock import ManualClock
 from support.rig import FIELDS

@@ -16,9 +16,9 @@ from speechsense_watch.core.attention import Attention, Moved, Snapshot, Standst
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.traffic import SERVICE
 from speechsense_watch.core.verdict import PauseReason
-from speechsense_watch.edge.disk import disk_of, is_full
+from speechsense_watch.edge.disk import disk_of
 from speechsense_watch.edge.history import MOVED
-from speechsense_watch.edge.lock import is_held, touched_at
+from speechsense_watch.edge.lock import holder_cannot_write, is_held, touched_at
 from speechsense_watch.edge.records import Records
 from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
 
@@ -75,8 +75,8 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     daemon = daemon_view(config, runtime, now)
     # What a daemon that is gone said of pauses and folders may be long out of date.
     told = daemon_pauses(runtime) if daemon.running else ()
-    if daemon.running and _is_full(config):
-        told = (_without_room(config), *(pause for pause in told if pause.scope != SERVICE))
+    if daemon.running and holder_cannot_write(f"{config.queue.path}.lock"):
+        told = (_unwritable(config), *(pause for pause in told if pause.scope != SERVICE))
     pauses = (*_operator_pauses(config, runtime, now), *told)
     folders = tuple(folder_view(folder, runtime, running=daemon.running) for folder in config.folders)
     counts = records.counts()
@@ -115,7 +115,7 @@ def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) ->
     told = table(runtime.get("daemon"))
     lock = f"{config.queue.path}.lock"
     heartbeat_at = moment(told.get("heartbeat_at"))
-    if _is_full(config) and (touched := touched_at(lock)):
+    if holder_cannot_write(lock) and (touched := touched_at(lock)):
         # The daemon cannot write its heartbeat then and touches its lock instead.
         heartbeat_at = max(heartbeat_at or touched, touched)
     running = is_held(lock)
@@ -147,16 +147,12 @@ def daemon_pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
     )
 
 
-def _is_full(config: Config) -> bool:
-    return is_full(Path(config.queue.path), config.upload.concurrency)
-
-
-def _without_room(config: Config) -> Standstill:
-    """What the daemon cannot write down itself."""
+def _unwritable(config: Config) -> Standstill:
+    """What the daemon cannot write into the queue."""
     return Standstill(
         scope=SERVICE,
         reason=PauseReason.QUEUE_NOT_WRITABLE,
-        message=f"The disk that holds the queue {config.queue.path} is full. It goes on by itself once there is room.",
+        message=f"The queue {config.queue.path} cannot be written; mostly its disk is full. It goes on by itself once it can.",
         since=None,
         next_probe_at=None,
         needs_operator=True,

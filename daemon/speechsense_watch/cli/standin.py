@@ -10,7 +10,7 @@ import click
 
 from speechsense_watch.cli.common import fail
 from speechsense_watch.cli.words import printable
-from speechsense_watch.standin import StandInError, serve
+from speechsense_watch.standin import Rules, StandInError, serve
 
 EXIT_FAILED = 1
 
@@ -19,7 +19,15 @@ EXIT_FAILED = 1
 @click.option("--port", type=click.IntRange(0, 65535), required=True, help="Where it listens on 127.0.0.1; 0 picks a free port.")
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where it remembers.")
 @click.option("--tls", is_flag=True, help="Speak TLS, with a certificate of its own made in DIR.")
-def standin_command(port: int, directory: Path, tls: bool) -> None:  # noqa: FBT001 - click hands flags over by name
+@click.option(
+    "--connection-age",
+    "connection_age_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="After this it tells a connection to go away (GOAWAY), as services do; 0: never.",
+)
+def standin_command(port: int, directory: Path, tls: bool, connection_age_s: float) -> None:  # noqa: FBT001 - click names flags
     """Run a stand-in for SpeechSense on this machine, to rehearse with.
 
     It takes uploads as the real service does, checks what the real one checks, remembers every talk in DIR, and fails
@@ -29,7 +37,7 @@ def standin_command(port: int, directory: Path, tls: bool) -> None:  # noqa: FBT
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        serve(port, directory, tls=tls, stop_event=stop, echo=click.echo)
+        serve(port, directory, tls=tls, stop_event=stop, echo=click.echo, rules=Rules(connection_age_s=connection_age_s))
     except StandInError as error:
         fail(str(error), EXIT_FAILED)
     except OSError as error:

@@ -175,7 +175,16 @@ UPLOAD = (
         key="chunk_size",
         kind=kinds.size("1KiB", _LARGEST_CHUNK),
         default="1MiB",
-        doc="The size of the pieces.",
+        doc="The largest size of the pieces; `least_rate` and `bandwidth` make them smaller, so that the line is never blocked.",
+        rare=True,
+    ),
+    Option(
+        section="upload",
+        key="least_rate",
+        kind=kinds.bandwidth(may_be_empty=False),
+        default="8KiB/s",
+        doc="The slowest line that is to be lived with, shared by four uploads; an upload that is slower all the way is "
+        "ended and tried again.",
         rare=True,
     ),
 )

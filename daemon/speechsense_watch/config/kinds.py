@@ -129,20 +129,22 @@ def size(least: str, most: str) -> Kind:
     return Kind("size", example, read, suffix="_bytes")
 
 
-def bandwidth() -> Kind:
+def bandwidth(*, may_be_empty: bool = True) -> Kind:
     """Bytes per second, at least 1 KiB/s; None for no limit."""
+    none = '"" for no limit, or ' if may_be_empty else ""
 
     def read(value: object) -> int | None:
-        if value == "":
+        if value == "" and may_be_empty:
             return None
         found = bytes_of(value.removesuffix("/s")) if isinstance(value, str) and value.endswith("/s") else None
         if found is None:
             raise Mismatch
         if found < 2**10:
-            raise Mismatch('"" for no limit, or at least "1KiB/s"')
+            raise Mismatch(f'{none}at least "1KiB/s"')
         return found
 
-    return Kind("bandwidth", 'a bandwidth such as "1MiB/s", or "" for no limit', read, suffix="_bytes_per_s")
+    example = 'a bandwidth such as "1MiB/s"' + ', or "" for no limit' * may_be_empty
+    return Kind("bandwidth", example, read, suffix="_bytes_per_s")
 
 
 # --- paths, patterns, names ------------------------------------------------------------------

@@ -122,6 +122,8 @@ class Claim:
     at: datetime
     whole: bool  # one message carries it all: claimed and committing at once
     owner: str | None = None
+    # The same recording may have been sent before, from another place.
+    in_doubt: bool = False
     # The suspicious start before which it may have been sent, 0 for none: then `n` is above every try that may have been made.
     doubted: int = 0
 
@@ -140,7 +142,7 @@ def claimed(job: Job, claim: Claim) -> Change:
         owner=claim.owner,
         duplicate_of=None,
         next_attempt_at=None,
-        possible_duplicate=job.possible_duplicate or claim.doubted > 0,
+        possible_duplicate=job.possible_duplicate or claim.in_doubt or claim.doubted > 0,
         **_frozen(job, claim),
         **because(None),
     )
@@ -288,7 +290,8 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
                 said,
                 attempts=job.attempts + 1,
                 failing_s=job.failing_s + wait_s,
-                next_attempt_at=at + timedelta(seconds=wait_s),
+                # What the service asked for is waited for as well, and held against nobody.
+                next_attempt_at=at + timedelta(seconds=max(wait_s, min(outcome.retry_after_s or 0.0, backoff.max_s))),
                 leftovers=left,
                 **why,
             )
@@ -308,7 +311,8 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
             if job.state not in IN_FLIGHT:
                 raise IllegalEdge(job, Event.READ_ANEW)
             problem = verdict.problem or Problem(Reason.READ_AGAIN, "The files changed.")
-            return read_anew(job, problem, at)
+            made = read_anew(job, problem, at)
+            return replace(made, after=replace(made.after, leftovers=left))
         case Kind.SERVICE | Kind.CONNECTION | Kind.GIVEN_BACK:
             return change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, leftovers=left, **why)
 

@@ -213,8 +213,14 @@ class Inquiry:
             return None
         known = self.beacons.known
         ids = list(known.values())
-        due_doubts = [(each.looking.next_at, job, each.doubt) for job, each in self._doubts.items() if each.looking.next_at <= at]
-        due_checks = [(each.looking.next_at, job, each.check) for job, each in self._checks.items() if each.looking.next_at <= at]
+        # What would be due soon goes along: one query instead of many.
+        soon = at + self._rest_s / 2
+        due_doubts = [
+            (each.looking.next_at, job, each.doubt) for job, each in self._doubts.items() if each.looking.next_at <= soon
+        ]
+        due_checks = [
+            (each.looking.next_at, job, each.check) for job, each in self._checks.items() if each.looking.next_at <= soon
+        ]
         doubts = _fitting(due_doubts, ids, JOBS_A_QUERY)
         checks = _fitting(due_checks, ids, JOBS_A_QUERY - len(doubts))
         return Batch(tuple(dict.fromkeys(ids)), known, at, doubts, checks)

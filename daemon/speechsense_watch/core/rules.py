@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from speechsense_watch.core.extensions import DEFAULT as EXTENSIONS
+from speechsense_watch.core.patience import Patience
 
 
 class ConnectionType(StrEnum):
@@ -154,3 +155,8 @@ class UploadRules:
     retry_max_s: float = 900.0
     give_up_after_s: float = 14 * 86400.0
     shutdown_grace_s: float = 20.0
+    least_rate_bytes_per_s: int = 8 * 1024
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(least_bytes_per_s=self.least_rate_bytes_per_s)

@@ -125,7 +125,8 @@ class Traffic:
                 self.pause(SERVICE, verdict.pause or PauseReason.UNAVAILABLE, _message(verdict), at, retry_after_s)
             case Kind.CONNECTION:
                 self._lift_service()
-                self.pause(connection_id, verdict.pause or PauseReason.PERMISSION_DENIED, _message(verdict), at)
+                reason = verdict.pause or PauseReason.PERMISSION_DENIED
+                self.pause(connection_id, reason, _message(verdict), at, retry_after_s)
             case Kind.UNKNOWN:
                 return self._unknown(verdict, at)
             case Kind.ACCEPTED:

@@ -43,6 +43,7 @@ class Halt(StrEnum):
     READ_FAILED = "read_failed"
     NOT_RECORDED = "not_recorded"  # the commit mark could not be written: the last byte stays here
     STALLED = "stalled"  # nothing was taken from us, or nothing answered, for too long
+    PEER_GONE = "peer_gone"  # the connection's other end fell silent
     SHUTDOWN = "shutdown"
 
 
@@ -138,6 +139,11 @@ _HALTS = {
         Problem(Reason.SERVICE_TROUBLE, "The queue could not be written, so the recording was not sent."),
         PauseReason.QUEUE_NOT_WRITABLE,
     ),
+    Halt.PEER_GONE: Verdict(
+        Kind.SERVICE,
+        Problem(Reason.SERVICE_TROUBLE, "The connection to SpeechSense went dead during the upload."),
+        PauseReason.UNREACHABLE,
+    ),
     Halt.SHUTDOWN: Verdict(Kind.GIVEN_BACK, Problem(Reason.INTERRUPTED, "The daemon was stopped during the upload.")),
 }
 _REFUSING_RECORDING = frozenset({Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION})
@@ -176,6 +182,8 @@ def judge(outcome: Outcome) -> Verdict:
 def _in_words(outcome: Outcome) -> str:
     if outcome.halt is Halt.STALLED:
         return "The service took or answered nothing for too long."
+    if outcome.halt is Halt.PEER_GONE:
+        return "the connection to SpeechSense went dead."
     if outcome.halt is Halt.READ_FAILED:
         return f"The file could not be read: {outcome.message}"
     if outcome.halt is Halt.SHUTDOWN:

@@ -395,6 +395,9 @@ class SqliteQueue:
         found = self.tuples(f"SELECT max(n) FROM ({claimed} UNION ALL {tried})", (uid, uid))
         return int(found[0][0] or 0)
 
+    def in_doubt(self, uid: str) -> bool:
+        return bool(self.tuples("SELECT 1 FROM jobs WHERE uid = ? AND possible_duplicate = 1 LIMIT 1", (uid,)))
+
     def released_duplicates(self) -> Sequence[Job]:
         return self._jobs(
             "INDEXED BY by_duplicate CROSS JOIN jobs AS holder ON holder.id = jobs.duplicate_of"

@@ -15,15 +15,21 @@ from typing import TypeAlias
 
 import grpc
 
+from speechsense_watch.core.patience import ON_ITS_WAY_BYTES, Patience, Wait
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge import channel
-from speechsense_watch.edge.channel import Endpoint, Line, code_of
+from speechsense_watch.edge.channel import Conduit, Endpoint, Line, code_of
+from speechsense_watch.edge.retry_info import retry_after_s
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, Talk
 from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
 
-STALL_AFTER_S = 120.0
-REPLY_WITHIN_S = 600.0
+# Answers of "unavailable" in a row, over a connection that stands, after which another connection is made: behind a name
+# there may be other machines.
+UNAVAILABLE_IN_A_ROW = 3
+
+LOOK_EVERY_S = 1.0
+PATIENCE = Patience()
 
 # grpc logs a traceback whenever a request iterator raises. Ours raises on purpose: it is how a call is ended without the
 # service taking what it has for the whole.
@@ -32,6 +38,7 @@ logging.getLogger("grpc._channel").setLevel(logging.CRITICAL)
 
 # The stubs know the type of the result, the class at run time does not.
 _Future: TypeAlias = "grpc.Future[talk_service_pb2.UploadTalkResponse]"
+_Start: TypeAlias = Callable[[talk_service_pb2_grpc.TalkServiceStub, tuple[tuple[str, str], ...]], _Future]
 
 
 @dataclass(slots=True, eq=False)
@@ -40,24 +47,21 @@ class _Call:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     future: _Future | None = None
-    committed: bool = False
+    wait: Wait = field(default_factory=Wait)
     ended: threading.Event = field(default_factory=threading.Event)
     halt: Halt | None = None
     halt_message: str = ""
     bytes_sent: int = 0
-    # Since when grpc has not taken what we offered, or the service has not answered; None while we are at work.
-    waiting_since: float | None = None
+
+    @property
+    def committed(self) -> bool:
+        return self.wait.committed
 
     def stop(self, halt: Halt, message: str = "") -> None:
         self.halt = self.halt or halt
         self.halt_message = self.halt_message or message
         if self.future is not None:
             self.future.cancel()
-
-    def stalled(self, now: float, stall_after_s: float, reply_within_s: float) -> bool:
-        limit = reply_within_s if self.committed else stall_after_s
-        since = self.waiting_since
-        return since is not None and now - since > limit
 
 
 class GrpcService:
@@ -68,15 +72,16 @@ class GrpcService:
         endpoint: Endpoint,
         credentials: Credentials,
         on_ready: Callable[[], None],
-        stall_after_s: float = STALL_AFTER_S,
-        reply_within_s: float = REPLY_WITHIN_S,
+        clock: Callable[[], float] = monotonic,
+        chance: Callable[[], float] = lambda: 0.5,
+        patience: Patience = PATIENCE,
     ) -> None:
         """Raises OSError when the CA file cannot be read."""
         self._credentials = credentials
-        self._stall_after_s = stall_after_s
-        self._reply_within_s = reply_within_s
-        self._line = Line(endpoint, on_ready)
-        self._stub = talk_service_pb2_grpc.TalkServiceStub(self._line.grpc)
+        self._clock = clock
+        self._patience = patience
+        self._line = Line(endpoint, on_ready, clock, chance)
+        self._unavailable_in_a_row = 0
         self._lock = threading.Lock()
         self._calls: set[_Call] = set()
         self._stopping = False
@@ -92,7 +97,7 @@ class GrpcService:
 
     def channel(self) -> Channel:
         try:
-            self._count(self._credentials.headers())
+            self._shown_now(self._credentials.headers())
         except CredentialPending:
             line = self._line.look()
             return line if line.state is ChannelState.FAILED else Channel(ChannelState.CONNECTING)
@@ -100,7 +105,7 @@ class GrpcService:
             return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
         return replace(self._line.look(), credentials=self._shown_number)
 
-    def _count(self, headers: tuple[tuple[str, str], ...]) -> None:
+    def _shown_now(self, headers: tuple[tuple[str, str], ...]) -> None:
         if headers != self._shown:
             self._shown = headers
             self._shown_number += 1
@@ -120,13 +125,14 @@ class GrpcService:
             metadata=_metadata(talk),
             audio=audio_pb2.AudioRequest(audio_metadata=_WAV, audio_data=audio_pb2.AudioChunk(data=audio)),
         )
-        call = _Call(committed=True, bytes_sent=len(audio), waiting_since=monotonic())
-        return self._run(call, talk, lambda metadata: self._stub.Upload.future(request, metadata=metadata))
+        call = _Call(bytes_sent=len(audio))
+        call.wait.commits(self._clock(), len(audio))
+        return self._run(call, talk, lambda stub, metadata: stub.Upload.future(request, metadata=metadata))
 
     def send_stream(self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
-        call = _Call()
+        call = _Call(wait=Wait(size_bytes=talk.size_bytes))
         requests = self._requests(call, talk, pieces, at_commit, hold_s)
-        return self._run(call, talk, lambda metadata: self._stub.UploadAsStream.future(requests, metadata=metadata))
+        return self._run(call, talk, lambda stub, metadata: stub.UploadAsStream.future(requests, metadata=metadata))
 
     def _requests(
         self, call: _Call, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float
@@ -135,16 +141,16 @@ class GrpcService:
         looks complete to the service.
         """
         try:
-            yield from _offered(call, talk_service_pb2.StreamTalkRequest(metadata=_metadata(talk)))
-            yield from _offered(call, _audio(audio_pb2.AudioStreamingRequest(audio_metadata=_WAV)))
+            yield from self._offered(call, talk_service_pb2.StreamTalkRequest(metadata=_metadata(talk)))
+            yield from self._offered(call, _audio(audio_pb2.AudioStreamingRequest(audio_metadata=_WAV)))
             held = b""
             for piece in pieces:
                 if held:
-                    yield from _offered(call, _chunk(held))
+                    yield from self._offered(call, _chunk(held))
                     call.bytes_sent += len(held)
                 held = piece
             call.ended.wait(hold_s)
-            self._reach_commit(call, at_commit)
+            self._reach_commit(call, at_commit, call.bytes_sent + len(held))
             yield _chunk(held)
             call.bytes_sent += len(held)
         except Halted as halted:
@@ -153,15 +159,21 @@ class GrpcService:
                 call.stop(halted.halt, halted.message)
             raise
 
-    def _reach_commit(self, call: _Call, at_commit: Callable[[], None]) -> None:
+    def _offered(self, call: _Call, request: talk_service_pb2.StreamTalkRequest) -> Iterator[talk_service_pb2.StreamTalkRequest]:
+        call.wait.begins(self._clock())
+        yield request
+        call.wait.ends(self._clock())
+        if call.halt is not None:
+            raise Halted(call.halt, call.halt_message)
+
+    def _reach_commit(self, call: _Call, at_commit: Callable[[], None], handed_over: int) -> None:
         with call.lock:
             if call.halt is not None or call.ended.is_set():
                 raise Halted(call.halt or Halt.STALLED)
             at_commit()
-            call.committed = True
-            call.waiting_since = monotonic()
+            call.wait.commits(self._clock(), min(handed_over, ON_ITS_WAY_BYTES))
 
-    def _run(self, call: _Call, talk: Talk, start: Callable[[tuple[tuple[str, str], ...]], _Future]) -> Outcome:
+    def _run(self, call: _Call, talk: Talk, start: _Start) -> Outcome:
         try:
             metadata = (
                 *self._credentials.headers(),
@@ -176,21 +188,43 @@ class GrpcService:
                 return Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN)
             self._calls.add(call)
         try:
-            future = start(metadata)
-            call.future = future
-            future.add_done_callback(lambda _: call.ended.set())
-            if call.halt is not None:
-                future.cancel()  # stopped between registration and start
-            while not call.ended.wait(1.0):
-                if call.stalled(monotonic(), self._stall_after_s, self._reply_within_s):
-                    call.stop(Halt.STALLED)
-            return self._outcome(call, future)
+            with self._line.conduit.used() as conduit:
+                future = start(conduit.stub, metadata)
+                call.future = future
+                future.add_done_callback(lambda _: call.ended.set())
+                if call.halt is not None:
+                    future.cancel()  # stopped between registration and start
+                while not call.ended.wait(LOOK_EVERY_S):
+                    self._look_after(call, conduit)
+                outcome = self._outcome(call, future)
+                if outcome.halt is None and outcome.code not in (Code.UNAVAILABLE, Code.CANCELLED):
+                    self._line.heard(conduit)
+            self._count(outcome)
+            return outcome
         finally:
             with self._lock:
                 self._calls.discard(call)
                 last = self._retired and not self._calls
             if last:
                 self.close()
+
+    def _look_after(self, call: _Call, conduit: Conduit) -> None:
+        """A call that waits for too long is ended, and one whose connection is dead as soon as that is known."""
+        if call.wait.too_long(self._clock(), self._patience):
+            call.stop(Halt.STALLED)
+        self._line.mind()
+        if conduit.dead:
+            call.stop(Halt.PEER_GONE)
+
+    def _count(self, outcome: Outcome) -> None:
+        unavailable = outcome.code is Code.UNAVAILABLE and outcome.halt is None
+        with self._lock:
+            self._unavailable_in_a_row = self._unavailable_in_a_row + 1 if unavailable else 0
+            renew = self._unavailable_in_a_row >= UNAVAILABLE_IN_A_ROW
+            if renew:
+                self._unavailable_in_a_row = 0
+        if renew:
+            self._line.renew()
 
     def _outcome(self, call: _Call, future: _Future) -> Outcome:
         talk_id, code = "", Code.OK
@@ -212,17 +246,19 @@ class GrpcService:
             talk_id=talk_id,
             committed=call.committed,
             bytes_sent=call.bytes_sent,
-            server_request_id=trailing.get("x-request-id") or trailing.get("x-server-trace-id") or "",
-            retry_after_s=_pushback_s(trailing),
+            server_request_id=str(trailing.get("x-request-id") or trailing.get("x-server-trace-id") or ""),
+            retry_after_s=retry_after_s(trailing),
         )
 
     # --- questions -----------------------------------------------------------------------------
 
     def search(self, scope: SearchScope, connection_id: str, key: str, values: Sequence[str]) -> Sequence[str]:
-        return channel.search(self._line.grpc, self._credentials, scope, connection_id, key, values)
+        with self._line.conduit.used() as conduit:
+            return channel.search(conduit.channel, self._credentials, scope, connection_id, key, values)
 
     def values_of(self, scope: SearchScope, connection_id: str, talk_ids: Sequence[str], name: str) -> Mapping[str, str]:
-        return channel.values_of(self._line.grpc, self._credentials, scope, connection_id, talk_ids, name)
+        with self._line.conduit.used() as conduit:
+            return channel.values_of(conduit.channel, self._credentials, scope, connection_id, talk_ids, name)
 
     def stop_uncommitted(self) -> None:
         with self._lock:
@@ -258,27 +294,12 @@ def _chunk(data: bytes) -> talk_service_pb2.StreamTalkRequest:
     return _audio(audio_pb2.AudioStreamingRequest(chunk=audio_pb2.AudioChunk(data=data)))
 
 
-def _offered(call: _Call, request: talk_service_pb2.StreamTalkRequest) -> Iterator[talk_service_pb2.StreamTalkRequest]:
-    call.waiting_since = monotonic()
-    yield request
-    call.waiting_since = None
-    if call.halt is not None:
-        raise Halted(call.halt, call.halt_message)
-
-
 def _details(future: _Future) -> str:
     details = future.details() if isinstance(future, grpc.Call) else ""
     return (details or "").strip()
 
 
-def _trailing(future: _Future) -> dict[str, str]:
+def _trailing(future: _Future) -> dict[str, str | bytes]:
     if not isinstance(future, grpc.Call):
         return {}
-    pairs = [*(future.initial_metadata() or ()), *(future.trailing_metadata() or ())]
-    return {key: value for key, value in pairs if isinstance(value, str)}
-
-
-def _pushback_s(trailing: dict[str, str]) -> float | None:
-    """GRFC A6: `grpc-retry-pushback-ms`, a number of milliseconds."""
-    value = trailing.get("grpc-retry-pushback-ms", "")
-    return int(value) / 1000 if value.isdigit() else None
+    return dict([*(future.initial_metadata() or ()), *(future.trailing_metadata() or ())])

@@ -129,6 +129,10 @@ class Queue(Protocol):
         """The highest claim counter any job of this uid ever had; 0 without one."""
         ...
 
+    def in_doubt(self, uid: str) -> bool:
+        """Whether some job of this uid is marked as a possible duplicate: the recording may be with SpeechSense already."""
+        ...
+
     def released_duplicates(self) -> Sequence[Job]:
         """Jobs skipped as duplicates of a job that ended without a talk id."""
         ...

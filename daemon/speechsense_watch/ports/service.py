@@ -30,12 +30,15 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Talk:
-    """What is sent beside the audio. `fields` hold everything, the recording id too."""
+    """What is sent beside the audio. `fields` hold everything, the recording id too. `size_bytes` is that of the audio: what a
+    call may take depends on it.
+    """
 
     connection_id: str
     fields: Mapping[str, str]
     request_id: str
     uid: str
+    size_bytes: int = 0
 
 
 class Halted(Exception):  # noqa: N818

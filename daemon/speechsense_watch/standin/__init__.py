@@ -8,6 +8,7 @@ how the daemon behaves; and it fails in every way that can be ordered of it (see
     checks      what Yandex's guides demand of an upload
     reading     Search and Get
     faults      what shall go wrong, and when
+    late        what is stored after its client was told otherwise
     storage     audio files and fsynced ledgers;  calls  the list of calls
 """
 

@@ -29,12 +29,13 @@ REQUIRED_KEYS: Mapping[str, frozenset[str]] = {
 
 
 class Refused(Exception):  # noqa: N818 - an answer of the service, not an error of the program
-    """The call ends with this status."""
+    """The call ends with this status, and `trailing` beside it."""
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+    def __init__(self, code: grpc.StatusCode, message: str, trailing: tuple[tuple[str, str | bytes], ...] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.trailing = trailing
 
 
 class CutShort(Refused):

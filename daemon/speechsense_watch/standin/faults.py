@@ -9,13 +9,20 @@ those it held before, and deleting it takes them back:
       {"what": "INVALID_ARGUMENT", "message": "bad date", "fields": {"client_id": "79990000000"}, "count": 0},
       {"what": "lost_answer", "nth": 3},
       {"what": "delay", "seconds": 5, "when": "after", "connection_id": "eag1"},
-      {"what": "UNAVAILABLE", "methods": ["Search", "Get"], "count": 0}
+      {"what": "UNAVAILABLE", "methods": ["Search", "Get"], "count": 0},
+      {"what": "RESOURCE_EXHAUSTED", "retry_delay_s": 90, "pushback_ms": "1500"},
+      {"what": "slow", "bytes_per_s": 8000, "count": 0},
+      {"what": "late_commit", "seconds": 20}
     ]
 
 `what`     a gRPC status code by name (RESOURCE_EXHAUSTED, UNAUTHENTICATED, ...): the call ends with it;
            `hang`: no answer until the client gives up; `delay`: goes on after `seconds`;
            `lost_answer`: the talk is stored, the client gets UNAVAILABLE instead of its id;
-           `commit_truncated`: audio that ends before its header says becomes a talk all the same.
+           `commit_truncated`: audio that ends before its header says becomes a talk all the same;
+           `late_commit`: the client gets UNAVAILABLE as soon as all is there and right, and the talk is stored `seconds`
+           later, whether the client is still there or not (when the stand-in stops before then: as it stops);
+           `slow`: the audio is read at `bytes_per_s`, so that the client's stream comes to a stand; what came as one message
+           is looked at that much later.
 `when`     `before` (default): as soon as the talk's metadata are known; `mid`: after the first chunk of audio;
            `after`: the talk is stored for good, the answer not yet given.
 `count`    how many calls it strikes, 1 unless told; 0 for all of them, until the order is taken back.
@@ -23,7 +30,11 @@ those it held before, and deleting it takes them back:
 `methods`  Upload and UploadAsStream unless told.
 `connection_id`, `fields` (all values must be equal), `sha256` (of the audio): which calls match; all unless told.
            A stream's sha256 is known at its end only: there `before` and `mid` strike just before the talk is stored.
-`message`  what the client is told; `seconds`: for `delay`, 1 unless told.
+`message`  what the client is told; `seconds`: for `delay` and `late_commit`, 1 unless told; `bytes_per_s`: for `slow`, 10000.
+`retry_delay_s`, `pushback_ms`: go with a status code. The first is told as google.rpc.RetryInfo in `grpc-status-details-bin`,
+           in seconds, the second word for word as `grpc-retry-pushback-ms`.
+
+A connection that the service closes for its age, with GOAWAY, is no fault of a call: see `Rules.connection_age_s`.
 
 Faults strike after the stand-in has let the client in and before it checks what it was sent.
 """
@@ -57,6 +68,8 @@ class Special(StrEnum):
     DELAY = "delay"
     LOST_ANSWER = "lost_answer"
     COMMIT_TRUNCATED = "commit_truncated"
+    LATE_COMMIT = "late_commit"
+    SLOW = "slow"
 
 
 CODES: Mapping[str, grpc.StatusCode] = {code.name: code for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
@@ -76,14 +89,19 @@ class Fault:
     sha256: str = ""
     message: str = ""
     seconds: float = 1.0
+    bytes_per_s: int = 10_000
+    retry_delay_s: float = 0.0
+    pushback_ms: str = ""
 
     def __post_init__(self) -> None:
         if self.what not in CODES and self.what not in set(Special):
             raise ValueError(f"`what` is {self.what!r}: neither a gRPC status code nor one of {', '.join(Special)}")
         if self.when not in set(When):
             raise ValueError(f"`when` is {self.when!r}: expected {', '.join(When)}")
-        if self.count < 0 or self.nth < 1 or self.seconds < 0:
-            raise ValueError("`count` and `seconds` are at least 0, `nth` at least 1")
+        if self.count < 0 or self.nth < 1 or self.seconds < 0 or self.retry_delay_s < 0:
+            raise ValueError("`count`, `seconds` and `retry_delay_s` are at least 0, `nth` at least 1")
+        if self.bytes_per_s < 1:
+            raise ValueError("`bytes_per_s` is at least 1")
         if strange := set(self.methods) - set(METHODS):
             raise ValueError(f"`methods` names {', '.join(sorted(strange))}: expected some of {', '.join(METHODS)}")
 
@@ -109,6 +127,10 @@ class Fault:
                 return Point.AFTER
             case Special.COMMIT_TRUNCATED:
                 return Point.TRUNCATED
+            case Special.LATE_COMMIT:
+                return Point.STORING
+            case Special.SLOW:
+                return Point.BEFORE
             case _:
                 return Point(self.when)
 
@@ -132,6 +154,8 @@ class Point(StrEnum):
 
     BEFORE = "before"
     MID = "mid"
+    # All is there and right.
+    STORING = "storing"
     AFTER = "after"
     # The audio turned out to be cut short.
     TRUNCATED = "truncated"

@@ -17,7 +17,8 @@ class Rules:
     `keys`: the API keys and tokens that are let in; empty for all, and for none given.
     `connections`: by id; None for any. `index_lag_s`: how long after its upload a talk stays out of sight for Search and
     Get. `key_prefix`: what comes before a field's name in the key of a filter; under other keys nothing is found.
-    `max_message_bytes`: the largest message that is taken at all.
+    `max_message_bytes`: the largest message that is taken at all. `connection_age_s`: after this a connection is told to go
+    away (GOAWAY), and calls that are under way on it then are cut off after as long again; 0 for never.
     """
 
     keys: frozenset[str] = frozenset()
@@ -25,6 +26,7 @@ class Rules:
     index_lag_s: float = 0.0
     key_prefix: str = "userMeta."
     max_message_bytes: int = 128 * 2**20
+    connection_age_s: float = 0.0
 
     def connection(self, connection_id: str) -> Connection:
         """Raises Refused when there is none with this id."""

@@ -126,6 +126,9 @@ class StandIn:
             # Two stand-ins on one port would each get some of the calls.
             ("grpc.so_reuseport", 0),
         ]
+        if self._rules.connection_age_s:
+            age_ms = round(self._rules.connection_age_s * 1000)
+            options += [("grpc.max_connection_age_ms", age_ms), ("grpc.max_connection_age_grace_ms", age_ms)]
         server = grpc.server(pool, options=options)
         add_TalkServiceServicer_to_server(service, server)
         return server
@@ -163,6 +166,7 @@ class _Running:
         self._service.release()
         self._server.stop(grace_s).wait()
         self._pool.shutdown(wait=True)
+        self._service.finish()
         self.storage.close()
 
 
@@ -173,9 +177,10 @@ def serve(
     tls: bool,
     stop_event: threading.Event,
     echo: Callable[[str], None],
+    rules: Rules | None = None,
 ) -> None:
     """A stand-in has run until `stop_event` was set, having told how to use it. Raises StandInError if it cannot start."""
-    with StandIn(directory, port, tls=tls, echo=echo) as standin:
+    with StandIn(directory, port, tls=tls, rules=rules, echo=echo) as standin:
         for line in _welcome(standin):
             echo(line)
         stop_event.wait()

@@ -14,6 +14,10 @@ from datetime import datetime
 from typing import NoReturn, TypeVar
 
 import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 from speechsense_watch.standin.calls import CallLog, CallRecord
 from speechsense_watch.standin.checks import (
@@ -26,6 +30,7 @@ from speechsense_watch.standin.checks import (
     invalid,
 )
 from speechsense_watch.standin.faults import CODES, Facts, Fault, FaultBook, Point, Special
+from speechsense_watch.standin.late import LateCommits
 from speechsense_watch.standin.reading import Reading
 from speechsense_watch.standin.rules import Rules
 from speechsense_watch.standin.storage import Incoming, Storage, StoredTalk
@@ -51,12 +56,15 @@ class _Call:
     """A call while it goes on. `gone` is set when nobody waits for its answer any more."""
 
     context: grpc.ServicerContext
+    trailing: tuple[tuple[str, str], ...]
     facts: Facts
     record: CallRecord
     gone: threading.Event
     faults: list[str] = field(default_factory=list)
     talk_id: str = ""
     size_bytes: int = 0
+    # How fast its audio is read; 0: as fast as it comes.
+    bytes_per_s: int = 0
 
 
 class StandInTalkService(TalkServiceServicer):
@@ -77,6 +85,7 @@ class StandInTalkService(TalkServiceServicer):
         self._now = now
         self._echo = echo
         self._reading = Reading(rules, storage, now)
+        self._late = LateCommits(storage, now, echo)
         self._lock = threading.Lock()
         self._waiting: set[threading.Event] = set()
         self._stopping = False
@@ -87,6 +96,10 @@ class StandInTalkService(TalkServiceServicer):
             self._stopping = True
             for gone in self._waiting:
                 gone.set()
+
+    def finish(self) -> None:
+        """After the last call: what was to be stored late is stored now."""
+        self._late.finish()
 
     # --- the methods -------------------------------------------------------------------------
 
@@ -132,13 +145,16 @@ class StandInTalkService(TalkServiceServicer):
         finally:
             self._end(call, end)
         if answer is None:
+            if end.trailing:
+                context.set_trailing_metadata((*call.trailing, *end.trailing))
             context.abort(end.code, end.message)
         return answer
 
     def _begin(self, method: str, context: grpc.ServicerContext) -> _Call:
         given = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
         server_request_id = str(uuid.uuid4())
-        context.set_trailing_metadata((("x-request-id", server_request_id), ("x-server-trace-id", uuid.uuid4().hex)))
+        trailing = (("x-request-id", server_request_id), ("x-server-trace-id", uuid.uuid4().hex))
+        context.set_trailing_metadata(trailing)
         record = self._calls.begin(server_request_id, method, given.get("x-client-request-id", ""))
         gone = threading.Event()
         with self._lock:
@@ -146,7 +162,7 @@ class StandInTalkService(TalkServiceServicer):
             stopping = self._stopping
         if stopping or not context.add_callback(gone.set):
             gone.set()
-        return _Call(context, Facts(method), record, gone)
+        return _Call(context, trailing, Facts(method), record, gone)
 
     def _end(self, call: _Call, end: Refused) -> None:
         with self._lock:
@@ -198,6 +214,7 @@ class StandInTalkService(TalkServiceServicer):
             # Whether an update may come without audio is not documented: the stand-in takes both.
             if known is not None and not request.HasField("audio"):
                 return self._store(call, request.metadata, None, known)
+            _read_slowly(call, incoming.size_bytes)
             _check_container(request.audio.audio_metadata)
             if incoming.size_bytes >= UNARY_LIMIT_BYTES:
                 raise invalid("audio of 128 MB or more has to be streamed")
@@ -239,6 +256,7 @@ class StandInTalkService(TalkServiceServicer):
                 incoming.write(request.audio.chunk.data)
                 call.size_bytes = incoming.size_bytes
                 self._strike(call, Point.MID)
+                _read_slowly(call, len(request.audio.chunk.data))
             return True
         return False
 
@@ -275,8 +293,12 @@ class StandInTalkService(TalkServiceServicer):
             stored_at=known.stored_at if known else self._now(),
             audio_path=self._storage.audio_path(talk_id),
         )
-        self._storage.store(talk, incoming)
         call.talk_id = talk_id
+        if (fault := self._faults.strike(call.facts, Point.STORING)) is not None:
+            call.faults.append(fault.what)
+            self._late.store(talk, incoming, fault.seconds)
+            raise Refused(grpc.StatusCode.UNAVAILABLE, fault.message or "the answer was lost")
+        self._storage.store(talk, incoming)
         return UploadTalkResponse(talk_id=talk_id)
 
     # --- faults ------------------------------------------------------------------------------
@@ -296,8 +318,29 @@ class StandInTalkService(TalkServiceServicer):
                 raise Refused(grpc.StatusCode.UNAVAILABLE, fault.message or "nobody waits for this call any more")
             case Special.LOST_ANSWER:
                 raise Refused(grpc.StatusCode.UNAVAILABLE, fault.message or "the answer was lost")
+            case Special.SLOW:
+                call.bytes_per_s = fault.bytes_per_s
             case _:
-                raise Refused(CODES[fault.what], fault.message or "a fault on order")
+                raise Refused(CODES[fault.what], fault.message or "a fault on order", _pushback(fault))
+
+
+def _read_slowly(call: _Call, count: int) -> None:
+    if call.bytes_per_s:
+        call.gone.wait(count / call.bytes_per_s)
+
+
+def _pushback(fault: Fault) -> tuple[tuple[str, str | bytes], ...]:
+    """How long the client is asked to wait, in the ways in which a service may say so."""
+    said: list[tuple[str, str | bytes]] = []
+    if fault.pushback_ms:
+        said.append(("grpc-retry-pushback-ms", fault.pushback_ms))
+    if fault.retry_delay_s:
+        info = RetryInfo(retry_delay=Duration(nanos=round(fault.retry_delay_s % 1 * 1e9), seconds=int(fault.retry_delay_s)))
+        detail = Any()
+        detail.Pack(info)
+        status = Status(code=CODES[fault.what].value[0], message=fault.message, details=[detail])
+        said.append(("grpc-status-details-bin", status.SerializeToString()))
+    return tuple(said)
 
 
 def _check_container(audio: AudioMetadata) -> None:

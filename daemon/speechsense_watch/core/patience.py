@@ -1,0 +1,82 @@
+"""How long a call may take: by what has moved, never by the clock alone.
+
+A recording may be 461 MB and the line 64 kbit/s, so no fixed time fits a call. Before the commit point the other end has to
+take a piece now and then, and all of it at the least rate that is to be lived with. After it nothing is left to be seen of
+the way of the last bytes, and to give up then makes an outcome unknown: the wait is long enough for the slowest line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Uploads that share the line: each gets so much less of the least rate.
+SHARERS = 4
+# What was taken from us and may still be on its way: grpc was seen to run 7.0 MB ahead of a slow service.
+ON_ITS_WAY_BYTES = 8 * 2**20
+# A piece is so small that at the least rate one is taken so often within the time after which a call counts as stalled.
+_PIECES_PER_STALL = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """`stall_after_s`: without a piece being taken; `stream_at_least_s`: what even the smallest stream is given altogether;
+    `reply_within_s`: for the answer, when all is there.
+    """
+
+    stall_after_s: float = 120.0
+    stream_at_least_s: float = 1800.0
+    reply_within_s: float = 600.0
+    least_bytes_per_s: int = 8 * 1024
+
+    def stream_within_s(self, size_bytes: int) -> float:
+        """For all the waiting of a stream up to its commit point. A service that takes a piece every two minutes never stalls;
+        this keeps it from holding a place for ever.
+        """
+        return max(self.stream_at_least_s, self._at_the_least_rate_s(size_bytes))
+
+    def answer_within_s(self, handed_over_bytes: int) -> float:
+        """From the commit point to the answer, with so much that may only now be on its way."""
+        return self.reply_within_s + self._at_the_least_rate_s(handed_over_bytes)
+
+    def piece_bytes(self) -> int:
+        """The largest piece that a line of the least rate, shared, takes well before the call counts as stalled."""
+        return max(1024, int(self.stall_after_s * self.least_bytes_per_s / SHARERS / _PIECES_PER_STALL))
+
+    def _at_the_least_rate_s(self, count: int) -> float:
+        return SHARERS * count / self.least_bytes_per_s
+
+
+@dataclass(slots=True)
+class Wait:
+    """One call's waiting for the other end. Times are seconds of a monotonic clock; our own work, reading a file or keeping to
+    the bandwidth, does not count.
+    """
+
+    size_bytes: int = 0
+    committed: bool = False
+    since: float | None = None
+    before_s: float = 0.0
+    # What may still be on its way since the commit point.
+    on_its_way_bytes: int = 0
+
+    def begins(self, now: float) -> None:
+        self.since = now
+
+    def ends(self, now: float) -> None:
+        if self.since is not None:
+            self.before_s += now - self.since
+            self.since = None
+
+    def commits(self, now: float, on_its_way_bytes: int) -> None:
+        self.committed = True
+        self.on_its_way_bytes = on_its_way_bytes
+        self.since = now
+
+    def too_long(self, now: float, patience: Patience) -> bool:
+        since = self.since
+        if since is None:
+            return False
+        if self.committed:
+            return now - since > patience.answer_within_s(self.on_its_way_bytes)
+        waited_s = now - since
+        return waited_s > patience.stall_after_s or self.before_s + waited_s > patience.stream_within_s(self.size_bytes)

@@ -1,0 +1,106 @@
+"""core.patience: how long a call may take, by what has moved."""
+
+from __future__ import annotations
+
+import pytest
+
+from speechsense_watch.core.patience import ON_ITS_WAY_BYTES, SHARERS, Patience, Wait
+from speechsense_watch.core.rules import UploadRules
+
+MIB = 2**20
+PATIENCE = Patience()
+
+
+def test_a_piece_that_is_not_taken_for_two_minutes_is_a_stall() -> None:
+    """Before the commit point."""
+    wait = Wait(MIB)
+    assert not wait.too_long(1e9, PATIENCE)  # nothing was offered
+    wait.begins(1000.0)
+    assert not wait.too_long(1120.0, PATIENCE)
+    assert wait.too_long(1120.1, PATIENCE)
+
+
+def test_each_piece_that_is_taken_begins_the_wait_anew() -> None:
+    """Our own work between two pieces does not count."""
+    wait = Wait(1000 * MIB)
+    for at in range(0, 10_000, 100):
+        wait.begins(at)
+        assert not wait.too_long(at + 99, PATIENCE)
+        wait.ends(at + 1)
+        assert not wait.too_long(at + 99, PATIENCE)
+    assert wait.before_s == 100
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "within_s"),
+    [
+        (0, 8192, 1800),
+        (3 * MIB, 8192, 1800),  # 4 x 384 s would be less
+        (461_000_000, 8192, 4 * 461_000_000 / 8192),
+        (461_000_000, 2**20, 1800),
+    ],
+)
+def test_a_trickle_is_ended_by_size_and_least_rate(size: int, least: int, within_s: float) -> None:
+    """Half an hour, or four times what the least rate needs, if that is more: of waiting, however often something was taken."""
+    patience = Patience(least_bytes_per_s=least)
+    wait = Wait(size)
+    waited_s = 0.0
+    while True:
+        wait.begins(0.0)
+        if wait.too_long(100.0, patience):
+            break
+        wait.ends(100.0)
+        waited_s += 100.0
+    assert waited_s == pytest.approx(within_s, abs=100)
+
+
+def test_a_trickle_is_not_what_our_own_bandwidth_limit_makes() -> None:
+    """A stream that waits for its turn waits for nobody else: after a day of that nothing is over."""
+    wait = Wait(MIB)
+    for minute in range(1440):
+        wait.begins(minute * 60.0)
+        wait.ends(minute * 60.0 + 0.1)
+    wait.begins(86_400.0)
+    assert not wait.too_long(86_400.0, PATIENCE)
+
+
+@pytest.mark.parametrize("line_bytes_per_s", [8_000, 8192, 16_384, 125_000])
+@pytest.mark.parametrize("others", range(SHARERS))
+def test_a_slow_line_never_makes_an_unknown_outcome_of_one_message(line_bytes_per_s: float, others: int) -> None:
+    """3 MiB leave as one message that is committed at once: at 64 kbit/s they take 6.5 minutes, and 26 with three others."""
+    wait = Wait(3 * MIB)
+    wait.commits(0.0, 3 * MIB)
+    on_the_line_s = (1 + others) * 3 * MIB / line_bytes_per_s
+    assert not wait.too_long(on_the_line_s + 500.0, PATIENCE)
+    assert wait.too_long(on_the_line_s + 600.0 + 4 * 3 * MIB / 8192, PATIENCE)
+
+
+def test_nor_of_the_end_of_a_stream() -> None:
+    """What was taken and may still be in buffers when the last piece goes: 7.0 MB were seen."""
+    assert ON_ITS_WAY_BYTES > 7_000_000
+    wait = Wait(461_000_000)
+    wait.commits(0.0, ON_ITS_WAY_BYTES)
+    assert not wait.too_long(SHARERS * 7_000_000 / 8192 + 600.0, PATIENCE)
+    assert wait.too_long(SHARERS * ON_ITS_WAY_BYTES / 8192 + 601.0, PATIENCE)
+
+
+def test_after_the_commit_point_only_the_answer_is_waited_for() -> None:
+    """However long the stream took before."""
+    wait = Wait(MIB, before_s=1799.0)
+    wait.commits(0.0, 0)
+    assert not wait.too_long(600.0, PATIENCE)
+    assert wait.too_long(600.1, PATIENCE)
+
+
+@pytest.mark.parametrize("least", [1024, 8192, 65_536, 2**20])
+def test_a_piece_passes_the_slowest_line_in_time(least: int) -> None:
+    """Shared by four, in half of the time after which it would count as stalled; so the least rate can be lived with."""
+    patience = Patience(least_bytes_per_s=least)
+    assert SHARERS * patience.piece_bytes() / least <= patience.stall_after_s / 2
+
+
+def test_the_configured_least_rate_is_gone_by() -> None:
+    """A slower one has everything waited for longer."""
+    rules = UploadRules(least_rate_bytes_per_s=1024)
+    assert rules.patience.answer_within_s(MIB) == 600 + 4 * 1024
+    assert UploadRules().patience == PATIENCE

@@ -1,0 +1,34 @@
+"""The bandwidth limit of the real daemon, measured on the wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from speechsense_watch.core.model import State
+from speechsense_watch.standin import StandIn
+from support.proxy import Proxy
+from support.rig import Rig
+from support.waiting import wait_for
+from support.wavs import pcm
+
+LIMIT = 2**20
+
+
+def test_the_limit_holds_on_the_wire(tmp_path: Path) -> None:
+    """Ten seconds at 1 MiB/s, short and long recordings, four at a time: within 10 %, and no second has more than a quarter of a
+    second's worth too much.
+    """
+    with StandIn(tmp_path / "service") as standin, Proxy(standin.port) as proxy, Rig(tmp_path, proxy.port) as rig:
+        rig.upload |= {"bandwidth": "1MiB/s"}
+        lengths_s = [0.2, 1, 5, 10, 30, 60] * 2 + [150]
+        for number, seconds in enumerate(lengths_s):
+            rig.drop(f"call{number}", pcm(seconds, seed=number))
+        rig.start()
+        wait_for(lambda: len(rig.jobs()) == len(lengths_s) and all(job.state is State.DONE for job in rig.jobs().values()), 50)
+        begin = proxy.up.log[0][0]
+        in_ten_s = proxy.up.bytes_between(begin, begin + 10)
+        assert 0.9 * 10 * LIMIT <= in_ten_s <= 1.1 * 10 * LIMIT
+        for tenth in range(90):
+            at = begin + tenth / 10
+            assert proxy.up.bytes_between(at, at + 1) <= 1.3 * LIMIT
+        assert rig.stop() == 0

@@ -1,0 +1,291 @@
+"""The gRPC edge over a network that breaks: found out soon, never mistaken for a slow one, and mended without anybody's help.
+
+Its clock runs ten times as fast as the machine's, so that the times are those of life and the tests are short.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from speechsense_watch.core.verdict import Code, Halt, Kind, Outcome, PauseReason, judge
+from speechsense_watch.edge import speechsense
+from speechsense_watch.edge.channel import Endpoint
+from speechsense_watch.edge.speechsense import GrpcService
+from speechsense_watch.ports import ChannelState, Talk
+from speechsense_watch.standin import Fault, Rules, StandIn
+from support.proxy import Proxy
+from support.rig import FIELDS
+from support.waiting import wait_for
+from support.wavs import pcm
+from yandex.cloud.speechsense.v1.talk_service_pb2 import UploadTalkRequest
+
+FASTER = 10.0
+TALK = Talk(
+    connection_id="conn",
+    fields={key: str(value).lower() for key, value in FIELDS.items()},
+    request_id="7a6c2b8e-0000-4000-8000-000000000001",
+    uid="ab" * 32,
+)
+AUDIO = pcm(seconds=2)
+LONG = pcm(seconds=600)
+
+
+class NoKey:
+    """Keeps `ports.Credentials`."""
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def refused(self) -> None:
+        return
+
+
+def faster() -> float:
+    return monotonic() * FASTER
+
+
+@pytest.fixture(autouse=True)
+def _looks_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speechsense, "LOOK_EVERY_S", 1.0 / FASTER)
+
+
+@pytest.fixture
+def standin(tmp_path: Path) -> Iterator[StandIn]:
+    with StandIn(tmp_path / "service") as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(standin: StandIn) -> Iterator[Proxy]:
+    with Proxy(standin.port) as running:
+        yield running
+
+
+@pytest.fixture
+def service(proxy: Proxy) -> Iterator[GrpcService]:
+    made = GrpcService(Endpoint(proxy.target, plaintext=True), NoKey(), lambda: None, faster)
+    wait_for(lambda: ready(made), 10)
+    yield made
+    made.close()
+
+
+def ready(service: GrpcService) -> bool:
+    return service.channel().state is ChannelState.READY
+
+
+def pieces(audio: bytes, size: int = 64 * 1024) -> Iterator[bytes]:
+    return (audio[at : at + size] for at in range(0, len(audio), size))
+
+
+def stream(service: GrpcService, audio: bytes = LONG, at_commit: Callable[[], None] = lambda: None) -> Outcome:
+    return service.send_stream(TALK, pieces(audio), at_commit, 0.0)
+
+
+def took_s(work: Callable[[], Outcome]) -> tuple[Outcome, float]:
+    """What came of it, and how long it took by the faster clock."""
+    began = faster()
+    return work(), faster() - began
+
+
+def seconds(standin: StandIn, count: int) -> None:
+    """The stand-in answers only after so many of them, by the faster clock."""
+    standin.order(Fault("delay", "after", seconds=count / FASTER))
+
+
+# --- a peer that is gone -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("silent", ["hold", "swallow"])
+def test_a_dead_peer_is_found_during_an_upload(standin: StandIn, proxy: Proxy, service: GrpcService, silent: str) -> None:
+    """In under 30 s; nobody's attempt is charged, and the next upload goes over a new connection at once."""
+
+    def broken() -> Iterator[bytes]:
+        for number, piece in enumerate(pieces(LONG)):
+            if number == 5 and silent == "hold":
+                proxy.hold()
+            elif number == 5:
+                proxy.up.swallowing = proxy.down.swallowing = True
+            yield piece
+        raise AssertionError("all of it was taken")  # pragma: no cover - what is wrong then
+
+    standin.order(Fault("slow", bytes_per_s=100_000))
+    outcome, seconds_ = took_s(lambda: service.send_stream(TALK, broken(), lambda: None, 0.0))
+    assert (outcome.halt, outcome.committed, judge(outcome).kind) == (Halt.PEER_GONE, False, Kind.SERVICE)
+    assert judge(outcome).pause is PauseReason.UNREACHABLE
+    assert seconds_ < 30
+    proxy.release()
+    proxy.up.swallowing = proxy.down.swallowing = False
+    wait_for(lambda: ready(service), 10)
+    assert stream(service, AUDIO).code is Code.OK
+    assert 2 <= proxy.connections <= 4  # tries that met the same silence
+
+
+def test_a_dead_peer_is_found_while_an_answer_is_waited_for(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+    """In under 30 s; what becomes of the recording is unknown."""
+    standin.order(Fault("hang", "after"))
+    threading.Timer(0.2, proxy.hold).start()
+    outcome, seconds_ = took_s(lambda: service.send_whole(TALK, AUDIO))
+    assert (outcome.halt, judge(outcome).kind) == (Halt.PEER_GONE, Kind.UNKNOWN)
+    assert seconds_ < 32  # of which two until it was dead
+
+
+def test_a_connection_that_died_while_nothing_was_sent_is_found_before_the_next_upload(
+    proxy: Proxy, service: GrpcService
+) -> None:
+    """Nothing is claimed on it: a single message would be committed at once, and its outcome unknown."""
+    assert service.send_whole(TALK, AUDIO).code is Code.OK
+    proxy.hold()
+    wait_for(lambda: not ready(service), 5)
+    began = faster()
+    proxy_released = threading.Timer(2.0, proxy.release)
+    proxy_released.start()
+    wait_for(lambda: ready(service), 10)
+    proxy_released.join()
+    assert faster() - began < 30
+    assert service.send_whole(TALK, AUDIO).code is Code.OK
+
+
+def test_an_idle_connection_that_lives_is_ready_after_one_question(proxy: Proxy, service: GrpcService) -> None:
+    """Asked once, on the same connection."""
+    wait_for(lambda: not ready(service), 5)
+    wait_for(lambda: ready(service), 5)
+    assert service.send_whole(TALK, AUDIO).code is Code.OK
+    assert proxy.connections == 1
+
+
+# --- a peer that is there ------------------------------------------------------------------------
+
+
+def test_a_long_wait_for_an_answer_is_no_dead_peer(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+    """Two minutes."""
+    seconds(standin, 120)
+    outcome, seconds_ = took_s(lambda: service.send_whole(TALK, AUDIO))
+    assert outcome.code is Code.OK
+    assert seconds_ > 110
+    assert proxy.connections == 1
+
+
+def test_a_slow_line_is_no_dead_peer(standin: StandIn) -> None:
+    """The question waits its turn behind what was sent before it, much longer than an answer may take."""
+    with Proxy(standin.port, shallow=True) as proxy:
+        service = GrpcService(Endpoint(proxy.target, plaintext=True), NoKey(), lambda: None, faster)
+        wait_for(lambda: ready(service), 10)
+        proxy.up.bytes_per_s = 500_000
+        outcome, seconds_ = took_s(lambda: stream(service, pcm(seconds=75)))
+        service.close()
+        assert outcome.code is Code.OK, outcome
+        assert seconds_ > 40
+        assert proxy.connections == 1
+
+
+def test_buffers_before_a_slow_line_make_one_connection_after_the_other_more_patient(
+    standin: StandIn, proxy: Proxy, service: GrpcService
+) -> None:
+    """A proxy that takes megabytes at once and passes them on slowly looks like a dead one, until it is given long enough."""
+    proxy.up.bytes_per_s = 500_000
+    ends: list[Halt | None] = []
+    while not ends or ends[-1] is not None:
+        wait_for(lambda: ready(service), 10)
+        ends.append(stream(service, pcm(seconds=75)).halt)
+        assert len(ends) < 5
+    assert ends[0] is Halt.PEER_GONE
+
+
+def test_a_service_that_does_not_read_stalls_and_is_no_dead_peer(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+    """It answers others: only this recording is charged, after two minutes in which nothing was taken."""
+    standin.order(Fault("slow", bytes_per_s=1))
+    outcome, seconds_ = took_s(lambda: stream(service))
+    assert (outcome.halt, judge(outcome).kind) == (Halt.STALLED, Kind.TRANSIENT)
+    assert 120 <= seconds_ < 160
+    assert stream(service, AUDIO).code is Code.OK
+    assert proxy.connections == 1
+
+
+# --- connections that end ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [100, 3_000, 100_000, 1_000_000])
+def test_a_reset_on_the_way_up_is_the_services_trouble(proxy: Proxy, service: GrpcService, at: int) -> None:
+    """Wherever it comes before the commit point; the next upload is not hurt."""
+    proxy.up.reset_at = at
+    proxy.cut()
+    wait_for(lambda: ready(service), 10)
+    outcome = stream(service)
+    assert (judge(outcome).kind, outcome.committed) == (Kind.SERVICE, False)
+    proxy.up.reset_at = None
+    wait_for(lambda: ready(service), 15)
+    assert stream(service, AUDIO).code is Code.OK
+
+
+def test_a_connection_that_the_service_closes_for_its_age_costs_at_most_its_call(tmp_path: Path) -> None:
+    """GOAWAY: uploads one after the other never meet it as a failure, since the next one gets a new connection."""
+    with (
+        StandIn(tmp_path / "aging", rules=Rules(connection_age_s=0.4)) as standin,
+        Proxy(standin.port) as proxy,
+    ):
+        service = GrpcService(Endpoint(proxy.target, plaintext=True), NoKey(), lambda: None, faster)
+        until = monotonic() + 3
+        ends: list[Code] = []
+        while monotonic() < until:
+            wait_for(lambda: ready(service), 10)
+            ends.append(service.send_whole(TALK, AUDIO).code)
+        service.close()
+        assert set(ends) == {Code.OK}
+        assert proxy.connections >= 4
+        assert len(standin.talks()) == len(ends)
+
+
+def test_a_standing_connection_that_answers_unavailable_is_replaced(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+    """After three in a row: behind the name there may be a machine that works. An answer between them begins the row anew."""
+    for codes in (["UNAVAILABLE", "UNAVAILABLE", "INTERNAL"], ["UNAVAILABLE"] * 2):
+        for code in codes:
+            standin.order(Fault(code))
+            wait_for(lambda: ready(service), 10)
+            service.send_whole(TALK, AUDIO)
+    assert proxy.connections == 1
+    standin.order(Fault("UNAVAILABLE"))
+    service.send_whole(TALK, AUDIO)
+    wait_for(lambda: ready(service), 10)
+    assert service.send_whole(TALK, AUDIO).code is Code.OK
+    assert proxy.connections == 2
+
+
+def test_calls_under_way_keep_the_connection_that_is_replaced(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+    """It closes as the last of them ends."""
+    outcomes: list[Outcome] = []
+    seconds(standin, 10)
+    thread = threading.Thread(target=lambda: outcomes.append(service.send_whole(TALK, AUDIO)))
+    old = service._line.conduit
+    thread.start()
+    wait_for(lambda: len(standin.talks()) == 1, 10)
+    assert service._line.renew()
+    wait_for(lambda: ready(service), 10)
+    assert service.send_whole(TALK, AUDIO).code is Code.OK
+    thread.join(10)
+    assert [outcome.code for outcome in outcomes] == [Code.OK]
+    with pytest.raises(ValueError, match="closed channel"):
+        old.stub.Upload(UploadTalkRequest())
+
+
+# --- and come back ---------------------------------------------------------------------------------
+
+
+def test_uploads_go_on_soon_after_the_service_is_back(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+    """An outage of a minute: gRPC's backoff would be 75 s by then; half a minute at most, however long the outage is."""
+    proxy.refuse()
+    proxy.cut()
+    wait_for(lambda: service.channel().state is ChannelState.FAILED, 10)
+    until = faster() + 60
+    wait_for(lambda: service.channel() and faster() > until, 20)
+    connects = proxy.connections
+    proxy.listen()
+    began = faster()
+    wait_for(lambda: ready(service), 10)
+    assert faster() - began < 40
+    assert stream(service, AUDIO).code is Code.OK
+    assert proxy.connections - connects <= 3
