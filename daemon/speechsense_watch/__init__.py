@@ -14,7 +14,8 @@ The way of the data, and where to read about it:
       -> a lost answer, looked up      confirmer.py, core/lookup.py with core/beacons.py and core/quota.py, edge/doubts.py
       -> the talk id, then the files   filer.py, edge/filing.py
 
-`intake.py`, `uploader.py`, `confirmer.py` and `filer.py` are the loops: one `step()` each, run by `loop.py`, put together by `app.py`.
+`intake.py`, `uploader.py`, `confirmer.py` and `filer.py` are the loops: one `step()` each, run by `loop.py`, put together by
+`app.py`. What a lost queue means is in core/suspicion.py, how it is noticed in edge/history.py.
 `core/` decides and touches nothing; each foreign thing is wrapped once in `edge/`; the loops see `ports.py` only. `config/` reads
 the TOML file, `log.py` has the closed list of log events, `cli/` the commands, `standin/` the service for rehearsals and tests.
 """
