@@ -10,6 +10,7 @@ The way of the data, and where to read about it:
       -> SpeechSense                   edge/speechsense.py and edge/channel.py (gRPC), throttle.py (bandwidth),
                                        core/patience.py and core/pulse.py (how long; is anybody there?),
                                        core/verdict.py, core/traffic.py (pauses and probes)
+           with a key or token         edge/auth.py, edge/secret.py (where it lies), edge/iam.py (tokens that renew themselves)
       -> the talk id, then the files   filer.py, edge/filing.py
 
 `intake.py`, `uploader.py` and `filer.py` are the three loops: one `step()` each, run by `loop.py`, put together by `app.py`.

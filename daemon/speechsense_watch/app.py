@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from speechsense_watch import __version__
+from speechsense_watch.ages import Jumps
 from speechsense_watch.assembly import Assembly
 from speechsense_watch.config import Config, ConfigError, load
 from speechsense_watch.core.model import State
 from speechsense_watch.core.rules import OnUnknown
 from speechsense_watch.edge import lock
+from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.notify import Notifier
-from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.opening import opened_whole, passing, unfit_place
 from speechsense_watch.edge.schema import NewerSchema
 from speechsense_watch.edge.signals import Signals
 from speechsense_watch.log import Event, Log, configure
@@ -32,9 +34,10 @@ _HEARTBEAT_EVERY_S = 60.0
 _ON_UNKNOWN = {
     OnUnknown.RESEND: "A recording whose answer is lost is sent again and marked as a possible duplicate; "
     'on_unknown = "hold" asks you instead. Exactly once needs on_unknown = "search" with recording_id_field and the ids under '
-    "`search`; that look-up is not built yet.",
+    "`search`.",
     OnUnknown.HOLD: "A recording whose answer is lost waits for your `resolve`.",
-    OnUnknown.SEARCH: "Looking up is not built yet: a recording whose answer is lost waits for your `resolve`.",
+    OnUnknown.SEARCH: "A recording whose answer is lost is looked up in SpeechSense: adopted when it is found, sent again when "
+    "it is shown to be absent.",
 }
 _SUSPICIOUS = (
     "The journal knows talks that the queue does not: was it lost, or restored from an older copy? Those talks are adopted and "
@@ -58,6 +61,7 @@ class Daemon:
         self._log = log
         self._clock = clock or SystemClock()
         self._notifier = Notifier.from_environment(environ)
+        self._jumps = Jumps(self._clock)
         self._signals = Signals()
         self._fatal: str | None = None
         self._next_heartbeat_at = 0.0
@@ -68,17 +72,28 @@ class Daemon:
         path = Path(self._config.queue.path)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._refuse_network(path.parent)
             held = lock.acquire(f"{path}.lock", self._clock)
         except lock.LockBusy as busy:
             raise CannotOpenQueue(f"The queue {path} is in use by another speechsense-watch ({busy}).") from busy
         except (OSError, lock.LockTrouble) as error:
             raise CannotOpenQueue(f"The queue {path} cannot be locked: {error}") from error
-        with held:
+        with held as self._held:
             return self._run_with(path)
 
+    def _refuse_network(self, directory: Path) -> None:
+        """Raises CannotOpenQueue."""
+        reason = unfit_place(directory)
+        if reason and not self._config.queue.allow_network_file_system:
+            raise CannotOpenQueue(reason)
+        for warning in (reason, passing(directory)):
+            if warning:
+                self._log.warning(Event.CONFIG_WARNING, message=warning)
+
     def _run_with(self, path: Path) -> int:
+        self._ballast = Ballast(path, self._config.upload.concurrency, renews=True)
         try:
-            self._queue = SqliteQueue(path)
+            self._queue = opened_whole(path, self._ballast, doubtful=self._held.left_behind)
         except (OSError, QueueTrouble, NewerSchema) as error:
             raise CannotOpenQueue(f"The queue {path} cannot be opened: {error}") from error
         try:
@@ -91,13 +106,21 @@ class Daemon:
         except QueueTrouble as trouble:
             raise CannotOpenQueue(f"The queue {path} cannot be used: {trouble}") from trouble
         finally:
-            self._queue.close()
+            self._close()
         return EXIT_OK if self._fatal is None else EXIT_FATAL
+
+    def _close(self) -> None:
+        try:
+            self._queue.close()
+        except QueueTrouble as trouble:
+            self._log.error(Event.LOOP_FAILED, loop="main", message=str(trouble))
+        if self._fatal is None:
+            self._held.ended_well()
 
     def _begin(self) -> None:
         """Raises QueueTrouble."""
         self._signals.install()
-        recovered = self._parts.uploader.recover()
+        recovered = self._parts.uploader.recover_at_start()
         lacking = self._queue.fill_journal()
         folders = len(self._config.folders)
         self._log.info(Event.DAEMON_STARTED, version=__version__, folders=folders, recovered=recovered, journal_filled=lacking)
@@ -121,8 +144,9 @@ class Daemon:
             try:
                 self._tend()
             except QueueTrouble as trouble:
-                # The loops meet the same trouble and say what follows from it.
-                self._log.warning(Event.LOOP_FAILED, loop="main", message=str(trouble))
+                # The loops meet the same trouble, and tell it.
+                if trouble.fatal:
+                    self._failed(str(trouble))
 
     def _tend(self) -> None:
         """Raises QueueTrouble."""
@@ -139,6 +163,7 @@ class Daemon:
             self._failed(_GONE)
             return
         self._notifier.watchdog()
+        self._notice_jumps()
         self._parts.filer.present = [name for name, intake in self._parts.folders.items() if not intake.away]
         if self._queue.changed_elsewhere():
             self._parts.intake.revisit()
@@ -148,12 +173,25 @@ class Daemon:
 
     def _heartbeat(self) -> None:
         self._next_heartbeat_at = self._clock.monotonic() + _HEARTBEAT_EVERY_S
-        self._queue.set_runtime(
-            "daemon", {"heartbeat_at": self._clock.now().isoformat(), "version": __version__, "pid": os.getpid()}
-        )
+        try:
+            self._queue.set_runtime(
+                "daemon", {"heartbeat_at": self._clock.now().isoformat(), "version": __version__, "pid": os.getpid()}
+            )
+        except QueueTrouble as trouble:
+            if trouble.fatal:
+                raise
+            self._held.touch()  # alive all the same
         if (status := self._describe()) != self._status:
             self._status = status
             self._notifier.status(status)
+
+    def _notice_jumps(self) -> None:
+        """Raises QueueTrouble."""
+        if moved_s := self._jumps.look():
+            self._log.warning(Event.CLOCK_JUMPED, seconds=round(moved_s))
+            self._parts.uploader.clock_was_set()
+            self._parts.wake()
+            self._heartbeat()
 
     def _describe(self) -> str:
         """Raises QueueTrouble."""
@@ -189,6 +227,7 @@ class Daemon:
             self._log.warning(Event.CONFIG_WARNING, message="queue.path has changed: that takes a restart.")
         if config.log != self._config.log:
             configure(config.log.format, config.log.level, sys.stderr, sys.stderr.isatty())
+        self._ballast.provide_for(config.upload.concurrency)
         self._config = config
         self._log.info(Event.CONFIG_RELOADED, folders=len(config.folders), warnings=list(config.warnings))
         self._parts.wake()
@@ -199,6 +238,7 @@ class Daemon:
         self._log.info(Event.DAEMON_STOPPING, in_flight=parts.uploader.busy)
         self._notifier.stopping()
         parts.uploader.stopping = parts.filer.stopping = parts.attempts.stopping = parts.throttle.stopped = True
+        parts.confirmer.stopping = True
         parts.loops["intake"].stop()
         for service in parts.services:
             service.stop_uncommitted()
@@ -223,6 +263,8 @@ class Daemon:
             self._parts.uploader.recover()
         except QueueTrouble as trouble:
             self._log.error(Event.LOOP_FAILED, loop="main", message=str(trouble))
+        finally:
+            self._parts.uploader.ended_well()
 
     def _wait_for_ends(self, for_s: float, until_signal: int) -> None:
         until = self._clock.monotonic() + for_s

@@ -10,12 +10,17 @@ from datetime import datetime
 
 from speechsense_watch.attempt import Attempts, Ended, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
+from speechsense_watch.confirmer import Confirmer
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import Folder
-from speechsense_watch.edge.auth import Credentials
+from speechsense_watch.edge.auth import AnyCredentials, credentials_of
 from speechsense_watch.edge.channel import Endpoint
+from speechsense_watch.edge.disk import written_at
+from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
+from speechsense_watch.edge.iam import Renewing
+from speechsense_watch.edge.in_hand import InHandFile
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.process import owner_alive
 from speechsense_watch.edge.queue import SqliteQueue
@@ -29,7 +34,7 @@ from speechsense_watch.intake import Intake
 from speechsense_watch.log import Event, Log
 from speechsense_watch.loop import Loop
 from speechsense_watch.places import Places
-from speechsense_watch.ports import Clock
+from speechsense_watch.ports import Clock, Credentials
 from speechsense_watch.roots import Roots
 from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Scan
@@ -37,21 +42,32 @@ from speechsense_watch.throttle import Throttle
 from speechsense_watch.uploader import Surroundings, Uploader
 
 # How long one step may take before the loop counts as stuck: the intake may have to hash a long file on a slow share, the
-# filer to copy one to another file system.
-_STALLED_AFTER_S = {"intake": 300.0, "uploader": 60.0, "filer": 1800.0}
+# filer to copy one to another file system; a question of the confirmer's may be asked page by page.
+_STALLED_AFTER_S = {"intake": 300.0, "uploader": 60.0, "filer": 1800.0, "confirmer": 300.0}
 _MOST_WORKERS = 64
 
 
-def service_of(config: Config, environ: Mapping[str, str], clock: Clock, on_ready: Callable[[], None]) -> GrpcService:
-    """Raises ConfigError when the CA file cannot be read."""
+def service_of(
+    config: Config,
+    environ: Mapping[str, str],
+    clock: Clock,
+    on_ready: Callable[[], None],
+    credentials: Credentials | None = None,
+) -> GrpcService:
+    """Raises ConfigError when the CA file cannot be read. Without `credentials` they are those of the configuration."""
     settings = config.speechsense
-    credentials = Credentials(settings, environ, clock.monotonic)
+    if credentials is None:
+        credentials = _credentials_of(config, environ, clock, on_ready)
     try:
         endpoint = Endpoint(settings.endpoint, settings.plaintext, settings.ca_file)
         return GrpcService(endpoint, credentials, on_ready, clock.monotonic, random.random, config.upload.patience)
     except OSError as error:
         message = f"{settings.ca_file} cannot be read ({error.strerror})."
         raise ConfigError((ConfigProblem("speechsense.ca_file", message),)) from error
+
+
+def _credentials_of(config: Config, environ: Mapping[str, str], clock: Clock, on_news: Callable[[], None]) -> AnyCredentials:
+    return credentials_of(config.speechsense, environ, clock, on_news=on_news, chance=random.random)
 
 
 def _by_the_disk(config: Config) -> Config:
@@ -80,14 +96,25 @@ class Assembly:
         self.pool = ThreadPoolExecutor(_MOST_WORKERS, thread_name_prefix="attempt")
         self.throttle = Throttle(clock)
         config = _by_the_disk(config)
+        # A clock that says an earlier time than the configuration's own file is behind: by it everything would be new.
+        self._set_up_at = written_at(config.path)
         # The one in use comes last; those before it have attempts under way that began before a reload.
-        self.services = [service_of(config, environ, clock, self._wake_uploader)]
+        self._speechsense = config.speechsense
+        self._credentials = _credentials_of(config, environ, clock, self._wake_uploader)
+        self.services = [service_of(config, environ, clock, self._wake_uploader, self._credentials)]
         self.intake = Intake(self._wake_intake, log)
         self.attempts = Attempts(queue, self.services[-1], clock, self.throttle)
-        surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive)
+        in_hand = InHandFile(queue.path.with_name(f"{queue.path.name}.in-hand"))
+        surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive, in_hand)
         self.uploader = Uploader(queue, self.services[-1], self._start_attempt, clock, random.random, log, surroundings)
         self.filer = Filer(queue, FileFiling(), clock, log)
-        steps = {"intake": self.intake.step, "uploader": self._upload_step, "filer": self.filer.step}
+        self.confirmer = Confirmer(queue, SqliteDoubts(queue), self.services[-1], clock, log)
+        steps = {
+            "intake": self.intake.step,
+            "uploader": self._upload_step,
+            "filer": self.filer.step,
+            "confirmer": self._confirm_step,
+        }
         self.loops = {name: Loop(name, step, clock, log, on_fatal, _STALLED_AFTER_S[name]) for name, step in steps.items()}
         self.folders: dict[str, FolderIntake] = {}
         self._roots: Mapping[tuple[int, int], str] = {}
@@ -96,15 +123,18 @@ class Assembly:
     def adopt(self, config: Config) -> None:
         """All parts go by this configuration from now on; or by the old one, when it raises ConfigError or QueueTrouble."""
         config = _by_the_disk(config)
-        service = service_of(config, self._environ, self._clock, self._wake_uploader)
+        self._set_up_at = written_at(config.path)
+        credentials = self._kept_credentials(config) or _credentials_of(config, self._environ, self._clock, self._wake_uploader)
+        service = service_of(config, self._environ, self._clock, self._wake_uploader, credentials)
         try:
             folders = self._prepare(config)
         except BaseException:
             service.close()
             raise
+        self._speechsense, self._credentials = config.speechsense, credentials
         self.services[-1].retire()
         self.services = [*(old for old in self.services if not old.closed), service]
-        self.attempts.service = self.uploader.service = service
+        self.attempts.service = self.uploader.service = self.confirmer.service = service
         self._take_over(config, folders)
 
     def _prepare(self, config: Config) -> dict[str, FolderIntake]:
@@ -130,7 +160,13 @@ class Assembly:
         self.throttle.configure(config.upload)
         self.uploader.configure(config.upload, rules)
         self.filer.configure(rules, config.queue.history_s)
+        self.confirmer.configure(rules)
         self.intake.configure(folders)
+
+    def _kept_credentials(self, config: Config) -> Renewing | None:
+        """A token that is valid goes on being used, unless the way in which it was got has changed."""
+        same = config.speechsense == self._speechsense
+        return self._credentials if same and isinstance(self._credentials, Renewing) else None
 
     def _kept(self, folder: Folder) -> FolderIntake | None:
         old = self.folders.get(folder.name)
@@ -162,7 +198,7 @@ class Assembly:
         return watched_around(path, self._roots) is not None
 
     def _start_from(self, folder: Folder) -> datetime | None:
-        first = self._queue.first_watched(folder.name, folder.path, self._clock.now())
+        first = self._queue.first_watched(folder.name, folder.path, max(self._clock.now(), self._set_up_at))
         if folder.start_from == "all":
             return None
         return first if isinstance(folder.start_from, str) else folder.start_from
@@ -180,10 +216,23 @@ class Assembly:
         self.loops["uploader"].wake()
 
     def _upload_step(self) -> float:
-        accepted = self.uploader.accepted
+        accepted, doubtful, storage_back = self.uploader.accepted, self.uploader.doubtful, self.uploader.storage_back
         rest_s = self.uploader.step()
         if self.uploader.accepted != accepted:
             self.loops["filer"].wake()
+        if self.confirmer.needed and (self.uploader.accepted, self.uploader.doubtful) != (accepted, doubtful):
+            self.loops["confirmer"].wake()
+        if self.uploader.storage_back != storage_back:
+            # What the others could not write down they need not wait for any longer.
+            self.wake()
+        return rest_s
+
+    def _confirm_step(self) -> float:
+        settled = self.confirmer.settled
+        rest_s = self.confirmer.step()
+        if self.confirmer.settled != settled:
+            self.loops["filer"].wake()
+            self.loops["uploader"].wake()
         return rest_s
 
     def _start_attempt(self, job: Job, probe: bool, hand_back: Callable[[Ended], None]) -> None:  # noqa: FBT001

@@ -180,8 +180,13 @@ class Attempts:
         )
 
     def _record(self, job: Job, tree: Tree, claim: Claim) -> Job | None:
-        """The intent is on disk; None when another job already stands for this recording, or we are stopping."""
+        """The intent is on disk; None when another job already stands for this recording, it is one to be forgotten, or we are
+        stopping.
+        """
         if self.stopping:
+            return None
+        if self._queue.is_forgotten(claim.recording.audio.sha256):
+            self._queue.apply(lifecycle.forgotten(job, self._clock.now()))
             return None
         if talk_id := self._queue.journal_talk(claim.uid):
             self._adopt(job, claim, talk_id)

@@ -56,6 +56,10 @@ def stopped() -> Ending:
     return Ending(result=Result.LATER, message="Stopped before anything was sent.")
 
 
+def forgotten() -> Ending:
+    return Ending(result=Result.REFUSED, message="This call was forgotten by the operator's word (`forget`): nothing was sent.")
+
+
 def busy() -> Ending:
     return Ending(result=Result.LATER, message="Somebody else is at work on this recording.")
 

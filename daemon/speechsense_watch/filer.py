@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.archive import choose_target
+from speechsense_watch.core.lived import lived_of
 from speechsense_watch.core.model import Half, Job, Problem
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import AfterUpload, Folder
@@ -24,6 +25,7 @@ HOUSEKEEPING_S = 3600.0
 BATCH = 200
 # A row whose file was gone for this long is forgotten wholly.
 FORGET_AFTER = timedelta(days=3 * 365)
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 _Do = Callable[[str, str, Half], FilingResult]
 
@@ -39,6 +41,7 @@ class Filer:
         self._folders: Mapping[str, Folder] = {}
         self._history = timedelta(days=90)
         self._next_housekeeping_at = 0.0
+        self._housekept_at: float | None = None
         self.stopping = False
         # Folders whose roots are there: only their forgotten rows may go.
         self.present: Iterable[str] = ()
@@ -117,10 +120,25 @@ class Filer:
 
     def _keep_house(self) -> None:
         """Once an hour: finished rows lose what is past `history`."""
-        if self._clock.monotonic() < self._next_housekeeping_at:
+        moment = self._clock.monotonic()
+        if moment < self._next_housekeeping_at:
             return
-        self._next_housekeeping_at = self._clock.monotonic() + HOUSEKEEPING_S
+        self._next_housekeeping_at = moment + HOUSEKEEPING_S
+        passed_s, self._housekept_at = moment - (self._housekept_at or moment), moment
         now = self._clock.now()
-        trimmed = self._queue.trim(now - self._history, now - FORGET_AFTER, self.present)
+        known = self._queue.runtime()
+        before, forget_before = (
+            self._lived(name, known.get(name), passed_s, now, span)
+            for name, span in (("lived:history", self._history), ("lived:forget", FORGET_AFTER))
+        )
+        if before is None:
+            return
+        trimmed = self._queue.trim(before, forget_before or _NEVER, self.present)
         if trimmed:
             self._log.info(Event.HISTORY_TRIMMED, rows=trimmed)
+
+    def _lived(self, name: str, known: object, seconds: float, now: datetime, span: timedelta) -> datetime | None:
+        """What is older than the span, if the daemon has lived so long; that it has lived on is on record."""
+        lived = lived_of(known).on(seconds, now, span)
+        self._queue.set_runtime(name, lived.as_json())
+        return lived.old_before(now, span)

@@ -181,6 +181,7 @@ class FolderIntake:
 
     def _step(self) -> float:
         now = self.clock.monotonic()
+        self.places.beginning.look()
         if now >= self._next_supervision_at:
             self.watch.supervise()
             self._tell_watch()

@@ -69,7 +69,8 @@ class Holding:
         mark = fingerprint(folder)
         if told.get(f"approved:{folder.name}") == mark:
             return None
-        since = _began(told.get(f"trial:{folder.name}"), mark) or now
+        # A clock that was set back must not lift the limit: what is sent now would lie before the trial's beginning.
+        since = min(_began(told.get(f"trial:{folder.name}"), mark) or now, now)
         sent = self._queue.sent_since(folder.name, since, folder.trial)
         trial = Trial(mark, since, folder.trial, len(sent), tuple(talk for talk in sent if talk))
         self._queue.set_runtime(f"trial:{folder.name}", trial_as_json(trial))

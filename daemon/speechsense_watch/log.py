@@ -1,7 +1,8 @@
 """The log: one line per event, from a closed list of events, in UTC.
 
 Values are made safe on the way out: control characters (a file's name may hold any) are escaped, so that nobody can
-forge a line, and what looks like a key or token is hidden.
+forge a line; what looks like a key or token is hidden, and so are telephone numbers and the fields of a call
+(`core.masking`). `show` and `list` tell the operator everything; a log goes further than that, and names recordings by number.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from typing import Any, TextIO
 import structlog
 
 from speechsense_watch.config import LogFormat, LogLevel
+from speechsense_watch.core.masking import HIDDEN, IDENTIFIERS, PERSONAL_KEYS, masked, without_quotes
 
 
 class Event(StrEnum):
@@ -44,6 +47,9 @@ class Event(StrEnum):
     ATTEMPT_STALE = "attempt_stale"
     CHANGED_AFTER_UPLOAD = "changed_after_upload"
     ON_UNKNOWN = "on_unknown"
+    LOOKED_UP = "looked_up"
+    LOOK_UP_FAILED = "look_up_failed"
+    ORPHAN_FOUND = "orphan_found"
     QUEUE_SUSPICIOUS = "queue_suspicious"
     QUEUE_GONE = "queue_gone"
     SERVICE_PAUSED = "service_paused"
@@ -51,10 +57,14 @@ class Event(StrEnum):
     FILED = "filed"
     FILING_FAILED = "filing_failed"
     LOOP_FAILED = "loop_failed"
+    LOOP_RECOVERED = "loop_recovered"
     LOOP_STALLED = "loop_stalled"
+    CLOCK_JUMPED = "clock_jumped"
     HISTORY_TRIMMED = "history_trimmed"
     JOURNAL_FILLED = "journal_filled"
     AUTH_REFRESHED = "auth_refreshed"
+    LIBRARY = "library"
+    AUTH_FAILED = "auth_failed"
 
 
 class Log:
@@ -116,6 +126,38 @@ def configure(format: LogFormat, level: LogLevel, stream: TextIO, isatty: bool) 
     )
 
 
+# watchdog writes whole paths; what there is to say of its work stands in FOLDER_WATCHING.
+_TOLD_OTHERWISE = frozenset({"watchdog"})
+
+
+class _FromLibraries(logging.Handler):
+    """What a library warns of becomes an event like any other."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.partition(".")[0] in _TOLD_OTHERWISE:
+            return
+        values: dict[str, object] = {"library": record.name, "message": without_quotes(record.getMessage())}
+        if record.exc_info and record.exc_info[1] is not None:
+            values["exception"] = record.exc_info[1]
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        getattr(structlog.get_logger(), level)(Event.LIBRARY.value, **values)
+
+
+def take_over() -> None:
+    """From here on nothing of this process reaches the log past `configure`: neither what libraries log and warn of, nor an
+    exception that ends a thread or the program.
+    """
+    logging.root.handlers = [_FromLibraries(logging.WARNING)]
+    logging.captureWarnings(capture=True)
+    threading.excepthook = lambda ended: _died(ended.exc_value, ended.thread.name if ended.thread else "")
+    sys.excepthook = lambda _kind, error, _trace: _died(error, "main")
+
+
+def _died(error: BaseException | None, thread: str) -> None:
+    if error is not None and not isinstance(error, SystemExit):
+        Log().error(Event.LOOP_FAILED, loop=thread, exception=error)
+
+
 def _console_renderer(*, colors: bool) -> structlog.dev.ConsoleRenderer:
     """Tracebacks follow their line, indented, so that nothing in them can pass for a line of the log."""
     return structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="at", sort_keys=False, pad_event_to=22)
@@ -131,7 +173,6 @@ def _in_order(_logger: Any, _method: str, values: MutableMapping[str, Any]) -> M
 
 # --- what may not go out as it is ------------------------------------------------------------
 
-_HIDDEN = "[hidden]"
 _SECRET_KEY = re.compile(r"(?:^|_)(?:authorization|api_?key|token|secret|password|private_key)$")
 _SECRET_TEXT = re.compile(r"\b(Api-Key|Bearer)\s+[^\s'\",;)\]}]+", re.IGNORECASE)
 
@@ -147,7 +188,14 @@ class _Cleaner:
         return self._mapping(values)
 
     def _mapping(self, values: Mapping[Any, Any]) -> dict[str, Any]:
-        return {self._text(str(key)): _HIDDEN if _is_secret(str(key)) else self._value(value) for key, value in values.items()}
+        return {self._text(str(key)): self._under(str(key), value) for key, value in values.items()}
+
+    def _under(self, key: str, value: object) -> object:
+        if _is_secret(key) or (key in PERSONAL_KEYS and value is not None):
+            return HIDDEN
+        if key in IDENTIFIERS and isinstance(value, str):
+            return self._printable(_SECRET_TEXT.sub(rf"\1 {HIDDEN}", value))
+        return self._value(value)
 
     def _value(self, value: object) -> object:
         match value:
@@ -160,7 +208,7 @@ class _Cleaner:
             case list() | tuple() | set() | frozenset():
                 return [self._value(item) for item in value]
             case BaseException():
-                lines = "".join(traceback.format_exception(value)).rstrip().split("\n")
+                lines = _traceback_of(value).rstrip().split("\n")
                 if self._unfold_tracebacks:
                     return "\n".join("    " + self._text(line) for line in lines)
                 return self._text("\n".join(lines))
@@ -170,13 +218,29 @@ class _Cleaner:
                 return self._text(str(value))
 
     def _text(self, text: str) -> str:
-        hidden = _SECRET_TEXT.sub(rf"\1 {_HIDDEN}", text)
-        if hidden.isascii() and hidden.isprintable():
-            return hidden
-        return "".join(character if self._fits(character) else _escaped(character) for character in hidden)
+        return self._printable(masked(_SECRET_TEXT.sub(rf"\1 {HIDDEN}", text)))
+
+    def _printable(self, text: str) -> str:
+        if text.isascii() and text.isprintable():
+            return text
+        return "".join(character if self._fits(character) else _escaped(character) for character in text)
 
     def _fits(self, character: str) -> bool:
         return character.isprintable() and (character.isascii() or not self._ascii_only)
+
+
+def _traceback_of(error: BaseException) -> str:
+    """As Python tells it, those that led to it first; but without what they quote, which may be anything of a call."""
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    before = f"{_traceback_of(earlier)}\n{_CAUSED if error.__cause__ else _DURING}\n\n" if earlier else ""
+    frames = traceback.format_tb(error.__traceback__)
+    opening = ["Traceback (most recent call last):\n"] if frames else []
+    said = [without_quotes(line) for line in traceback.format_exception_only(error)]
+    return before + "".join([*opening, *frames, *said])
+
+
+_CAUSED = "The above exception was the direct cause of the following exception:"
+_DURING = "During handling of the above exception, another exception occurred:"
 
 
 def _is_secret(key: str) -> bool:

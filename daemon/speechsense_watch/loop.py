@@ -14,6 +14,7 @@ from speechsense_watch.log import Event, Log
 from speechsense_watch.ports import Clock, QueueTrouble
 
 AFTER_TROUBLE_S = 5.0
+MOST_AFTER_TROUBLE_S = 60.0
 LONGEST_REST_S = 60.0
 
 
@@ -56,6 +57,9 @@ class Loop:
         self._thread = threading.Thread(target=self._run, name=name)
         self._alive_at = clock.monotonic()
         self._rests_until = self._alive_at
+        # The queue's trouble that was told last, and how long it is waited for.
+        self._trouble = ""
+        self._again_in_s = AFTER_TROUBLE_S
 
     def start(self) -> None:
         self._thread.start()
@@ -90,18 +94,32 @@ class Loop:
 
     def _guarded(self) -> float:
         try:
-            return self._progress(self._step())
+            rest_s = self._step()
+            self._over()
+            return self._progress(rest_s)
         except QueueTrouble as trouble:
             if trouble.fatal:
                 self._log.error(Event.LOOP_FAILED, loop=self.name, message=str(trouble))
                 self._on_fatal(str(trouble))
                 self._stop.set()
                 return 0.0
-            self._log.warning(Event.LOOP_FAILED, loop=self.name, message=str(trouble), again_in_s=AFTER_TROUBLE_S)
-            return self._progress(AFTER_TROUBLE_S)
+            return self._progress(self._wait_for_end_of(str(trouble)))
         except Exception:  # noqa: BLE001 - a fault of ours: told whole and tried again; no progress, so the watchdog ends it if it stays
             self._log.exception(Event.LOOP_FAILED, loop=self.name, again_in_s=AFTER_TROUBLE_S)
             return AFTER_TROUBLE_S
+
+    def _wait_for_end_of(self, trouble: str) -> float:
+        """The seconds to wait, ever more of them. Told once for as long as it is the same: it may be with us for days."""
+        if trouble != self._trouble:
+            self._trouble, self._again_in_s = trouble, AFTER_TROUBLE_S
+            self._log.warning(Event.LOOP_FAILED, loop=self.name, message=trouble, again_in_s=AFTER_TROUBLE_S)
+        wait_s, self._again_in_s = self._again_in_s, min(2 * self._again_in_s, MOST_AFTER_TROUBLE_S)
+        return wait_s
+
+    def _over(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            self._log.info(Event.LOOP_RECOVERED, loop=self.name)
 
     def _progress(self, rest_s: float) -> float:
         self._alive_at = self._clock.monotonic()

@@ -20,7 +20,18 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.reshape import reshaped
 from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.core.verdict import Halt, Kind, Outcome, PauseReason, Verdict, judge
-from speechsense_watch.ending import Ending, Result, busy, ending_of, not_recorded, stopped, undecided, unfit, unreachable
+from speechsense_watch.ending import (
+    Ending,
+    Result,
+    busy,
+    ending_of,
+    forgotten,
+    not_recorded,
+    stopped,
+    undecided,
+    unfit,
+    unreachable,
+)
 from speechsense_watch.named import Source, examine
 from speechsense_watch.ports import (
     ChannelState,
@@ -93,6 +104,8 @@ class OneShot:
         small = stamp.size <= self._rules.stream_above_bytes and self._throttle.lets_whole(stamp.size)
         whole = read_whole(audio, stamp) if small else None
         sha256 = hash_of(audio, stamp) if whole is None else hashlib.sha256(whole).hexdigest()
+        if self._queue.is_forgotten(sha256):
+            return forgotten()
         uid = uid_of(source.rules.connection_id, sha256, recording.metadata.sha256)
         recording = replace(recording, audio=Half(recording.audio.stamp, sha256))
         ending = (

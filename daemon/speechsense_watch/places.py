@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from speechsense_watch.ages import Ages
+from speechsense_watch.beginning import Beginning
 from speechsense_watch.core import lifecycle, pairing
 from speechsense_watch.core.model import Half, Job, Problem, Sighting, State
 from speechsense_watch.core.pairing import Track
@@ -58,12 +60,16 @@ class Places:
     local: bool
     ready: Callable[[], None]
     sources: Sources = NO_SOURCES
+    beginning: Beginning = field(init=False)
+    _ages: Ages = field(init=False)
     _tracks: dict[str, Track] = field(default_factory=dict)
     _entering: Entering = field(init=False)
     _past: Past = field(init=False)
     _reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
+        self.beginning = Beginning(self.start_from, self.rules.start_from == "now", self.clock)
+        self._ages = Ages(self.clock)
         self._reader = Reader(self.files, self.rules, self.sources)
         self._entering = Entering(self.rules, self.queue, self.clock, self.log, self.ready)
         self._past = Past(self.files, self.clock, self._entering.apply)
@@ -118,7 +124,7 @@ class Places:
             return None
 
     def _track(self, path: str, sighting: Sighting) -> Track:
-        wall_ns = int(self.clock.now().timestamp() * 1e9)
+        wall_ns = int(self._ages.now().timestamp() * 1e9)
         track = pairing.follow(self._tracks.get(path), sighting, wall_ns, local=self.local)
         self._tracks[path] = track
         return track
@@ -173,7 +179,7 @@ class Places:
         """Of a recording that went without its call record, since it had been waited for long enough, and did not do without:
         seconds until it is asked for again, ever more of them; None for all others, and after a day.
         """
-        age_s = (self.clock.now() - job.updated_at).total_seconds()
+        age_s = (self._ages.now() - job.updated_at).total_seconds()
         if job.state is not State.UNUSABLE or job.reason is not Reason.METADATA_KEY_LACKING or not self.rules.cdr.wanted:
             return None
         return max(_RECORD_AGAIN_S, age_s) if age_s < _LATE_RECORDS.total_seconds() else None
@@ -194,11 +200,10 @@ class Places:
             found = self.files.glances(directory, names)
         except FileTrouble:
             return frozenset()  # looked at singly, each has its trouble told
-        start_ns = self.start_from.timestamp() * 1e9
-        return frozenset(name for name, glance in found.items() if glance.stamp.mtime_ns < start_ns)
+        return frozenset(name for name, glance in found.items() if self.beginning.leaves_alone(glance.stamp.mtime_ns))
 
     def _older_than_start(self, sighting: Sighting) -> bool:
-        return self.start_from is not None and sighting.mtime_ns < self.start_from.timestamp() * 1e9
+        return self.beginning.leaves_alone(sighting.mtime_ns)
 
     def _candidate(self, look: Look, audio: Sighting, job: Job | None) -> Seen:
         # Not once more when only its metadata was on record before.
@@ -288,7 +293,7 @@ class Places:
         if not self.local:
             return seen_s
         newest_ns = max(max(track.sighting.mtime_ns, track.sighting.ctime_ns) for track in tracks)
-        return max(seen_s, self.clock.now().timestamp() - newest_ns / 1e9)
+        return max(seen_s, self._ages.now().timestamp() - newest_ns / 1e9)
 
     def release(self, duplicate: Job) -> None:
         """The job it was a duplicate of has ended without a talk id: this one is read anew."""

@@ -6,26 +6,34 @@ through a queue in memory and are judged and recorded here, one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 
 from speechsense_watch.attempt import Ended
 from speechsense_watch.awaiting import Awaiting
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
+from speechsense_watch.core.masking import without_values
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
+from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
+from speechsense_watch.core.taking import Hands
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
 from speechsense_watch.core.verdict import Kind, Outcome, PauseReason, judge
 from speechsense_watch.holding import Holding, Room
 from speechsense_watch.log import Event, Log
-from speechsense_watch.ports import Chance, ChannelState, Clock, Queue, Selection, Service, Stale
+from speechsense_watch.picking import Picking
+from speechsense_watch.ports import NO_NOTE, Chance, ChannelState, Clock, InHand, Queue, QueueTrouble, Selection, Service, Stale
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
 NOT_REACHABLE_REST_S = 5.0
+# While the key is refused another one is looked for so often: it costs a look at a file.
+LOOK_FOR_KEY_S = 2.0
+STORAGE_AGAIN_S = 5.0
 
 # Starts an attempt on a worker; `probe` asks for a stream with its last piece held back.
 Start = Callable[[Job, bool, Callable[[Ended], None]], None]
@@ -38,11 +46,14 @@ NEVER_FARTHER = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the uploader asks of those around it: to be woken, that a place be looked at, whether a process still lives."""
+    """What the uploader asks of those around it: to be woken, that a place be looked at, whether a process still lives, that a
+    note is taken of what it has in hand.
+    """
 
     wake: Callable[[], None]
     look: Callable[[Place], None]
     owner_alive: Callable[[str], bool]
+    in_hand: InHand = NO_NOTE
 
 
 class Uploader:
@@ -67,12 +78,16 @@ class Uploader:
         self._wake = surroundings.wake
         self._look = surroundings.look
         self._owner_alive = surroundings.owner_alive
+        self._note = surroundings.in_hand
         self._next_owners_at = 0.0
         # Folders whose root is away, until when they are left alone (monotonic seconds).
         self._away: dict[str, float] = {}
         self._resting: dict[int, float] = {}
         self._ended: SimpleQueue[Ended] = SimpleQueue()
         self._in_hand: Ended | None = None
+        # Which key or token the service was last told; 0 before the first.
+        self._credentials = 0
+        self._begun_with: dict[int, int] = {}
         self._in_work: dict[int, Job] = {}
         self._rules = UploadRules()
         self._folders: Mapping[str, Folder] = {}
@@ -81,7 +96,10 @@ class Uploader:
         self._room = Room()
         self._awaiting = Awaiting(queue, clock)
         self.stopping = False
-        self.accepted = 0
+        self.accepted = self.doubtful = 0
+        # How often a queue that could not be written could be again; when that is believed at the earliest (monotonic seconds).
+        self.storage_back = 0
+        self._writable_from = 0.0
 
     def configure(self, rules: UploadRules, folders: Mapping[str, Folder]) -> None:
         """Takes new rules over; pauses stay."""
@@ -96,16 +114,51 @@ class Uploader:
 
     def recover(self) -> int:
         """What nobody is working on any more but is in flight gets its honest state. Returns how many there were."""
+        return self._recover(frozenset(), None)
+
+    def recover_at_start(self) -> int:
+        """The same after an earlier process. If that did not end by itself but died, what it had in hand is counted one death
+        more, be it that it was still being read.
+        """
+        left = self._note.left()
+        recovered = self._recover(left or frozenset(), None if left == frozenset() else self._backoff())
+        self._note.holds(())
+        return recovered
+
+    def ended_well(self) -> None:
+        """The process ends by itself: whatever is still in flight then died of nothing."""
+        self._note.holds(())
+
+    def _recover(self, read: frozenset[int], died: Backoff | None) -> int:
         left = [job for job in self._queue.in_states((State.UPLOADING, State.COMMITTING), 1_000_000) if job.owner is None]
+        left += [job for job in map(self._queue.job, sorted(read)) if job is not None and job.state is State.READY]
         for job in left:
-            self._queue.apply(lifecycle.recovered(job, self._clock.now()))
+            self._queue.apply(lifecycle.recovered(job, self._clock.now(), died=died))
         return len(left)
 
+    def clock_was_set(self) -> None:
+        """What was put off by the clock as it was is looked at with the next step. May be called from any thread."""
+        self._next_owners_at = 0.0
+        self._wake()
+
     def step(self) -> float:
-        """Everything that is due now is under way or done; returns the seconds until there may be more."""
+        """Everything that is due now is under way or done; returns the seconds until there may be more. While the queue cannot be
+        written nothing is begun, and the ends of what was under way stay in hand. Raises QueueTrouble only when it is fatal.
+        """
+        try:
+            return self._step()
+        except QueueTrouble as trouble:
+            if trouble.fatal:
+                raise
+            self._unwritable(str(trouble))
+            return STORAGE_AGAIN_S
+
+    def _step(self) -> float:
         self._take_ends()
         if self.stopping:
             return 0.2 if self._in_work else LONGEST_REST_S
+        if not self._can_record():
+            return STORAGE_AGAIN_S
         self._look_after_the_forgotten()
         self._settle_unconfirmed()
         self._room = self._holding.room(self._in_work.values())
@@ -127,6 +180,26 @@ class Uploader:
         self._ended.put(ended)
         self._wake()
 
+    def _can_record(self) -> bool:
+        """Whether what is begun now can be written down, and how it ends as well. A pause for want of that ends with it, but no
+        sooner than some seconds later: a queue may take one write and refuse the next.
+        """
+        self._queue.make_ready()
+        pause = self.traffic.pauses.get(SERVICE)
+        if pause is None or pause.reason is not PauseReason.QUEUE_NOT_WRITABLE:
+            return True
+        if self._clock.monotonic() < self._writable_from:
+            return False
+        before = dict(self.traffic.pauses)
+        self.traffic.lift(SERVICE)
+        self._tell_pauses(before)
+        self.storage_back += 1
+        return True
+
+    def _unwritable(self, message: str) -> None:
+        self._writable_from = self._clock.monotonic() + STORAGE_AGAIN_S
+        self._pause_for(PauseReason.QUEUE_NOT_WRITABLE, message)
+
     # --- ends --------------------------------------------------------------------------------
 
     def _take_ends(self) -> None:
@@ -139,7 +212,9 @@ class Uploader:
                     return
             self._take(self._in_hand)
             self._in_work.pop(self._in_hand.job.id, None)
+            self._begun_with.pop(self._in_hand.job.id, None)
             self._in_hand = None
+            self._note.holds(self._in_work)
 
     def _take(self, ended: Ended) -> None:
         if ended.outcome is None:
@@ -157,11 +232,16 @@ class Uploader:
         if verdict.kind is Kind.CHANGED:
             self._look(job.place)
         self.accepted += verdict.kind is Kind.ACCEPTED
+        self.doubtful += verdict.kind is Kind.UNKNOWN
+        if verdict.pause is PauseReason.QUEUE_NOT_WRITABLE:
+            self._writable_from = moment.monotonic + STORAGE_AGAIN_S
         before = dict(self.traffic.pauses)
         reinstated = self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
         for job_id in reinstated:
             self._reinstate(job_id)
-        self._tell_pauses(before)
+        if self._begun_with.get(job.id, self._credentials) != self._credentials:
+            self.traffic.probe_at_once()  # refused or not, it was another key
+        self._tell_pauses(before, ended.job.fields)
 
     def _nothing_sent(self, ended: Ended) -> None:
         self.traffic.forget_probe(ended.job.id)
@@ -174,6 +254,8 @@ class Uploader:
             self._apply(lifecycle.recovered(job, self._clock.now()))
         if job is not None and job.state is State.UPLOADED:
             self.accepted += 1  # adopted from the journal: its files are due for filing
+        if job is not None and job.reason is Reason.FORGOTTEN:
+            self._log.info(Event.RECORDING_SKIPPED, job=job.id, folder=job.place.folder, reason=job.reason)
         if ended.look_again:
             self._look(ended.job.place)
         if ended.root_away:
@@ -181,7 +263,7 @@ class Uploader:
         if ended.trouble is not None:
             if ended.trouble.fatal:
                 raise ended.trouble
-            self._pause_for(PauseReason.QUEUE_NOT_WRITABLE, str(ended.trouble))
+            self._unwritable(str(ended.trouble))
 
     def _pause_for(self, reason: PauseReason, message: str) -> None:
         """The service pauses; the same trouble again changes nothing."""
@@ -227,6 +309,7 @@ class Uploader:
         if not self._in_work and not self._has_work():
             return False
         channel = self.service.channel()
+        self._mind_credentials(channel.credentials)
         if channel.state is ChannelState.READY:
             self.traffic.channel_ready(self._moment())
             return True
@@ -234,8 +317,23 @@ class Uploader:
             self._pause_for(channel.reason, channel.message)
         return False
 
+    def _mind_credentials(self, version: int) -> None:
+        """What was refused with another key may be taken with this one. 0: there is none at this moment."""
+        if version and self._credentials and version != self._credentials:
+            self.traffic.probe_at_once()
+        self._credentials = version or self._credentials
+
     def _has_work(self) -> bool:
-        return bool(self._queue.due(self._clock.now(), 1, self._rules.order, self._choice()))
+        return self._picking.any_due(self._choice())
+
+    @property
+    def _hands(self) -> Hands:
+        places = self._rules.concurrency
+        return Hands(self._in_work.values(), places + self._awaiting.let_off(self._in_work, places))
+
+    @property
+    def _picking(self) -> Picking:
+        return Picking(self._queue, self._clock, self._rules.order)
 
     def _choice(self, paused: frozenset[str] = frozenset()) -> Selection:
         now = self._clock.monotonic()
@@ -262,29 +360,35 @@ class Uploader:
         return self._longest_untouched(frozenset(connections - {scope}))
 
     def _longest_untouched(self, without: frozenset[str]) -> Job | None:
-        found = self._queue.due(self._clock.now(), 50, self._rules.order, self._choice(without))
+        found = self._picking.probes(self._choice(without), self._hands)
         return min(found, key=lambda job: job.updated_at, default=None)
 
     def _begin_due(self) -> None:
-        if SERVICE in self.traffic.pauses:
+        if SERVICE in self.traffic.pauses or not self._hands.free:
             return
-        free = self._free_places()
-        if free <= 0:
-            return
-        choice = self._choice(frozenset(self.traffic.pauses))
-        for job in self._queue.due(self._clock.now(), free, self._rules.order, choice):
+        paused = frozenset(self.traffic.pauses)
+        if self._begin_each(self._picking.next(self._choice(paused), self._hands)) and self._hands.free:
+            # Behind the big ones there may be others.
+            self._begin_each(self._picking.next(self._choice(paused), self._hands))
+
+    def _begin_each(self, jobs: Sequence[Job]) -> bool:
+        """Whether some were held back because there is no place for big ones."""
+        held_back = False
+        for job in jobs:
             if not self._room.admits(job):
                 continue  # one before it took the last place of its folder's trial
             if job.failing_s >= self._rules.give_up_after_s:
                 self._apply(lifecycle.gave_up(job, self._clock.now()))
-            else:
+            elif self._hands.admits(job):
                 self._begin(job, probe=False)
-
-    def _free_places(self) -> int:
-        return self._rules.concurrency - len(self._awaiting.holding_places(self._in_work, self._rules.concurrency))
+            else:
+                held_back = True
+        return held_back
 
     def _begin(self, job: Job, *, probe: bool) -> None:
         self._in_work[job.id] = job
+        self._note.holds(self._in_work)
+        self._begun_with[job.id] = self._credentials
         self._room = self._room.after(job)
         self._start(job, probe, self.hand_back)
 
@@ -311,12 +415,15 @@ class Uploader:
         waits = [LONGEST_REST_S]
         if (probe := self.traffic.next_probe_at()) is not None:
             waits.append(probe - self._clock.monotonic())
-        if SERVICE not in self.traffic.pauses and self._free_places() > 0:
-            due = self._queue.next_due(self._choice(frozenset(self.traffic.pauses)), self._resending())
-            if due is not None:
-                waits.append((due - self._clock.now()) / timedelta(seconds=1))
+        if (pause := self.traffic.pauses.get(SERVICE)) and pause.reason is PauseReason.KEY_REFUSED:
+            waits.append(LOOK_FOR_KEY_S)
+        if SERVICE not in self.traffic.pauses and self._hands.free and (due := self._next_due()):
+            waits.append((due - self._clock.now()) / timedelta(seconds=1))
         # What is due and could not be begun waits for a connection; that wakes the loop when it comes.
         return max(min(waits), AT_LEAST_REST_S)
+
+    def _next_due(self) -> datetime | None:
+        return self._picking.next_due(self._choice(frozenset(self.traffic.pauses)), self._hands, self._resending())
 
     def _publish(self) -> None:
         """Pauses for `status`; the queue writes only what changed."""
@@ -334,10 +441,12 @@ class Uploader:
             server_request_id=outcome.server_request_id,
         )
 
-    def _tell_pauses(self, before: Mapping[str, object]) -> None:
+    def _tell_pauses(self, before: Mapping[str, object], fields: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`fields` are those of the call whose try brought the pause about: the service may repeat them, the log does not."""
         for scope, pause in self.traffic.pauses.items():
             if scope not in before:
-                self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=pause.message, do=pause.hint)
+                said = without_values(pause.message, fields)
+                self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=said, do=pause.hint)
         for scope in before:
             if scope not in self.traffic.pauses:
                 self._log.info(Event.SERVICE_RESUMED, scope=scope)

@@ -104,7 +104,8 @@ def test_a_folder_set_up_wrongly_is_told_as_that(unusable: int, others: Mapping[
         (OnUnknown.RESEND, False, False),
         (OnUnknown.RESEND, True, True),
         (OnUnknown.HOLD, False, True),
-        (OnUnknown.SEARCH, False, True),
+        (OnUnknown.SEARCH, False, False),
+        (OnUnknown.SEARCH, True, True),
         (None, False, True),
     ],
 )
@@ -215,3 +216,17 @@ def test_recordings_that_wait_for_a_source_need_the_operator_after_a_while() -> 
     assert line.what.startswith("60 recordings of calls wait for what cannot be read.")
     assert attention(Snapshot(groups=(group(State.WAITING, Reason.SOURCE_UNREADABLE),))) == ()
     assert attention(Snapshot(groups=(group(State.WAITING, Reason.CALL_RECORD_MISSING, overdue=True),))) == ()
+
+
+def test_look_ups_that_do_not_work_are_told_with_what_the_service_said() -> None:
+    """What is unconfirmed would wait for ever, and nobody would know why."""
+    lines = attention(Snapshot(look_ups={"eag1": "PERMISSION_DENIED: no role", "eag2": ""}))
+    assert [(line.code, line.do) for line in lines] == [("look_up", "speechsense-watch check --online")]
+    assert "eag1 does not work: PERMISSION_DENIED: no role." in lines[0].what
+
+
+def test_orphans_count_until_they_are_dealt_with() -> None:
+    """SpeechSense has no call to delete a talk."""
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    (line,) = attention(Snapshot(orphans=2, orphans_since=since))
+    assert (line.code, line.count, line.since, line.do) == ("orphans", 2, since, "speechsense-watch orphans")

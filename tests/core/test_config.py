@@ -263,8 +263,7 @@ def test_a_bad_line_of_a_folder_is_told_with_its_line_and_what_was_expected(line
             '[speechsense]\nendpoint = "https://api.example.org:443"',
             "expected host and port alone, without http:// or https://, such as {endpoint}, got {got}",
         ),
-        ('[speechsense]\nauth = "service-account"', "{got} is not supported yet; use an API key or an IAM token"),
-        ('[speechsense]\nauth = "vm-metadata"', "{got} is not supported yet; use an API key or an IAM token"),
+        ('[speechsense]\niam_endpoint = "iam.example.org"', "expected host and port such as {endpoint}, got {got}"),
         ('[queue]\npath = "queue.db"', PATH + "{got}"),
         ('[queue]\npath = "/spool/calls/queue.db"', "lies inside the watched folder /spool/calls; the daemon never writes there"),
         ('[queue]\nhistory = "1s"', 'expected a duration from "1h" to "36500d", got {got}'),
@@ -519,13 +518,6 @@ def test_a_text_that_is_not_toml_is_one_problem_with_its_line(text: str, problem
             FOLDER + 'metadata = ""\nfile_name = "3cx"\nmetadata_last = true',
             "folders[1].metadata_last (line 7): has no effect, because `metadata` is empty",
         ),
-        (
-            FOLDER + 'on_unknown = "search"\nrecording_id_field = "r"\nsearch = {organization_id = "o", space_id = "s"}',
-            (
-                'folders[1].on_unknown (line 5): "search": looking calls up in SpeechSense comes with a later version; '
-                "until then it acts as `hold`"
-            ),
-        ),
         (FOLDER + 'archive_to = "/old"', 'folders[1].archive_to (line 5): has no effect, because after_upload = "keep"'),
         (
             FOLDER + '[folders.metadata_defaults]\nafter_upload = "delete"',
@@ -567,6 +559,18 @@ def test_rehearsing_on_loopback_without_tls_and_key_needs_no_warning(endpoint: s
     """Nothing leaves the machine."""
     text = f'[speechsense]\nplaintext = true\nauth = "none"\nendpoint = "{endpoint}"\n' + FOLDER
     assert read(text).warnings == ()
+
+
+IAM = '[speechsense]\nauth = "service-account"\nplaintext = true\nendpoint = "localhost:1"\niam_endpoint = "{}"\n' + FOLDER
+
+
+def test_a_service_accounts_proof_leaves_this_machine_only_encrypted() -> None:
+    """Whoever sees it can get a token for it; Yandex Cloud's own IAM is asked by TLS whatever `plaintext` says."""
+    (problem,) = problems(IAM.format("10.0.0.5:443"))
+    assert "speechsense.iam_endpoint" in problem
+    assert "would go there without encryption" in problem
+    for endpoint in ("127.0.0.1:443", "localhost:443", "iam.api.cloud.yandex.net:443"):
+        assert read(IAM.format(endpoint)).warnings == ()
 
 
 # --- the environment -------------------------------------------------------------------------

@@ -17,7 +17,7 @@ BLOCKS = [
     (page.name, number, text) for page in PAGES for number, text in enumerate(TOML.findall(page.read_text(encoding="utf-8")))
 ]
 # At the beginning of a line, of a code, of a pipe's part, or after sudo: not as an argument of systemctl.
-COMMAND = re.compile(r"(?:^\s*|`|\| |sudo |bin/)speechsense-watch ([a-z]+)", re.MULTILINE)
+COMMAND = re.compile(r"(?:^\s*|`|\| |sudo |bin/)speechsense-watch ([a-z]+(?:-[a-z]+)*)", re.MULTILINE)
 
 
 @pytest.mark.parametrize(("page", "number", "text"), BLOCKS, ids=[f"{page}-{number}" for page, number, _ in BLOCKS])

@@ -47,6 +47,8 @@ FOREIGN = {
     "ctypes": {"edge/syscalls.py"},
     "random": {"assembly.py"},
     "xml": {"core/sidecar_xml.py"},
+    "jwt": {"edge/service_account.py"},
+    "http": {"edge/vm_metadata.py"},
     "time": {"edge/clock.py", "edge/speechsense.py", "edge/channel.py"},
 }
 ASKS_THE_CLOCK = {"edge/clock.py"}

@@ -41,12 +41,16 @@ TABLE = {
     "refused": ["uploading committing > refused"],
     "failed": ["ready uploading > ready"],
     "given_back": ["uploading committing > ready"],
+    "interrupted": ["ready > ready"],
     "outcome_unknown": ["committing > unconfirmed"],
     "duplicate": ["ready > skipped"],
+    "forgotten": ["ready > skipped"],
     "gave_up": ["ready > refused"],
     "resent": ["unconfirmed > ready"],
     "reinstated": ["refused > ready"],
     "confirmed": ["unconfirmed > uploaded"],
+    "shown_absent": ["unconfirmed > ready"],
+    "looked_after": ["uploaded > uploaded", "done > done"],
     "filing": ["uploaded > uploaded"],
     "filing_failed": ["uploaded > uploaded"],
     "filed": ["uploaded > done"],
@@ -138,7 +142,7 @@ def test_a_claim_freezes_what_is_sent_and_opens_an_attempt() -> None:
     after = change.after
     assert (after.uid, after.claims, after.audio, after.fields) == (claim.uid, 3, claim.recording.audio, claim.recording.fields)
     assert (after.reason, after.next_attempt_at) == (None, None)
-    assert change.attempt == AttemptBegun(n=3, request_id=claim.request_id, started_at=LATER)
+    assert change.attempt == AttemptBegun(n=3, uid=claim.uid, request_id=claim.request_id, started_at=LATER, committed=False)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +244,53 @@ def test_a_start_settles_what_was_left_in_flight(state: State) -> None:
     assert (change.after.attempts, change.after.next_attempt_at) == (job.attempts, LATER)
     assert isinstance(change.attempt, AttemptEnded)
     assert change.attempt.verdict == "crashed"
+
+
+@pytest.mark.parametrize("state", [State.READY, State.UPLOADING, State.COMMITTING])
+@pytest.mark.parametrize(("deaths", "rest_s"), [(0, 0.0), (1, 0.0), (2, 40.0), (3, 80.0), (30, 900.0)])
+def test_a_death_is_counted_and_from_the_third_on_the_recording_rests(state: State, deaths: int, rest_s: float) -> None:
+    """Whatever was being done with it; nothing is charged to it, and the row says it."""
+    job = replace(job_in(state), deaths=deaths)
+    after = lifecycle.recovered(job, LATER, died=BACKOFF).after
+    assert after.deaths == deaths + 1
+    assert (after.attempts, after.failing_s, after.claims) == (job.attempts, job.failing_s, job.claims)
+    assert after.next_attempt_at == (LATER + timedelta(seconds=rest_s) if rest_s or state in IN_FLIGHT else AT)
+    assert (f"the last {deaths + 1} times" in after.message) == bool(rest_s)
+    assert broken_rules(after) == []
+
+
+def test_the_end_of_a_process_is_no_death() -> None:
+    """A shutdown, a command that was stopped: what was counted before stays."""
+    for state in IN_FLIGHT:
+        assert lifecycle.recovered(replace(job_in(state), deaths=2), LATER).after.deaths == 2
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(code=Code.OK, talk_id="talk-1", committed=True),
+        Outcome(code=Code.INVALID_ARGUMENT, committed=True),
+        Outcome(code=Code.UNAVAILABLE, committed=True),
+        Outcome(code=Code.UNAUTHENTICATED, committed=True),
+    ],
+)
+def test_any_end_of_a_try_that_the_daemon_outlived_clears_the_recording(outcome: Outcome) -> None:
+    """Good or bad: it did not kill."""
+    job = replace(job_in(State.COMMITTING), deaths=5)
+    assert Taken().finish(job, outcome).after.deaths == 0
+
+
+def test_other_files_are_another_suspicion() -> None:
+    """What is read anew, after a change or by the operator's word, begins anew."""
+    job = replace(job_in(State.REFUSED), deaths=5)
+    assert lifecycle.read_anew(job, Problem(Reason.READ_AGAIN, "Changed."), LATER).after.deaths == 0
+    assert lifecycle.retried(job, LATER).after.deaths == 0
+
+
+def test_sending_again_does_not_clear() -> None:
+    """It died in `committing`: the resend is the next try that may kill."""
+    job = replace(job_in(State.UNCONFIRMED), deaths=3)
+    assert lifecycle.resent(job, LATER).after.deaths == 3
 
 
 # --- what an edge leaves on the row ------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_every_event_says_who_and_why() -> None:
     for event, _, target, who, why in rows("The events"):
         assert words(event)[0] in list(Event)
         assert len(words(target)) == 1
-        assert re.search("intake|uploader|filer|you", who), event
+        assert re.search("intake|uploader|confirmer|filer|you", who), event
         assert why.endswith("."), event
 
 

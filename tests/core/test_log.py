@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 import io
 import json
+import logging
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechsense_watch.config import LogFormat, LogLevel
-from speechsense_watch.log import Event, configure, logger
+from speechsense_watch.log import Event, configure, logger, take_over
 
 PACKAGE = Path(__file__).parents[2] / "daemon" / "speechsense_watch"
 
@@ -157,6 +161,120 @@ def test_a_header_inside_a_text_is_hidden() -> None:
     logger().info(Event.ATTEMPT_FINISHED, message="metadata was illegal: ('authorization', 'Bearer t1.9eu') or Api-Key AQVN")
     told = json.loads(stream.getvalue())["message"]
     assert told == "metadata was illegal: ('authorization', 'Bearer [hidden]') or Api-Key [hidden]"
+
+
+NUMBER = "79161234567"
+
+
+@pytest.mark.parametrize("form", [LogFormat.JSON, LogFormat.CONSOLE])
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"out-{NUMBER}-201-20250424-143419-1745493259.123.wav",
+        Path(f"/in/{NUMBER}.wav"),
+        NUMBER.encode(),
+        [NUMBER, {"a": (NUMBER,)}],
+        {f"in {NUMBER}": 1},
+        ValueError(f"bad number {NUMBER}"),
+    ],
+    ids=["text", "path", "bytes", "deep", "key", "exception"],
+)
+def test_a_telephone_number_never_stands_in_the_log(form: LogFormat, value: object) -> None:
+    """Wherever in a value it is; its last two digits do."""
+    stream = Stream()
+    configure(form, LogLevel.INFO, stream, isatty=False)
+    logger().info(Event.FILED, value=value)
+    assert NUMBER not in stream.getvalue()
+    assert "*********67" in stream.getvalue()
+
+
+def test_what_the_program_names_things_by_is_shown_whole() -> None:
+    """Of a request the service's support asks for every digit."""
+    stream = to_json()
+    names = {"scope": "eag1234567890", "talk_id": "20000000000001", "server_request_id": "0123456789"}
+    logger().info(Event.ATTEMPT_FINISHED, job=12345678901, bytes=461_000_000, **names)
+    told = json.loads(stream.getvalue())
+    assert {key: told[key] for key in names} == names
+    assert (told["job"], told["bytes"]) == (12345678901, 461_000_000)
+
+
+@pytest.mark.parametrize("key", ["fields", "metadata", "operator_name", "client_name"])
+def test_the_fields_of_a_call_are_hidden(key: str) -> None:
+    """Should they ever be handed to the log; at any depth."""
+    stream = to_json()
+    logger().info(Event.FILED, **{key: {"a": "Анна"}}, more=[{key: "Анна"}])
+    assert "Анна" not in stream.getvalue()
+    assert json.loads(stream.getvalue())[key] == "[hidden]"
+
+
+# Not in the lines that a traceback shows of this file.
+PEOPLE = ("Иванов Иван", "cannot read 'Анна\n  File \"x\", line 1' at all")
+
+
+def test_an_exception_does_not_tell_what_it_was_given() -> None:
+    """Neither it nor those that led to it; where it happened stands there all the same."""
+    stream = to_json()
+    known: dict[str, int] = {}
+    name, message = PEOPLE
+    try:
+        try:
+            known[name]
+        except KeyError:
+            fail(message)
+    except ValueError:
+        logger().exception(Event.LOOP_FAILED)
+    told = json.loads(stream.getvalue())["exception"]
+    assert "Иванов" not in told
+    assert "Анна" not in told
+    assert "KeyError: [hidden]" in told
+    assert "During handling of the above exception" in told
+    assert told.endswith("ValueError: cannot read [hidden] at all")
+
+
+@pytest.fixture
+def _taken_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    take_over()
+    yield
+    logging.captureWarnings(capture=False)
+
+
+@pytest.mark.usefixtures("_taken_over")
+@pytest.mark.filterwarnings("default")
+def test_what_libraries_say_is_told_by_the_same_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their warnings and errors, with numbers and what they quote hidden; nothing else reaches the terminal."""
+    stream = to_json()
+    logging.getLogger("grpc.somewhere").warning("cannot send %r to %s", "Анна", NUMBER)
+    logging.getLogger("grpc.somewhere").info("nothing to say")
+    try:
+        fail(f"of {NUMBER}")
+    except ValueError:
+        logging.getLogger("concurrent.futures").exception("exception calling callback")
+    logging.getLogger("watchdog.observers").warning("below /in/%s", NUMBER)
+    warnings.warn(f"number {NUMBER} is old", UserWarning, stacklevel=1)
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert {line["event"] for line in told} == {"library"}
+    assert [line["library"] for line in told] == ["grpc.somewhere", "concurrent.futures", "py.warnings"]
+    assert told[0]["message"] == "cannot send [hidden] to *********67"
+    assert told[1]["exception"].endswith("ValueError: of *********67")
+    assert NUMBER not in stream.getvalue()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("_taken_over")
+def test_a_thread_that_ends_by_an_exception_is_told_by_the_same_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    """And so is the program."""
+    stream = to_json()
+    thread = threading.Thread(target=fail, args=(NUMBER,), name="explain")
+    thread.start()
+    thread.join()
+    sys.excepthook(ValueError, ValueError(NUMBER), None)
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line["loop"]) for line in told] == [("loop_failed", "explain"), ("loop_failed", "main")]
+    assert NUMBER not in stream.getvalue()
+    assert capsys.readouterr() == ("", "")
 
 
 def fail(message: str) -> None:

@@ -1050,7 +1050,7 @@ def test_check_finds_a_damaged_queue(idle: Desk) -> None:
         file.write(b"\xa5" * (min(size, 64 * 4096) - 4096))
     done = idle.call("check")
     assert "is in order" not in done.output
-    assert "Backing up and restoring" in done.output
+    assert "A damaged queue" in done.output
     assert done.exit_code == 78
 
 

@@ -154,7 +154,7 @@ class Storm:
             thread.join()
 
     def _churn(self, number: int) -> None:
-        chance = random.Random(number)  # noqa: S311 - a storm, no secret
+        chance = random.Random(number)
         base = self._root / f"storm-{number}"
         for turn in itertools.count():
             if self._over.is_set():

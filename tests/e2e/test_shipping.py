@@ -29,7 +29,7 @@ def extras_of(name: str) -> dict[str, set[str]]:
 
 
 def names_in(requirements: list[object]) -> set[str]:
-    return {re.split(r"[<>=!~ ]", each)[0].lower() for each in requirements if isinstance(each, str)}
+    return {re.split(r"[<>=!~ \[]", each)[0].lower() for each in requirements if isinstance(each, str)}
 
 
 def unit_value(key: str) -> str:

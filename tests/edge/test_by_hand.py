@@ -31,7 +31,7 @@ class Tries:
             plaintext=True,
             ca_file="ca",
             clock=self.clock.monotonic,
-            chance=random.Random(1).random,  # noqa: S311 - chance of a test
+            chance=random.Random(1).random,
             on_end=self.ended.append,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from speechsense_watch.core.model import Place, State
 from speechsense_watch.core.rules import Order
+from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.ports import Selection
@@ -36,6 +38,9 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "due, by a choice": (lambda q: q.due(AT, 4, Order.NEWEST, SEVERAL), "due"),
     "next_due": (lambda q: q.next_due(ONE, ["calls"]), "unfinished"),
     "next_due, by a choice": (lambda q: q.next_due(SEVERAL, ["calls", "others"]), "unfinished"),
+    "due, small ones": (lambda q: q.due(AT, 4, Order.NEWEST, replace(SEVERAL, most_bytes=2**24)), "due"),
+    "due, suspects": (lambda q: q.due(AT, 1, Order.NEWEST, replace(SEVERAL, suspects=True)), "suspects"),
+    "next_due, suspects": (lambda q: q.next_due(replace(SEVERAL, suspects=True), []), "suspects"),
     "uploaded_due": (lambda q: q.uploaded_due(AT, 200), "unfinished"),
     "next_filing": (lambda q: q.next_filing(), "unfinished"),
     "in_states": (lambda q: q.in_states([State.UNCONFIRMED]), "unfinished"),
@@ -54,6 +59,8 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "read_anew": (lambda q: on_record(q).read_anew(AT + timedelta(days=1)), "by_age"),
     "at": (lambda q: on_record(q).at(PATHS), "by_place"),
     "after": (lambda q: on_record(q).after("deep/b.wav", 4), "by_place"),
+    "doubts": (lambda q: SqliteDoubts(q).doubts(["calls"], AT), "unfinished"),
+    "checks": (lambda q: SqliteDoubts(q).checks(["calls"]), "with_leftovers"),
     "thought_there": (lambda q: list(on_record(q).thought_there("deep")), "by_place"),
 }
 

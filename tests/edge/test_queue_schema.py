@@ -148,7 +148,11 @@ def test_a_number_is_never_given_twice(played: PlayedQueue) -> None:
 def test_every_table_is_strict(played: PlayedQueue) -> None:
     """Types are held to, in every column (sqlite.org/stricttables.html)."""
     tables = played.queue.rows("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE '%sqlite%'")
-    assert {row["name"] for row in tables} == {"jobs", "events", "attempts", "runtime", "folders", "counts"}
+    assert {row["name"] for row in tables} == {
+        *("jobs", "events", "attempts", "runtime", "folders", "counts"),
+        "orphans",
+        "forgotten",
+    }
     assert all(row["strict"] for row in tables)
 
 
@@ -268,12 +272,12 @@ def test_several_processes_may_make_the_queue_at_once(tmp_path: Path) -> None:
 def further(monkeypatch: pytest.MonkeyPatch) -> Migrations:
     """The program's migrations and room for more, forgotten after the test."""
     migrations = Migrations("speechsense-watch")
-    migrations()(schema.m001_first_tables)
+    migrations._migrations[:] = schema.migrations._migrations
     monkeypatch.setattr(schema, "migrations", migrations)
     return migrations
 
 
-def m002_colours(db: Database) -> None:
+def m900_colours(db: Database) -> None:
     db.conn.execute("ALTER TABLE jobs ADD COLUMN colour TEXT")
 
 
@@ -282,10 +286,10 @@ def test_a_copy_is_kept_before_a_further_migration(path: Path, further: Migratio
     with closing(SqliteQueue(path)) as queue:
         job = queue.apply(lifecycle.found(born(), AT))
     assert list(path.parent.glob("*.before-*")) == []
-    further()(m002_colours)
+    further()(m900_colours)
     with closing(SqliteQueue(path)) as queue:
         assert queue.rows("SELECT id, colour FROM jobs") == [{"id": job.id, "colour": None}]
-    copy = path.with_name("queue.db.before-m002_colours")
+    copy = path.with_name("queue.db.before-m900_colours")
     assert mode(copy) == 0o600
     with closing(sqlite3.connect(copy)) as conn:
         assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -297,9 +301,9 @@ def test_a_copy_is_kept_before_a_further_migration(path: Path, further: Migratio
 def test_a_copy_is_never_readable_for_others(path: Path, further: Migrations, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for a moment: SQLite itself would make it with the umask's rights."""
     SqliteQueue(path).close()
-    further()(m002_colours)
+    further()(m900_colours)
     seen: list[int] = []
-    copy = path.with_name("queue.db.before-m002_colours")
+    copy = path.with_name("queue.db.before-m900_colours")
     monkeypatch.setattr(os, "fsync", lambda _descriptor: seen.append(mode(copy)))
     monkeypatch.setattr(Path, "chmod", lambda *_: pytest.fail("a mode that has to be mended"))
     SqliteQueue(path).close()
@@ -309,8 +313,8 @@ def test_a_copy_is_never_readable_for_others(path: Path, further: Migrations, mo
 def test_what_a_start_that_died_left_of_a_copy_is_made_anew(path: Path, further: Migrations) -> None:
     """The migration had not run, so the queue is still what is to be copied."""
     SqliteQueue(path).close()
-    further()(m002_colours)
-    copy = path.with_name("queue.db.before-m002_colours")
+    further()(m900_colours)
+    copy = path.with_name("queue.db.before-m900_colours")
     copy.write_bytes(b"half a copy")
     SqliteQueue(path).close()
     with closing(sqlite3.connect(copy)) as conn:
@@ -321,16 +325,16 @@ def test_a_migration_that_fails_leaves_the_queue_as_it_was(path: Path, further: 
     """With those before it undone too: the next start begins where this one did."""
     with closing(SqliteQueue(path)) as queue:
         job = queue.apply(lifecycle.found(born(), AT))
-    further()(m002_colours)
+    further()(m900_colours)
 
     @further()
-    def m003_wrong(db: Database) -> None:
+    def m901_wrong(db: Database) -> None:
         db.conn.execute("ALTER TABLE jobs ADD COLUMN taste TEXT")
         db.conn.execute("ALTER TABLE missing ADD COLUMN x TEXT")
 
     with pytest.raises(QueueTrouble, match="no such table: missing"):
         SqliteQueue(path)
-    further._migrations[:] = further._migrations[:1]
+    further._migrations[:] = further._migrations[:-2]
     with closing(SqliteQueue(path)) as queue:
         assert queue.job(job.id) == job
         columns = {row["name"] for row in queue.rows("SELECT name FROM pragma_table_info('jobs')")}
@@ -341,13 +345,13 @@ def test_a_migration_that_fails_leaves_the_queue_as_it_was(path: Path, further: 
 def test_a_newer_queue_is_refused_and_not_touched(path: Path, further: Migrations, *, read_only: bool) -> None:
     """Byte for byte; the message says what to do. The version that wrote it still opens it."""
     SqliteQueue(path).close()
-    further()(m002_colours)
+    further()(m900_colours)
     SqliteQueue(path).close()
     copied = path.with_name("copied.db")
     shutil.copy(path, copied)
     newer = further._migrations[:]
-    further._migrations[:] = newer[:1]
-    with pytest.raises(NewerSchema, match=r"it holds m002_colours.*Install that version again"):
+    further._migrations[:] = newer[:-1]
+    with pytest.raises(NewerSchema, match=r"it holds m900_colours.*Install that version again"):
         SqliteQueue(path, read_only=read_only)
     assert path.read_bytes() == copied.read_bytes()
     further._migrations[:] = newer

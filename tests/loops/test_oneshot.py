@@ -18,6 +18,7 @@ from speechsense_watch.core.model import AudioFormat, Half, Job, Place, Problem,
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import AfterUpload, Folder, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
+from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.ending import Ending, Result
@@ -25,6 +26,7 @@ from speechsense_watch.named import Source
 from speechsense_watch.oneshot import CONNECT_WITHIN_S, FAILED_FOR_S, OneShot
 from speechsense_watch.ports import Channel, ChannelState, QueueTrouble
 from support.bench import ScriptedService
+from support.broken_disk import FULL, IO_ERROR, BrokenDisk
 from support.manual_clock import ManualClock
 from support.rig import FIELDS
 from support.wavs import asterisk_open, header_only, pcm
@@ -462,6 +464,29 @@ def test_without_a_queue_that_can_be_written_nothing_is_sent(desk: Desk, monkeyp
     monkeypatch.setattr(desk.queue, "apply", _broken)
     assert desk.upload().result is Result.LATER
     assert desk.service.calls == []
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("kind", [FULL, IO_ERROR], ids=["full", "io"])
+@pytest.mark.parametrize("nth", [0, 1])
+def test_a_disk_that_fails_before_the_claim_is_written_lets_nothing_leave(
+    desk: Desk, nth: int, kind: tuple[int, str, str], *, durable: bool
+) -> None:
+    """The row and the claim are two writes; whether the failed one is on disk all the same or not."""
+    BrokenDisk(desk.queue, durable=durable).fails = lambda commit: kind if commit == nth else None
+    assert desk.upload().result is Result.LATER
+    assert desk.service.calls == []
+
+
+def test_a_full_disk_does_not_lose_the_talk_id(desk: Desk, tmp_path: Path) -> None:
+    """The daemon's ballast is given up for it; the journal's line is owed until there is room."""
+    ballast = Ballast(tmp_path / "queue.db", renews=True)
+    ballast.keep()
+    disk = BrokenDisk(desk.queue)
+    desk.service.meanwhile = lambda _talk: setattr(disk, "fails", lambda _commit: FULL if ballast.path.exists() else None)
+    assert desk.upload().talk_id == "talk-1"
+    assert desk.job().talk_id == "talk-1"
+    assert not ballast.path.exists()
 
 
 def _broken(_change: Change) -> Job:

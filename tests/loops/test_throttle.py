@@ -38,7 +38,7 @@ def test_the_limit_holds_over_every_minute(rate: int, workers: int) -> None:
     """Recordings of chance sizes, many at once, ten simulated minutes: never more than 10 % off, up or down, and never more in
     a quarter of a second than that carries and one piece of it.
     """
-    chance = random.Random(rate + workers)  # noqa: S311 - chance of a test
+    chance = random.Random(rate + workers)
     clock = ManualClock()
     throttle = throttle_at(clock, rate)
     sent: list[tuple[float, int]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
@@ -85,6 +85,19 @@ class ScriptedService:
         pass
 
 
+class NoteInMemory:
+    """Keeps `ports.InHand`."""
+
+    def __init__(self) -> None:
+        self.noted: frozenset[int] | None = None
+
+    def holds(self, jobs: Collection[int]) -> None:
+        self.noted = frozenset(jobs)
+
+    def left(self) -> frozenset[int] | None:
+        return self.noted
+
+
 class StillWatch:
     """Keeps `ports.Watch` without ever hinting at anything."""
 
@@ -122,6 +135,7 @@ class Bench:
         self.intake = Intake(lambda: None, logger())
         # The owners of `upload` commands that still run.
         self.living: set[str] = set()
+        self.note = NoteInMemory()
         self._changed_ns: dict[str, int] = {}
         self.uploader = Uploader(
             queue,
@@ -130,7 +144,7 @@ class Bench:
             self.clock,
             lambda: self.jitter,
             logger(),
-            Surroundings(lambda: None, self.intake.look, lambda owner: owner in self.living),
+            Surroundings(lambda: None, self.intake.look, lambda owner: owner in self.living, self.note),
         )
         self.filer = Filer(queue, FileFiling(), self.clock, logger())
         self.configure(**rules)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.edges import Change, Event
+from speechsense_watch.core.edges import Change, Event, IllegalEdge
 from speechsense_watch.core.lifecycle import Backoff, Claim
-from speechsense_watch.core.model import HOLDS_UID, Half, Job, Place, Problem, Recording, State, uid_of
+from speechsense_watch.core.model import HOLDS_UID, IN_FLIGHT, Half, Job, Place, Problem, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.verdict import Code, Outcome, judge
 from support.played_queue import recording
@@ -96,6 +96,12 @@ def _committing(job: Job, with_: Taken) -> Change:
     return lifecycle.claimed(job, with_.claim(job, whole=True))
 
 
+def _died_before_its_claim(job: Job, with_: Taken) -> Change:
+    if job.state in IN_FLIGHT:
+        raise IllegalEdge(job, Event.INTERRUPTED)  # that is another edge then
+    return lifecycle.recovered(job, with_.at, died=BACKOFF)
+
+
 # A call that takes the edge, for every event but FOUND, from whatever state the job is in.
 CALLS: Mapping[Event, Callable[[Job, Taken], Change]] = {
     Event.STILL_WAITING: lambda j, w: lifecycle.still_waiting(
@@ -113,12 +119,16 @@ CALLS: Mapping[Event, Callable[[Job, Taken], Change]] = {
     Event.REFUSED: lambda j, w: w.finish(j, Outcome(code=Code.INVALID_ARGUMENT, message="no date")),
     Event.FAILED: lambda j, w: w.finish(j, Outcome(code=Code.INTERNAL, message="trouble")),
     Event.GIVEN_BACK: lambda j, w: w.finish(j, Outcome(code=Code.UNAUTHENTICATED, message="which key?")),
+    Event.INTERRUPTED: _died_before_its_claim,
     Event.OUTCOME_UNKNOWN: lambda j, w: w.finish(j, Outcome(code=Code.UNAVAILABLE, message="reset", committed=True)),
     Event.DUPLICATE: lambda j, w: lifecycle.duplicate(j, 1, w.at),
+    Event.FORGOTTEN: lambda j, w: lifecycle.forgotten(j, w.at),
     Event.GAVE_UP: lambda j, w: lifecycle.gave_up(j, w.at),
     Event.RESENT: lambda j, w: lifecycle.resent(j, w.at),
     Event.REINSTATED: lambda j, w: lifecycle.reinstated(j, w.at),
     Event.CONFIRMED: lambda j, w: lifecycle.confirmed(j, w.talk_id, w.at),
+    Event.SHOWN_ABSENT: lambda j, w: lifecycle.shown_absent(j, w.at, "Three looks."),
+    Event.LOOKED_AFTER: lambda j, w: lifecycle.looked_after(j, w.at, "Nothing was there."),
     Event.FILING: lambda j, w: lifecycle.filing(j, "/archive/call.wav", "/archive/call.json", w.at),
     Event.FILING_FAILED: lambda j, w: lifecycle.filing_failed(j, "No room.", w.at, w.at + timedelta(minutes=1)),
     Event.FILED: lambda j, w: lifecycle.filed(j, w.at),

@@ -301,7 +301,7 @@ def run(kind: str, cases: int, seed: int) -> Counter[str]:
     for number in range(cases):
         began = time.perf_counter()
         try:
-            outcomes[CASES[kind](random.Random(f"{seed}-{number}"))] += 1  # noqa: S311
+            outcomes[CASES[kind](random.Random(f"{seed}-{number}"))] += 1
         except Exception as error:
             error.add_note(f"{kind} case {number} of seed {seed}")
             raise

@@ -26,3 +26,7 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
+
+    def set_wall(self, by: timedelta) -> None:
+        """Somebody sets the wall clock; no time passes."""
+        self._now += by

@@ -20,10 +20,13 @@ COMMANDS = {
     "retry": "speechsense_watch.cli.operator",
     "skip": "speechsense_watch.cli.operator",
     "resolve": "speechsense_watch.cli.operator",
+    "orphans": "speechsense_watch.cli.orphans",
     "adopt": "speechsense_watch.cli.adopt",
+    "forget": "speechsense_watch.cli.forget",
     "pause": "speechsense_watch.cli.holding",
     "resume": "speechsense_watch.cli.holding",
     "approve": "speechsense_watch.cli.holding",
+    "set-key": "speechsense_watch.cli.set_key",
     "upload": "speechsense_watch.cli.upload",
     "sidecar": "speechsense_watch.cli.sidecar",
     "standin": "speechsense_watch.cli.standin",
@@ -41,7 +44,7 @@ class _Lazily(click.Group):
         module = COMMANDS.get(name)
         if module is None:
             return None
-        command = getattr(importlib.import_module(module), f"{name}_command")
+        command = getattr(importlib.import_module(module), f"{name.replace('-', '_')}_command")
         return command if isinstance(command, click.Command) else None
 
 

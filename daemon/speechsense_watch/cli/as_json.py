@@ -36,6 +36,7 @@ def job_as_json(job: Job, folder_paths: Mapping[str, str]) -> dict[str, Any]:
         "talk_id": job.talk_id,
         "uid": job.uid,
         "attempts": job.attempts,
+        "deaths": job.deaths,
         "created_at": time_as_json(job.created_at),
         "updated_at": time_as_json(job.updated_at),
         "recorded_at": time_as_json(job.recorded_at),

@@ -20,6 +20,7 @@ from speechsense_watch.cli.check_parts import (
     check_recording,
     check_service,
 )
+from speechsense_watch.cli.check_search import check_look_up
 from speechsense_watch.cli.common import EXIT_CONFIG, config_option, fail
 from speechsense_watch.cli.linked import link_at
 from speechsense_watch.cli.placing import placed
@@ -78,7 +79,7 @@ def check_command(
     roots = roots_of(config.folders)
     for folder in config.folders:
         check_folder(folder, roots, SystemClock(), report)
-    check_queue(Path(config.queue.path), report)
+    check_queue(config.queue, report)
     have_key = check_credentials(config, os.environ, handed_over, report)
     reached = not online or _check_online(config, report, have_key=have_key)
     _conclude(report, config, online=online)
@@ -158,7 +159,10 @@ def _check_online(config: Config, report: Report, *, have_key: bool) -> bool:
     if not have_key:
         report.note("service: it was not asked, since there is no key to show from here.")
         return True
-    return check_service(config, os.environ, report)
+    reached = check_service(config, os.environ, report)
+    if reached:
+        check_look_up(config, os.environ, report)
+    return reached
 
 
 def _conclude(report: Report, config: Config, *, online: bool) -> None:

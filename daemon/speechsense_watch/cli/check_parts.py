@@ -9,12 +9,14 @@ from datetime import datetime
 from pathlib import Path
 
 from speechsense_watch.cli.check_folders import may_make
+from speechsense_watch.cli.check_key import look_at_key, settled, token_came
 from speechsense_watch.cli.placing import Inside, by_its_folder
 from speechsense_watch.cli.preview import preview
 from speechsense_watch.cli.report import Report
 from speechsense_watch.cli.words import MEANINGS
 from speechsense_watch.cli.writing import daemon_runs, user_name
 from speechsense_watch.config import Auth, Config
+from speechsense_watch.config.settings import QueueSettings
 from speechsense_watch.core import pairing
 from speechsense_watch.core.fitness import in_words
 from speechsense_watch.core.model import Job, Place, Problem
@@ -22,29 +24,30 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.core.verdict import PAUSE_HINTS, Code, PauseReason
 from speechsense_watch.edge import records
-from speechsense_watch.edge.auth import Credentials
 from speechsense_watch.edge.clock import SystemClock
+from speechsense_watch.edge.damage import damaged
 from speechsense_watch.edge.disk import disk_of
+from speechsense_watch.edge.opening import passing, unfit_place
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.reach import explain
 from speechsense_watch.edge.schema import NewerSchema
-from speechsense_watch.edge.syscalls import file_system_of, open_root, opened
+from speechsense_watch.edge.secret import SCHEMES
 from speechsense_watch.named import Source
 from speechsense_watch.ports import CredentialError, FileTrouble, QueueTrouble
 from speechsense_watch.recording import Fit, Reader, Unfit
 
 # What systemd/speechsense-watch.service makes by StateDirectory=.
 _STATE_DIRECTORY = Path("/var/lib/speechsense-watch")
-_RESTORE = "Stop the daemon and restore it (docs/operations.md, Backing up and restoring); leave the journal beside it as it is."
 _NEARLY_NOTHING_BYTES = 4 * 2**20
 _NOT_YOURS = "Give it and its directory to the service's user; if you are not that user, try again with `sudo`."
-_CREDENTIALS = {Auth.API_KEY: "api-key", Auth.IAM_TOKEN: "iam-token"}
 
 
 # --- the queue -------------------------------------------------------------------------------
 
 
-def check_queue(path: Path, report: Report) -> None:
+def check_queue(queue: QueueSettings, report: Report) -> None:
+    path = Path(queue.path)
+    _check_lasting(queue, report)
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -60,13 +63,12 @@ def check_queue(path: Path, report: Report) -> None:
         )
         return
     try:
-        with closing(SqliteQueue(path, read_only=True)) as queue:
-            _check_whole(queue, report)
+        with closing(SqliteQueue(path, read_only=True)) as opened_queue:
+            _check_whole(opened_queue, report)
     except QueueTrouble as error:
-        report.wrong(f"queue: {path}: {error}", _RESTORE if error.fatal else "")
+        report.wrong(f"queue: {error}")
     except NewerSchema as error:
         report.wrong(f"queue: {path}: {error}")
-    _check_local(path.parent, report)
     _check_room(path.parent, report)
 
 
@@ -82,7 +84,7 @@ def _check_whole(queue: SqliteQueue, report: Report) -> None:
     """Every page of it can be read and fits the others (PRAGMA quick_check). Raises QueueTrouble."""
     found = str(queue.rows("PRAGMA quick_check(1)")[0]["quick_check"])
     if found != "ok":
-        report.wrong(f"queue: {queue.path} is damaged ({' '.join(found.split())}).", _RESTORE)
+        report.wrong(f"queue: {damaged(queue.path, ' '.join(found.split()))}")
         return
     use = "in use by the daemon" if daemon_runs(queue.path) else "no daemon runs"
     report.good(f"queue: {queue.path} is in order ({use}).")
@@ -104,14 +106,15 @@ def _check_new_queue(path: Path, report: Report) -> None:
         )
 
 
-def _check_local(directory: Path, report: Report) -> None:
-    try:
-        with opened(open_root(str(directory))) as descriptor:
-            file_system, remote = file_system_of(descriptor)
-    except OSError:
-        return
-    if remote:
-        report.wrong(f"queue: it lies on {file_system}; its safety needs a local disk.", "Correct `path` under [queue].")
+def _check_lasting(queue: QueueSettings, report: Report) -> None:
+    directory = Path(queue.path).parent
+    if reason := unfit_place(directory):
+        if queue.allow_network_file_system:
+            report.note(f"queue: {reason}")
+        else:
+            report.wrong(f"queue: {reason}")
+    elif reason := passing(directory):
+        report.note(f"queue: {reason}")
 
 
 # --- the key ---------------------------------------------------------------------------------
@@ -125,20 +128,23 @@ def check_credentials(config: Config, environ: Mapping[str, str], handed_over: M
     if settings.auth is Auth.NONE:
         report.note('key: auth = "none", so none is shown.')
         return True
-    name = _CREDENTIALS.get(settings.auth, "")
-    if name in handed_over:
-        report.good(f"key: systemd hands the service {handed_over[name]} (LoadCredential=); it was not read for this check.")
+    scheme = SCHEMES.get(settings.auth)
+    if scheme is not None and scheme.name in handed_over:
+        file = handed_over[scheme.name]
+        report.good(f"key: systemd hands the service {file} (LoadCredential=); it was not read for this check.")
         return False
-    credentials = Credentials(settings, environ, SystemClock().monotonic)
+    if settings.auth is Auth.VM_METADATA:
+        report.note("key: tokens come from the metadata service of this machine; `check --online` asks it for one.")
+        return True
     try:
-        credentials.headers()
+        source, warnings = look_at_key(settings, environ)
     except CredentialError as error:
         report.wrong(f"key: {error}")
         return False
-    report.good(f"key: found in {credentials.source}.")
-    if credentials.source.startswith("$"):
+    report.good(f"key: found in {source}.")
+    if source.startswith("$"):
         report.note("key: that is this shell's environment; the service has one of its own.")
-    for warning in credentials.warnings:
+    for warning in warnings:
         report.note(f"key: {warning}")
     return True
 
@@ -167,7 +173,9 @@ def check_service(config: Config, environ: Mapping[str, str], report: Report) ->
 
     settings = config.speechsense
     endpoint = Endpoint(settings.endpoint, settings.plaintext, settings.ca_file)
-    credentials = Credentials(settings, environ, SystemClock().monotonic)
+    credentials = settled(settings, environ)
+    if not token_came(credentials, report):
+        return True
     for connection_id, names in _connections(config).items():
         answer = ask(endpoint, credentials, connection_id)
         what = f"service, connection {connection_id} ({names})"

@@ -24,11 +24,13 @@ from speechsense_watch.cli.words import (
     printable,
     size_in_words,
     state_in_words,
+    suspicion,
     typed,
     verdict_in_words,
     when,
 )
 from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.taking import is_suspect
 from speechsense_watch.core.verdict import Kind
 from speechsense_watch.edge.records import AttemptRow, EventRow
 
@@ -47,6 +49,7 @@ class Story:
     waits_for: Report | None
     attempts: Sequence[AttemptRow]
     events: Sequence[EventRow]
+    orphans: Sequence[str] = ()
 
 
 def picture_of(story: Story, now: datetime, config_path: Path | None) -> RenderableType:
@@ -101,6 +104,7 @@ def _facts(story: Story, now: datetime) -> RenderableType:
     facts = {
         "State": f"{job.state.value}, since {_moment(job.updated_at, now)}",
         "Talk id": job.talk_id,
+        "Beside it": f"{', '.join(story.orphans)}: left by other tries, see `orphans`" if story.orphans else None,
         "Audio": absolute(folder, job.audio_path, roots) or "not there yet",
         "": audio_in_words(job),
         "Metadata": absolute(folder, job.metadata_path, roots) or no_metadata,
@@ -112,6 +116,7 @@ def _facts(story: Story, now: datetime) -> RenderableType:
         "Found": _moment(job.created_at, now),
         "Next try": _next_try(job, now, held=story.held),
         "Tries": f"{job.attempts} charged to it" if job.attempts else None,
+        "Deaths": suspicion(job).capitalize() if is_suspect(job) else None,
         "Duplicate of": str(job.duplicate_of) if job.duplicate_of else None,
         "Beware": "SpeechSense may have it twice" if job.possible_duplicate else None,
         "Files gone": _moment(job.gone_at, now) if job.gone_at else None,

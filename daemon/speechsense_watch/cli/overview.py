@@ -13,10 +13,11 @@ from speechsense_watch.cli.folder_view import FolderView, folder_as_json, folder
 from speechsense_watch.cli.told import moment, number, table
 from speechsense_watch.config import Config
 from speechsense_watch.core.attention import Attention, Snapshot, Standstill, TrialDone, attention
-from speechsense_watch.core.model import State
+from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.traffic import SERVICE
-from speechsense_watch.edge.disk import disk_of
-from speechsense_watch.edge.lock import is_held
+from speechsense_watch.core.verdict import PauseReason
+from speechsense_watch.edge.disk import disk_of, is_full
+from speechsense_watch.edge.lock import is_held, touched_at
 from speechsense_watch.edge.records import Records
 from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
 
@@ -51,6 +52,8 @@ class Overview:
     folders: tuple[FolderView, ...]
     daemon: DaemonView
     connections: frozenset[str]
+    # With these in hand the daemon died too often: they are sent last and alone.
+    suspects: tuple[Job, ...] = ()
 
     @property
     def stopped(self) -> bool:
@@ -70,9 +73,13 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     runtime = records.runtime()
     daemon = daemon_view(config, runtime, now)
     # What a daemon that is gone said of pauses and folders may be long out of date.
-    pauses = (*_operator_pauses(config, runtime, now), *(daemon_pauses(runtime) if daemon.running else ()))
+    told = daemon_pauses(runtime) if daemon.running else ()
+    if daemon.running and _is_full(config):
+        told = (_without_room(config), *(pause for pause in told if pause.scope != SERVICE))
+    pauses = (*_operator_pauses(config, runtime, now), *told)
     folders = tuple(folder_view(folder, runtime, running=daemon.running) for folder in config.folders)
     counts = records.counts()
+    orphans = records.orphans()
     snapshot = Snapshot(
         groups=records.groups(now),
         counts=counts,
@@ -81,6 +88,9 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         folders=tuple(trouble_of(rules, view, counts, records, now) for rules, view in zip(config.folders, folders, strict=True)),
         disk=disk_of(Path(config.queue.path)),
         trials=tuple(finished_trials(config, runtime)),
+        look_ups=look_up_troubles(runtime) if daemon.running else {},
+        orphans=len(orphans),
+        orphans_since=min((each.found_at for each in orphans), default=None),
     )
     return Overview(
         now=now,
@@ -94,14 +104,19 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         folders=folders,
         daemon=daemon,
         connections=frozenset(folder.connection_id for folder in config.folders),
+        suspects=tuple(records.suspects()),
     )
 
 
 def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) -> DaemonView:
     """Raises LockTrouble."""
     told = table(runtime.get("daemon"))
+    lock = f"{config.queue.path}.lock"
     heartbeat_at = moment(told.get("heartbeat_at"))
-    running = is_held(f"{config.queue.path}.lock")
+    if _is_full(config) and (touched := touched_at(lock)):
+        # The daemon cannot write its heartbeat then and touches its lock instead.
+        heartbeat_at = max(heartbeat_at or touched, touched)
+    running = is_held(lock)
     return DaemonView(
         running=running,
         # A heartbeat from the future is one from before the clock was set back.
@@ -128,6 +143,28 @@ def daemon_pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
         )
         for pause in pauses
     )
+
+
+def _is_full(config: Config) -> bool:
+    return is_full(Path(config.queue.path), config.upload.concurrency)
+
+
+def _without_room(config: Config) -> Standstill:
+    """What the daemon cannot write down itself."""
+    return Standstill(
+        scope=SERVICE,
+        reason=PauseReason.QUEUE_NOT_WRITABLE,
+        message=f"The disk that holds the queue {config.queue.path} is full. It goes on by itself once there is room.",
+        since=None,
+        next_probe_at=None,
+        needs_operator=True,
+    )
+
+
+def look_up_troubles(runtime: Mapping[str, object]) -> Mapping[str, str]:
+    """By connection, why looking up does not work there."""
+    told = table(runtime.get("look_ups"))
+    return {connection: str(table(each).get("trouble", "")) for connection, each in told.items()}
 
 
 def _operator_pauses(config: Config, runtime: Mapping[str, object], now: datetime) -> Iterator[Standstill]:
@@ -177,6 +214,16 @@ def overview_as_json(view: Overview) -> dict[str, Any]:
                 "needs_operator": pause.needs_operator,
             }
             for pause in view.paused
+        ],
+        "suspects": [
+            {
+                "id": job.id,
+                "state": job.state.value,
+                "folder": job.place.folder,
+                "deaths": job.deaths,
+                "next_attempt_at": time_as_json(job.next_attempt_at),
+            }
+            for job in view.suspects
         ],
         "rate_per_minute": view.rate_per_minute,
         "oldest_ready_at": time_as_json(view.oldest_ready_at),

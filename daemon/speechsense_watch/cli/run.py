@@ -11,7 +11,7 @@ import click
 from speechsense_watch.app import EXIT_CANNOT_CREATE, CannotOpenQueue, Daemon
 from speechsense_watch.cli.common import EXIT_CONFIG, config_option, fail, load_or_exit
 from speechsense_watch.config import ConfigError
-from speechsense_watch.log import configure, logger
+from speechsense_watch.log import configure, logger, take_over
 
 
 @click.command("run")
@@ -27,6 +27,7 @@ def run_command(config_path: Path | None) -> None:
     """
     config = load_or_exit(config_path)
     configure(config.log.format, config.log.level, sys.stderr, sys.stderr.isatty())
+    take_over()
     try:
         sys.exit(Daemon(config, os.environ, logger()).run())
     except CannotOpenQueue as error:

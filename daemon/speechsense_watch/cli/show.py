@@ -19,7 +19,7 @@ from speechsense_watch.cli.common import config_option, load_or_exit
 from speechsense_watch.cli.folder_view import folder_view, watched_in_words
 from speechsense_watch.cli.held import why_held
 from speechsense_watch.cli.on_record import Story, picture_of, sentences
-from speechsense_watch.cli.overview import daemon_view
+from speechsense_watch.cli.overview import daemon_view, look_up_troubles
 from speechsense_watch.cli.reading import folder_paths, records_of
 from speechsense_watch.cli.screen import console, emit
 from speechsense_watch.cli.unrecorded import Report, Spot, Surroundings, explain, related, report_as_json, spots_of
@@ -51,7 +51,7 @@ def show_command(*, recording: str, as_json: bool, config_path: Path | None) -> 
     """
     config = load_or_exit(config_path)
     with records_of(config) as records:
-        jobs = _find(recording, config, records)
+        jobs = found_by(recording, config, records)
         if jobs:
             _show(jobs, config, records, config_path, as_json=as_json)
         else:
@@ -59,7 +59,7 @@ def show_command(*, recording: str, as_json: bool, config_path: Path | None) -> 
             sys.exit(EXIT_UNKNOWN)
 
 
-def _find(text: str, config: Config, records: Records) -> Sequence[Job]:
+def found_by(text: str, config: Config, records: Records) -> Sequence[Job]:
     """The jobs it names, the one that counts first."""
     if text.isascii() and text.isdigit() and len(text) < 20 and (job := records.job(int(text))):
         return [job]
@@ -94,6 +94,7 @@ def _show(jobs: Sequence[Job], config: Config, records: Records, config_path: Pa
         whole["events"] = [event_as_json(event) for event in events]
         whole["attempt_log"] = [attempt_as_json(attempt) for attempt in attempts]
         waits_for = _waits_for(job, config, records)
+        whole["orphans"] = [each.talk_id for each in records.orphans_of(job.id)]
         whole["missing"] = [printable(sentence) for sentence in waits_for.missing] if waits_for else []
         whole["next"] = [printable(sentence) for sentence in waits_for.next] if waits_for else []
         if held := _held(job, config, records):
@@ -109,6 +110,7 @@ def _show(jobs: Sequence[Job], config: Config, records: Records, config_path: Pa
         waits_for=_waits_for(job, config, records),
         attempts=attempts,
         events=events,
+        orphans=[each.talk_id for each in records.orphans_of(job.id)],
     )
     emit(console(), picture_of(story, SystemClock().now(), config_path))
 
@@ -120,8 +122,12 @@ def _alone(job: Job, config: Config) -> bool:
 
 def _held(job: Job, config: Config, records: Records) -> str:
     """Why it is not tried now; empty where it is when its time comes."""
-    resending = {folder.name for folder in config.folders if folder.on_unknown is OnUnknown.RESEND}
-    if job.state is State.UNCONFIRMED and (job.owner is not None or job.place.folder not in resending):
+    policy = {folder.name: folder.on_unknown for folder in config.folders}.get(job.place.folder)
+    if job.state is State.UNCONFIRMED and policy is OnUnknown.SEARCH:
+        trouble = look_up_troubles(records.runtime()).get(job.connection_id)
+        more = f" That does not work at the moment: {printable(trouble)}" if trouble else ""
+        return f"It is looked up in SpeechSense; `resolve {job.id}` decides it at once.{more}"
+    if job.state is State.UNCONFIRMED and (job.owner is not None or policy is not OnUnknown.RESEND):
         return f"It waits for your `resolve {job.id}`."
     runtime, now = records.runtime(), SystemClock().now()
     if job.state is State.READY and not daemon_view(config, runtime, now).running:

@@ -30,7 +30,7 @@ from speechsense_watch.cli.overview import (
 )
 from speechsense_watch.cli.reading import records_of
 from speechsense_watch.cli.screen import command, console, emit
-from speechsense_watch.cli.words import COLORS, MEANINGS, due, printable, typed, when
+from speechsense_watch.cli.words import COLORS, MEANINGS, due, printable, suspicion, typed, when
 from speechsense_watch.config import Config
 from speechsense_watch.core.attention import Attention, Standstill, pause_hint
 from speechsense_watch.core.model import State
@@ -38,6 +38,7 @@ from speechsense_watch.core.traffic import SERVICE
 from speechsense_watch.edge.clock import SystemClock
 
 REDRAW_EVERY_S = 2.0
+_MOST_SUSPECTS = 10
 _START = "sudo systemctl start speechsense-watch"
 
 
@@ -113,6 +114,8 @@ def picture(view: Overview) -> RenderableType:
     parts = [_needs(view), _headline(view), _counts(view)]
     if view.paused:
         parts.append(_pauses(view))
+    if view.suspects:
+        parts.append(_suspects(view))
     parts.append(_folders(view))
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts[:-1]), parts[-1])
 
@@ -206,6 +209,19 @@ def _pause(view: Overview, pause: Standstill) -> list[RenderableType]:
     if not pause.needs_operator:  # else it stands on top already
         lines += [Text(printable(pause.message)), Text(pause_hint(pause.reason), style="dim")]
     return [Padding(line, (0, 0, 0, 2)) for line in lines]
+
+
+def _suspects(view: Overview) -> RenderableType:
+    """Waiting never counts as needing the operator; but whoever wonders why the daemon dies finds here with which recordings."""
+    lines: list[RenderableType] = [Text("Sent last and alone", style="bold yellow")]
+    for job in view.suspects[:_MOST_SUSPECTS]:
+        waits = job.next_attempt_at is not None and job.next_attempt_at > view.now
+        then = f" Next try {when(view.now, job.next_attempt_at)}." if waits and job.next_attempt_at else ""
+        text = Text.assemble((f"Recording {job.id}", "bold"), f" of {printable(job.place.folder)}: {suspicion(job)}{then}")
+        lines.append(Padding(text, (0, 0, 0, 2)))
+    if (more := len(view.suspects) - _MOST_SUSPECTS) > 0:
+        lines.append(Padding(Text(f"and {more} more: `status --json` has them all", style="dim"), (0, 0, 0, 2)))
+    return Group(*lines)
 
 
 def _folders(view: Overview) -> RenderableType:

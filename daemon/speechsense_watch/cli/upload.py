@@ -20,10 +20,11 @@ from speechsense_watch.cli.common import EXIT_CONFIG, config_option, fail, load_
 from speechsense_watch.cli.placing import by_its_folder, by_itself, placed
 from speechsense_watch.cli.preview import preview
 from speechsense_watch.cli.words import printable
-from speechsense_watch.cli.writing import config_or_own_queue, make_queue, opened
+from speechsense_watch.cli.writing import EXIT_CANNOT_OPEN, config_or_own_queue, make_queue, opened
 from speechsense_watch.config import Auth, Config, ConfigError, LogFormat, LogLevel
 from speechsense_watch.core.model import uid_of
 from speechsense_watch.edge.clock import SystemClock
+from speechsense_watch.edge.opening import unfit_place
 from speechsense_watch.edge.process import owner_alive, this_process
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.schema import NewerSchema
@@ -156,6 +157,8 @@ def _send(source: Source, config: Config, environ: Mapping[str, str], *, from_fi
     except ConfigError as error:
         fail("; ".join(str(problem) for problem in error.problems), EXIT_CONFIG)
     path = Path(config.queue.path)
+    if (reason := unfit_place(path.parent)) and not config.queue.allow_network_file_system:
+        fail(printable(reason), EXIT_CANNOT_OPEN)
     with closing(service):
         make_queue(path)
         with opened(path) as queue:

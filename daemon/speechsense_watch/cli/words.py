@@ -56,6 +56,7 @@ _FOR_A_REASON = {
     (State.SKIPPED, Reason.VANISHED): "left out: vanished before it was complete",
     (State.SKIPPED, Reason.BY_OPERATOR): "left out by the operator",
     (State.SKIPPED, Reason.BY_RULE): "left out by the folder's rules",
+    (State.SKIPPED, Reason.FORGOTTEN): "left out: a forgotten call",
 }
 _OTHERWISE = {
     State.WAITING: "waiting",
@@ -84,12 +85,16 @@ EVENTS = {
     Event.REFUSED: "refused",
     Event.FAILED: "failed this time",
     Event.GIVEN_BACK: "given back to queue",
+    Event.INTERRUPTED: "broken off by a crash",
     Event.OUTCOME_UNKNOWN: "no clear answer",
     Event.DUPLICATE: "a duplicate",
+    Event.FORGOTTEN: "was forgotten",
     Event.GAVE_UP: "given up",
     Event.RESENT: "to be sent again",
     Event.REINSTATED: "refusal taken back",
     Event.CONFIRMED: "found in SpeechSense",
+    Event.SHOWN_ABSENT: "shown not to be there",
+    Event.LOOKED_AFTER: "other tries looked for",
     Event.ADOPTED: "put on record as sent",
     Event.FILING: "files to be moved",
     Event.FILING_FAILED: "files not put away",
@@ -110,6 +115,11 @@ def state_in_words(job: Job, now: datetime) -> str:
         return "done, but changed after the upload"
     words = _FOR_A_REASON.get((job.state, job.reason)) if job.reason else None
     return words or _OTHERWISE[job.state]
+
+
+def suspicion(job: Job) -> str:
+    """Why it is sent last and alone."""
+    return f"each of the last {job.deaths} times it was being sent the daemon died, so it is sent last and alone."
 
 
 _VERDICTS = {

@@ -18,11 +18,23 @@ _SAMPLE_CONNECTION = next(option.example for option in FOLDERS if option.key == 
 
 
 def check_speechsense(settings: SpeechSense, findings: Findings) -> None:
-    host = settings.endpoint.rpartition(":")[0].strip("[]")
+    host = _host(settings.endpoint)
     if settings.plaintext and not _is_loopback(host):
         findings.warn(
             ("speechsense", "plaintext"),
             f"calls and key go to {host} without encryption: whoever sits on the line can read them",
+        )
+    own_iam = settings.iam_endpoint != SpeechSense().iam_endpoint
+    if (
+        settings.plaintext
+        and settings.auth is Auth.SERVICE_ACCOUNT
+        and own_iam
+        and not _is_loopback(_host(settings.iam_endpoint))
+    ):
+        findings.conflict(
+            ("speechsense", "iam_endpoint"),
+            (("speechsense", "plaintext"),),
+            "a service account's proof would go there without encryption: expected an address of this machine, or TLS",
         )
     if settings.plaintext and settings.ca_file:
         findings.warn(("speechsense", "ca_file"), "has no effect, because `plaintext` is true")
@@ -145,6 +157,10 @@ def _check_others(number: int, folders: Sequence[Folder], findings: Findings) ->
 def _inside(path: str, directory: str) -> bool:
     """By the names alone: a configuration is judged without a look at the disk."""
     return PurePosixPath(path).is_relative_to(directory)
+
+
+def _host(endpoint: str) -> str:
+    return endpoint.rpartition(":")[0].strip("[]")
 
 
 def _is_loopback(host: str) -> bool:

@@ -15,9 +15,6 @@ _LARGEST_CHUNK = "4095KiB"
 # The service documents less than 128 MB for one message; 122 MiB are 127.9 MB, metadata included.
 _LARGEST_MESSAGE = "122MiB"
 
-
-_AUTH_LATER = "is not supported yet; use an API key or an IAM token"
-
 SPEECHSENSE = (
     Option(
         section="speechsense",
@@ -33,8 +30,8 @@ SPEECHSENSE = (
         kind=kinds.one_of(Auth),
         default="api-key",
         example="api-key",
-        doc="What is shown to the service: an API key (its scope must be `yc.speech-sense.use`), an IAM token, or nothing.",
-        not_yet={"service-account": _AUTH_LATER, "vm-metadata": _AUTH_LATER},
+        doc="What is shown to the service: an API key (its scope must be `yc.speech-sense.use`), an IAM token that others renew, "
+        "IAM tokens got with a service account's key or from the metadata service of a Yandex Cloud machine, or nothing.",
     ),
     Option(
         section="speechsense",
@@ -56,7 +53,15 @@ SPEECHSENSE = (
         key="service_account_key_file",
         kind=kinds.absolute_path("/etc/speechsense-watch/service-account-key", may_be_empty=True, hide=True),
         default="",
-        doc="A service account's authorized key, for a later version.",
+        doc='A file with a service account\'s authorized key (JSON, as Yandex Cloud hands it out), for auth = "service-account".',
+    ),
+    Option(
+        section="speechsense",
+        key="iam_endpoint",
+        kind=kinds.endpoint(),
+        default="iam.api.cloud.yandex.net:443",
+        doc='Host and port of IAM, for auth = "service-account". Yandex Cloud\'s own is always asked by TLS; for another one '
+        "`ca_file` and `plaintext` count, and without TLS it must be on this machine.",
         rare=True,
     ),
     Option(
@@ -92,6 +97,14 @@ QUEUE = (
         kind=kinds.duration("1h", "36500d"),
         default="90d",
         doc="After this a finished recording loses its fields, events and attempts; that it was sent is not forgotten.",
+    ),
+    Option(
+        section="queue",
+        key="allow_network_file_system",
+        kind=kinds.flag(),
+        default=False,
+        doc="Take a queue that lies on NFS, SMB or another file system that this machine does not hold alone. It may be damaged.",
+        rare=True,
     ),
 )
 

@@ -45,12 +45,14 @@ for instance `{PREFIX}UPLOAD__CONCURRENCY=2`. Folders are set in the file only.
 
 A key or token never stands in the file. It is taken from the first of these places that has it:
 
-1. `$CREDENTIALS_DIRECTORY/api-key` (or `iam-token`), which systemd's `LoadCredential=` provides;
-2. the file that `api_key_file` (or `iam_token_file`) names;
-3. the environment variable `SPEECHSENSE_API_KEY` (or `SPEECHSENSE_IAM_TOKEN`).
+1. `$CREDENTIALS_DIRECTORY/api-key` (or `iam-token`, `service-account-key`), which systemd's `LoadCredential=` provides;
+2. the file that `api_key_file` (or `iam_token_file`, `service_account_key_file`) names;
+3. the environment variable `SPEECHSENSE_API_KEY` (or `SPEECHSENSE_IAM_TOKEN`; there is none for a service account's key).
 
 A place that has it but is empty or unreadable is an error. A file that changes is read again before the next upload,
-and everything is read again when the service refuses the key.
+and everything is read again when the service refuses the key. `speechsense-watch set-key` asks for a new one, tries it and
+puts it into the file. IAM tokens of `service-account` and `vm-metadata` are renewed in the background, hourly or when half their
+life is over, and when they are refused; while that fails, the one that is still valid goes on being used.
 """
 
 
@@ -113,7 +115,6 @@ def _default_line(option: Option) -> str:
 
 def _comment(option: Option) -> str:
     notes = [f'"{word}": {note}' for word, note in option.later.items()]
-    notes += [f'"{word}" {note}' for word, note in option.not_yet.items()]
     words = "; ".join(notes)
     choices = f" {option.kind.name.capitalize()}." if option.kind.name.startswith("one of") else ""
     text = option.doc + choices + (f" ({words}.)" if words else "")
@@ -140,7 +141,6 @@ def _row(option: Option) -> str:
     default = "**required**" if isinstance(option.default, Required) else f"`{literal(option.default)}`"
     notes = [option.doc]
     notes += [f'`"{word}"`: {note}.' for word, note in option.later.items()]
-    notes += [f'`"{word}"` {note}.' for word, note in option.not_yet.items()]
     notes += ["*Nobody should need it.*"] * option.rare
     cells = (f"`{option.key}`", option.kind.name, default, " ".join(notes))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"

@@ -215,7 +215,6 @@ FOLDERS = (
         default="resend",
         doc="What is done when nobody can say whether a call arrived: look it up in SpeechSense, send it again "
         "(rarely a double), or hold it for you to decide.",
-        later={"search": "looking calls up in SpeechSense comes with a later version; until then it acts as `hold`"},
     ),
     Option(
         section="folders",

@@ -17,7 +17,7 @@ REQUIRED = Required()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One key. `later` holds words that are taken but act otherwise for now, `not_yet` words that are refused for now."""
+    """One key. `later` holds words that are taken but act otherwise for now."""
 
     section: str
     key: str
@@ -32,7 +32,6 @@ class Option:
     table: bool = False
     tables: bool = False
     later: Mapping[str, str] = field(default_factory=dict)
-    not_yet: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def attribute(self) -> str:

@@ -115,8 +115,6 @@ def _read_given(option: Option, value: object, path: KeyPath, values: dict[str, 
         if not isinstance(option.default, Required):
             values[option.attribute] = _default(option)
         return
-    if isinstance(value, str) and value in option.not_yet:
-        findings.problem(path, f"{shown(value)} {option.not_yet[value]}")
     if isinstance(value, str) and value in option.later:
         findings.warn(path, f"{shown(value)}: {option.later[value]}")
 

@@ -41,16 +41,18 @@ class SpeechSense:
     api_key_file: str = "/etc/speechsense-watch/api-key"
     iam_token_file: str = ""
     service_account_key_file: str = ""
+    iam_endpoint: str = "iam.api.cloud.yandex.net:443"
     ca_file: str = ""
     plaintext: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
-    """Where the queue lies (absolute), and for how long finished rows keep their details."""
+    """Where the queue lies (absolute), for how long finished rows keep their details, and whether it may lie there at all."""
 
     path: str = "/var/lib/speechsense-watch/queue.db"
     history_s: float = 90 * 86400.0
+    allow_network_file_system: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

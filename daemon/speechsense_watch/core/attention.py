@@ -113,6 +113,11 @@ class Snapshot:
     folders: tuple[FolderTrouble, ...] = ()
     disk: Disk | None = None
     trials: tuple[TrialDone, ...] = ()
+    # By connection, why looking up does not work.
+    look_ups: Mapping[str, str] = field(default_factory=dict)
+    # Talks in SpeechSense beside those that count, and since when the oldest is known.
+    orphans: int = 0
+    orphans_since: datetime | None = None
 
 
 def attention(snapshot: Snapshot) -> tuple[Attention, ...]:
@@ -122,6 +127,8 @@ def attention(snapshot: Snapshot) -> tuple[Attention, ...]:
         *_folders(snapshot),
         *_disk(snapshot.disk),
         *(_trial(trial) for trial in snapshot.trials),
+        *(_look_up(connection, trouble) for connection, trouble in snapshot.look_ups.items() if trouble),
+        *_orphans(snapshot),
         *(line for group in sorted(snapshot.groups, key=_weight) if (line := _of_group(group, snapshot))),
     )
 
@@ -201,6 +208,24 @@ def _trial(trial: TrialDone) -> Attention:
     return Attention(code="trial", count=trial.sent, since=trial.since, what=what, do=do)
 
 
+def _look_up(connection_id: str, trouble: str) -> Attention:
+    what = _sentences(
+        f"Looking up on connection {connection_id} does not work:",
+        trouble,
+        "Recordings whose answer is lost wait until it does.",
+    )
+    return Attention(code="look_up", count=1, since=None, what=what, do="speechsense-watch check --online")
+
+
+def _orphans(snapshot: Snapshot) -> Iterator[Attention]:
+    if n := snapshot.orphans:
+        what = (
+            f"SpeechSense holds {_number(n, 'talk', 'talks')} beside those that count, left by uploads that broke off or were "
+            "repeated. It has no call that deletes them: delete them in its pages."
+        )
+        yield Attention(code="orphans", count=n, since=snapshot.orphans_since, what=what, do="speechsense-watch orphans")
+
+
 # --- recordings ------------------------------------------------------------------------------
 
 _ORDER = (State.WAITING, State.LOST, State.UNCONFIRMED, State.REFUSED, State.UNUSABLE, State.DONE, State.UPLOADED)
@@ -267,11 +292,11 @@ def _changed(group: Group, _snapshot: Snapshot) -> Attention:
 
 def _unconfirmed(group: Group, snapshot: Snapshot) -> Attention | None:
     policy = snapshot.policies.get(group.folder)
-    if policy is OnUnknown.RESEND and not group.overdue:
+    if policy in (OnUnknown.RESEND, OnUnknown.SEARCH) and not group.overdue:
         return None
     because = {
         OnUnknown.RESEND: "This has been so for over a day.",
-        OnUnknown.SEARCH: 'on_unknown = "search" does not look them up yet, so they are held.',
+        OnUnknown.SEARCH: "For over a day looking up could not settle it.",
         OnUnknown.HOLD: 'on_unknown = "hold" leaves the decision to you.',
         None: "No folder of the configuration decides about them.",
     }[policy]

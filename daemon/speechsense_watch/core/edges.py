@@ -30,12 +30,16 @@ class Event(StrEnum):
     REFUSED = "refused"
     FAILED = "failed"
     GIVEN_BACK = "given_back"
+    INTERRUPTED = "interrupted"
     OUTCOME_UNKNOWN = "outcome_unknown"
     DUPLICATE = "duplicate"
+    FORGOTTEN = "forgotten"
     GAVE_UP = "gave_up"
     RESENT = "resent"
     REINSTATED = "reinstated"
     CONFIRMED = "confirmed"
+    SHOWN_ABSENT = "shown_absent"
+    LOOKED_AFTER = "looked_after"
     FILING = "filing"
     FILING_FAILED = "filing_failed"
     FILED = "filed"
@@ -72,12 +76,18 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
     # From `ready` when the file could not be read before there was a claim.
     Event.FAILED: {_S.UPLOADING: _S.READY, _S.READY: _S.READY},
     Event.GIVEN_BACK: {_S.UPLOADING: _S.READY, _S.COMMITTING: _S.READY},
+    # The daemon died while it read the recording, before there was a claim.
+    Event.INTERRUPTED: {_S.READY: _S.READY},
     Event.OUTCOME_UNKNOWN: {_S.COMMITTING: _S.UNCONFIRMED},
     Event.DUPLICATE: {_S.READY: _S.SKIPPED},
+    Event.FORGOTTEN: {_S.READY: _S.SKIPPED},
     Event.GAVE_UP: {_S.READY: _S.REFUSED},
     Event.RESENT: {_S.UNCONFIRMED: _S.READY},
     Event.REINSTATED: {_S.REFUSED: _S.READY},
     Event.CONFIRMED: {_S.UNCONFIRMED: _S.UPLOADED},
+    Event.SHOWN_ABSENT: {_S.UNCONFIRMED: _S.READY},
+    # Other tries of it were looked for at the service: what a broken one may have left there is on record now.
+    Event.LOOKED_AFTER: {_S.UPLOADED: _S.UPLOADED, _S.DONE: _S.DONE},
     Event.FILING: {_S.UPLOADED: _S.UPLOADED},
     Event.FILING_FAILED: {_S.UPLOADED: _S.UPLOADED},
     Event.FILED: {_S.UPLOADED: _S.DONE},
@@ -104,9 +114,21 @@ class IllegalEdge(Exception):  # noqa: N818 - the name says it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptBegun:
+    """`committed`: it is at its commit point from the start, since one message carries it all."""
+
     n: int
+    uid: str
     request_id: str
     started_at: datetime
+    committed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptCommitted:
+    """From now on the try may have arrived whole."""
+
+    n: int
+    committed_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +153,7 @@ class Change:
     event: Event
     at: datetime
     detail: str = ""
-    attempt: AttemptBegun | AttemptEnded | None = None
+    attempt: AttemptBegun | AttemptCommitted | AttemptEnded | None = None
 
 
 def allowed(job: Job, event: Event) -> bool:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event, IllegalEdge, because, change
+from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event, IllegalEdge, because, change
 from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Problem, Recording, Shape, State
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.core.verdict import Kind, Outcome, Verdict
 
 _UNFROZEN: dict[str, Any] = {"uid": None, "fields": {}, "next_attempt_at": None, "duplicate_of": None}
-_FRESH: dict[str, Any] = {**_UNFROZEN, "attempts": 0, "failing_s": 0.0, "owner": None, "changed_after_upload": False}
+_FRESH: dict[str, Any] = {**_UNFROZEN, "attempts": 0, "failing_s": 0.0, "deaths": 0, "owner": None, "changed_after_upload": False}
 
 # --- intake ----------------------------------------------------------------------------------
 
@@ -143,7 +144,8 @@ def claimed(job: Job, claim: Claim) -> Change:
         next_attempt_at=None,
         **because(None),
     )
-    return replace(made, attempt=AttemptBegun(n=claim.n, request_id=claim.request_id, started_at=claim.at))
+    begun = AttemptBegun(n=claim.n, uid=claim.uid, request_id=claim.request_id, started_at=claim.at, committed=claim.whole)
+    return replace(made, attempt=begun)
 
 
 def adopted(job: Job, claim: Claim, talk_id: str) -> Change:
@@ -170,7 +172,8 @@ def committing(job: Job, at: datetime) -> Change:
     """The commit mark, on disk before the last byte."""
     if job.state is not State.UPLOADING:
         raise IllegalEdge(job, Event.COMMITTING)
-    return change(job, Event.COMMITTING, at, f"attempt {job.claims}")
+    made = change(job, Event.COMMITTING, at, f"attempt {job.claims}")
+    return replace(made, attempt=AttemptCommitted(n=job.claims, committed_at=at))
 
 
 def duplicate(job: Job, of: int, at: datetime) -> Change:
@@ -178,6 +181,13 @@ def duplicate(job: Job, of: int, at: datetime) -> Change:
     return change(
         job, Event.DUPLICATE, at, message, duplicate_of=of, next_attempt_at=None, **because(Problem(Reason.DUPLICATE, message))
     )
+
+
+def forgotten(job: Job, at: datetime) -> Change:
+    """A call that `forget` removed has come again: nothing of it is kept but where its files lie."""
+    message = "This call was forgotten by the operator's word and is not sent."
+    problem = Problem(Reason.FORGOTTEN, message)
+    return change(job, Event.FORGOTTEN, at, message, uid=None, fields={}, next_attempt_at=None, **because(problem))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +206,8 @@ class Backoff:
 def finished(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: datetime, jitter: float) -> Change:
     """The change an attempt's end makes. `jitter` is in [0, 1)."""
     made = _finish(job, outcome, verdict, backoff, at, jitter)
+    # Whatever it was, we outlived it.
+    made = replace(made, after=replace(made.after, deaths=0))
     if job.state not in IN_FLIGHT:
         return made
     ended = AttemptEnded(
@@ -214,6 +226,8 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
     why = because(verdict.problem)
     said = verdict.problem.message if verdict.problem else ""
     wait_s = backoff.bound_s(job.attempts) * jitter
+    # The service may take a stream that broke off for a whole one (grpc/grpc#33038).
+    left = job.leftovers or (outcome.bytes_sent > 0 and not outcome.committed)
     match verdict.kind:
         case Kind.ACCEPTED:
             return change(
@@ -231,6 +245,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
                 failing_s=job.failing_s + wait_s,
                 # What the service asked for is waited for as well, and held against nobody.
                 next_attempt_at=at + timedelta(seconds=max(wait_s, min(outcome.retry_after_s or 0.0, backoff.max_s))),
+                leftovers=left,
                 **why,
             )
         case Kind.UNKNOWN:
@@ -251,23 +266,42 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
             problem = verdict.problem or Problem(Reason.READ_AGAIN, "The files changed.")
             return read_anew(job, problem, at)
         case Kind.SERVICE | Kind.CONNECTION | Kind.GIVEN_BACK:
-            return change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, **why)
+            return change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, leftovers=left, **why)
 
 
-def recovered(job: Job, at: datetime) -> Change:
+def recovered(job: Job, at: datetime, *, died: Backoff | None = None) -> Change:
     """What a start makes of a row that an earlier process left in flight: nothing complete went out while it was
     `uploading`; from `committing` on nobody here knows.
+
+    `died`: the process did not end by itself, but died with this recording in hand. That is counted, and from the third
+    death in a row on the recording rests before its next try. A `ready` one may then have been read for its claim.
     """
-    if job.state not in IN_FLIGHT:
+    if job.state not in IN_FLIGHT and not (died and job.state is State.READY):
         raise IllegalEdge(job, Event.GIVEN_BACK)
+    made = _left_behind(job, at)
+    if died is None:
+        return made
+    deaths = job.deaths + 1
+    after = replace(made.after, deaths=deaths)
+    if deaths >= SUSPECT_AFTER:
+        rest = timedelta(seconds=died.bound_s(deaths))
+        message = f"{made.after.message} Each of the last {deaths} times it was being sent the daemon died."
+        after = replace(after, next_attempt_at=at + rest, message=message)
+    return replace(made, after=after, detail=after.message)
+
+
+def _left_behind(job: Job, at: datetime) -> Change:
     ended = AttemptEnded(n=job.claims, ended_at=at, code="", message="", verdict="crashed", bytes_sent=0)
     message = "The daemon ended during the upload."
+    if job.state is State.COMMITTING:
+        message = "The process that sent it ended before the answer came."
+        why = because(Problem(Reason.OUTCOME_UNKNOWN, message))
+        return replace(change(job, Event.OUTCOME_UNKNOWN, at, message, next_attempt_at=at, **why), attempt=ended)
+    why = because(Problem(Reason.INTERRUPTED, message))
     if job.state is State.UPLOADING:
-        why = because(Problem(Reason.INTERRUPTED, message))
-        return replace(change(job, Event.GIVEN_BACK, at, message, next_attempt_at=at, **why), attempt=ended)
-    message = "The process that sent it ended before the answer came."
-    why = because(Problem(Reason.OUTCOME_UNKNOWN, message))
-    return replace(change(job, Event.OUTCOME_UNKNOWN, at, message, next_attempt_at=at, **why), attempt=ended)
+        return replace(change(job, Event.GIVEN_BACK, at, message, next_attempt_at=at, leftovers=True, **why), attempt=ended)
+    message = "The daemon ended while it read the recording for its upload."
+    return change(job, Event.INTERRUPTED, at, message, **because(Problem(Reason.INTERRUPTED, message)))
 
 
 def gave_up(job: Job, at: datetime) -> Change:
@@ -279,7 +313,24 @@ def resent(job: Job, at: datetime, *, by_operator: bool = False) -> Change:
     """Sent again although the first try may have arrived: marked, so that a double is never a surprise."""
     message = "Sent again on the operator's word." if by_operator else "Sent again: no clear answer came the last time."
     problem = Problem(Reason.RESEND, message)
-    return change(job, Event.RESENT, at, message, possible_duplicate=True, owner=None, next_attempt_at=at, **because(problem))
+    return change(
+        job,
+        Event.RESENT,
+        at,
+        message,
+        possible_duplicate=True,
+        leftovers=True,
+        owner=None,
+        next_attempt_at=at,
+        **because(problem),
+    )
+
+
+def shown_absent(job: Job, at: datetime, detail: str) -> Change:
+    """The look-up has shown that the service has it not: sent again, and no duplicate is to be feared. Should the first try
+    come to light after all, the look after leftovers finds it.
+    """
+    return change(job, Event.SHOWN_ABSENT, at, detail, leftovers=True, owner=None, next_attempt_at=at, **because(None))
 
 
 def reinstated(job: Job, at: datetime) -> Change:
@@ -295,8 +346,17 @@ def reinstated(job: Job, at: datetime) -> Change:
     )
 
 
-def confirmed(job: Job, talk_id: str, at: datetime) -> Change:
-    return change(job, Event.CONFIRMED, at, talk_id, talk_id=talk_id, owner=None, next_attempt_at=at, **because(None))
+def confirmed(job: Job, talk_id: str, at: datetime, *, doubled: bool = False) -> Change:
+    """The service has it under this talk id; `doubled`: and under another one too."""
+    doubtful = job.possible_duplicate or doubled
+    settled = {"talk_id": talk_id, "owner": None, "next_attempt_at": at, "possible_duplicate": doubtful}
+    return change(job, Event.CONFIRMED, at, talk_id, **settled, **because(None))
+
+
+def looked_after(job: Job, at: datetime, detail: str, *, doubled: bool = False) -> Change:
+    """What other tries of it left at the service is on record. `doubled`: one of them is a whole talk too."""
+    doubtful = job.possible_duplicate or doubled
+    return change(job, Event.LOOKED_AFTER, at, detail, leftovers=False, possible_duplicate=doubtful, updated_at=job.updated_at)
 
 
 # --- filing ----------------------------------------------------------------------------------

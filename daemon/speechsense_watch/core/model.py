@@ -162,6 +162,8 @@ class Job:
     claims: int = 0
     # Seconds spent in backoff for the recording's own failures; `give_up_after` is held against it.
     failing_s: float = 0.0
+    # How often in a row the daemon died while it had this recording in hand: see `core.taking`.
+    deaths: int = 0
     next_attempt_at: datetime | None = None
     reason: Reason | None = None
     message: str = ""
@@ -177,6 +179,8 @@ class Job:
     gone_at: datetime | None = None
     # The operator lifted the rules of choice (min_duration, start_from, duplicate) with `retry`.
     forced: bool = False
+    # A try that broke off, or one that was taken for absent, may have left a talk of its own at the service: to be looked for.
+    leftovers: bool = False
 
     @property
     def hint(self) -> str:
@@ -198,6 +202,13 @@ def half_by_name(audio_path: str) -> Half:
     """What stands for the metadata of a recording that has none in a file: the name of its audio, wherever it lies."""
     name = audio_path.rpartition("/")[2]
     return Half(NO_FILE, hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest())
+
+
+def digest_of(audio_sha256: str) -> str:
+    """By what a forgotten call is known: its audio alone, since metadata may be written anew at any time and no two calls sound
+    the same to the last bit. A hash of the hash, so that it leads neither to a talk nor to a line of a log.
+    """
+    return hashlib.sha256(f"forgotten\n{audio_sha256}".encode()).hexdigest()
 
 
 def uid_of(connection_id: str, audio_sha256: str, metadata_sha256: str) -> str:

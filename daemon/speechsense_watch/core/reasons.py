@@ -52,6 +52,7 @@ class Reason(StrEnum):
     VANISHED = "vanished"
     BY_OPERATOR = "by_operator"
     BY_RULE = "by_rule"
+    FORGOTTEN = "forgotten"
     # lost
     VANISHED_BEFORE_UPLOAD = "vanished_before_upload"
     # ready, after something went wrong
@@ -122,6 +123,7 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.VANISHED: "Nothing to do, if the recorder removes such files itself.",
         Reason.BY_OPERATOR: "`retry` takes the skip back.",
         Reason.BY_RULE: "Nothing to do, if the folder's rules are meant so; `retry` sends it all the same.",
+        Reason.FORGOTTEN: "Delete the files; nothing sends this call again.",
         Reason.VANISHED_BEFORE_UPLOAD: "Something removed the recording before it was sent: bring it back, "
         "and find out what removes files from this folder so soon. `skip` clears this line.",
         Reason.UPLOAD_FAILED: "It is tried again by itself.",

@@ -95,10 +95,13 @@ class Traffic:
         """The configuration was read anew: pauses of connections that it no longer names are gone, and all that was held
         against the configuration is probed at once.
         """
+        self.pauses = {scope: pause for scope, pause in self.pauses.items() if scope == SERVICE or scope in connections}
+        self.probe_at_once()
+
+    def probe_at_once(self) -> None:
+        """The configuration or the key is another one: whatever may have been held against the old one is probed at once."""
         self.pauses = {
-            scope: replace(pause, probe_at=0.0) if pause.needs_operator else pause
-            for scope, pause in self.pauses.items()
-            if scope == SERVICE or scope in connections
+            scope: replace(pause, probe_at=0.0) if pause.needs_operator else pause for scope, pause in self.pauses.items()
         }
 
     def ended(

@@ -95,7 +95,7 @@ PAUSE_HINTS = {
     "as soon as the service can be reached.",
     PauseReason.NOT_TRUSTED: "Check `endpoint`, `ca_file` and `plaintext`; `check --online` tries them.",
     PauseReason.NO_CREDENTIALS: "Mend the credential the message names; it is read again by itself.",
-    PauseReason.KEY_REFUSED: "Put a valid key in place; it is read again before each probe. The key needs the scope "
+    PauseReason.KEY_REFUSED: "Put a valid key in place: `speechsense-watch set-key`; it is used at once. The key needs the scope "
     "yc.speech-sense.use, its service account the role Data editor in the space.",
     PauseReason.UNIMPLEMENTED: "The endpoint is not a SpeechSense TalkService: check `endpoint`.",
     PauseReason.QUOTA: "The quota is used up; it goes on by itself. Ask Yandex Cloud for a higher one if this stays.",

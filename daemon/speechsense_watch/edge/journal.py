@@ -25,6 +25,7 @@ from threading import Lock
 
 # So many lines are written and waited for at once.
 _LINES_TOGETHER = 10_000
+_ZEROS = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +89,26 @@ class Journal:
                 count += 1
         return count
 
-    def without(self, uids: frozenset[str]) -> None:
-        """The lines of these uids are gone: a new file, fsynced, renamed over the old one."""
+    def without(self, uids: frozenset[str], *, overwrite: bool = False) -> None:
+        """The lines of these uids are gone: a new file, fsynced, renamed over the old one. `overwrite`: zeros are then written
+        over what the old one held, as far as the file system and the disk write in place.
+        """
         if not self._path.exists():
             return
         with self._locked() as descriptor, os.fdopen(descriptor, "rb", closefd=False) as old:
             fresh = self._path.with_name(self._path.name + ".new")
             with open(fresh, "wb", opener=_private) as new:
+                if os.geteuid() == 0:
+                    # A command of root's must not leave the daemon a journal that it may not write.
+                    owner = os.fstat(descriptor)
+                    os.fchown(new.fileno(), owner.st_uid, owner.st_gid)
                 new.writelines(line for line in old if not _names_one_of(line, uids))
                 new.flush()
                 os.fsync(new.fileno())
             fresh.replace(self._path)
             _sync_directory(self._path.parent)
+            if overwrite:
+                _zero(descriptor)
 
     def _append(self, entries: Iterable[Mapping[str, str]]) -> None:
         text = "".join(json.dumps(entry) + "\n" for entry in entries)
@@ -164,6 +173,16 @@ def _write(descriptor: int, data: bytes) -> None:
     """In one go, which for a file that is open to append puts it at the end whole; on a full disk as far as it goes."""
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def _zero(descriptor: int) -> None:
+    """Of a file that has no name any more."""
+    # A file that is open to append takes a write at its end, whatever the offset (pwrite(2), "BUGS").
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_APPEND)
+    size = os.fstat(descriptor).st_size
+    for offset in range(0, size, _ZEROS):
+        os.pwrite(descriptor, bytes(min(_ZEROS, size - offset)), offset)
+    os.fsync(descriptor)
 
 
 def _names_one_of(line: bytes, uids: frozenset[str]) -> bool:

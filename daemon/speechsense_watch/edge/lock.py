@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from speechsense_watch.edge.ballast import is_no_room
 from speechsense_watch.ports import Clock
 
 _PAUSE_S = 0.1
+_ENDED = b"ended"
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -30,14 +34,25 @@ class LockTrouble(Exception):  # noqa: N818
 class Lock:
     """Held until released or the process ends. The file stays: removing it would let two hold "the" lock."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, left_behind: bool = False) -> None:
         self._descriptor = descriptor
+        # Its last holder never said that it had ended: it was killed, or the machine went down.
+        self.left_behind = left_behind
+
+    def ended_well(self) -> None:
+        """The next holder finds it so."""
+        _say(self._descriptor, _ENDED)
 
     def release(self) -> None:
         """Lets the next one in; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def touch(self) -> None:
+        """Says that its holder is alive where nothing can be written: a file's times take no room."""
+        with suppress(OSError):
+            os.utime(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -57,9 +72,9 @@ def acquire(path: str, clock: Clock, tries_for_s: float = 2.0) -> Lock:
         descriptor = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             if _lock(descriptor, fcntl.LOCK_EX) and _is_still(path, descriptor):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-                return Lock(descriptor)
+                left_behind = os.pread(descriptor, 32, 0).strip() not in (b"", _ENDED)
+                _say(descriptor, str(os.getpid()).encode())
+                return Lock(descriptor, left_behind=left_behind)
             holder = _holder(descriptor)
         except OSError as error:
             os.close(descriptor)
@@ -89,6 +104,14 @@ def is_held(path: str) -> bool:
         os.close(descriptor)
 
 
+def touched_at(path: str) -> datetime | None:
+    """When its holder last said that it was alive, or took it; None where there is no such file."""
+    try:
+        return datetime.fromtimestamp(Path(path).lstat().st_mtime, UTC)
+    except (OSError, ValueError, OverflowError):
+        return None
+
+
 def _open(path: str, flags: int) -> int:
     try:
         return os.open(path, flags | _FLAGS, 0o600)
@@ -110,6 +133,15 @@ def _is_still(path: str, descriptor: int) -> bool:
         return os.path.samestat(Path(path).lstat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+def _say(descriptor: int, what: bytes) -> None:
+    """On a full disk a file that is new stays empty. One that is not keeps its block, since it is never cut."""
+    try:
+        os.pwrite(descriptor, what.ljust(15) + b"\n", 0)
+    except OSError as error:
+        if not is_no_room(error):
+            raise
 
 
 def _holder(descriptor: int) -> int | None:

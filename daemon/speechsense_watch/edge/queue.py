@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from threading import RLock
@@ -22,16 +22,22 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from speechsense_watch.core.edges import AttemptBegun, AttemptEnded, Change, Event
-from speechsense_watch.core.model import HOLDS_UID, Job, Place, State
+from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event
+from speechsense_watch.core.model import HOLDS_UID, Job, Place, State, digest_of
 from speechsense_watch.core.rules import Order
+from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge import schema
+from speechsense_watch.edge.ballast import Ballast, is_no_room
+from speechsense_watch.edge.damage import journal_trouble, no_room_beside, refuse_odd, trouble_of
 from speechsense_watch.edge.journal import FolderLine, Journal, TalkLine
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
 from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 
+_OLDER = "The queue is of an earlier speechsense-watch: start the daemon anew, which brings it up to date."
 _BUSY_TIMEOUT_MS = 10_000
 _WAL_TRIES = 5
+# What was written a moment after somebody looked at the clock is not from the future.
+_SAME_MOMENT = timedelta(seconds=5)
 _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 # Millions of jobs are done and a few are not. SQLite keeps no statistics here and takes a partial index only where its
 # condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
@@ -39,37 +45,51 @@ _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 _UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
 # The edges on which a job gets its talk id.
 _WITH_TALK = frozenset({Event.ACCEPTED, Event.CONFIRMED, Event.ADOPTED})
-# Primary result codes after which the file itself must be doubted (sqlite.org/rescode.html).
-_FATAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# What records how an upload ended: for these the ballast is given up.
+_ENDS = frozenset(
+    {
+        *(Event.ACCEPTED, Event.ADOPTED, Event.CONFIRMED, Event.REFUSED, Event.FAILED),
+        *(Event.GIVEN_BACK, Event.OUTCOME_UNKNOWN, Event.READ_ANEW),
+    }
+)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     """SQLite's and the journal's errors as QueueTrouble."""
     try:
         yield
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise QueueTrouble(f"The queue: {error}.", fatal=code in _FATAL) from error
+        raise trouble_of(path, getattr(error, "sqlite_errorname", ""), str(error)) from error
     except OSError as error:
-        raise QueueTrouble(f"The journal beside the queue: {error.strerror or error}.") from error
+        raise journal_trouble(path, error) from error
 
 
 class SqliteQueue:
     """Keeps `ports.Queue`. `path` must lie on a local file system; its directory exists."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, ballast: Ballast | None = None) -> None:
         """Opens, or creates and migrates. Raises QueueTrouble, schema.NewerSchema."""
         self.path = path
+        self._ballast = ballast or Ballast(path)
+        # The first fatal trouble: from then on nothing more is asked of this connection.
+        self._broken: QueueTrouble | None = None
+        # Talk ids that are in the queue and have yet to be entered in the journal.
+        self._owed: list[tuple[str, str, datetime]] = []
+        # There was no room lately: it has to be shown that there is.
+        self._doubted = False
         self._lock = RLock()
         self._known_runtime: dict[str, str] = {}
         self._journal_only: dict[str, str] = {}
         self._journal = Journal(path.with_name(path.name + ".journal"))
-        with translated(), ExitStack() as undo:
-            self._db = _connect(path, read_only=read_only)
+        refuse_odd(path)
+        with translated(path), ExitStack() as undo:
+            self._db = _connect_to_read(path) if read_only else _connect(path, "rwc")
             undo.callback(self._db.conn.close)
             if read_only:
                 schema.refuse_newer(self._db)
+                if schema.is_older(self._db):
+                    raise QueueTrouble(_OLDER)
             else:
                 _set_up(self._db, path)
             self._data_version = self._pragma("data_version")
@@ -78,19 +98,39 @@ class SqliteQueue:
             undo.pop_all()
 
     def close(self) -> None:
-        with self._lock, translated():
+        """What the journal lacks then, the next start fills in."""
+        with self._lock, translated(self.path):
+            with suppress(OSError):
+                self._pay_journal()
             self._db.conn.close()
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """One thread at a time. After a fatal trouble nothing reaches the connection any more: what it would write or answer
+        might contradict what is on disk.
+        """
+        with self._lock:
+            if self._broken is not None:
+                raise QueueTrouble(str(self._broken), fatal=True)
+            try:
+                with translated(self.path):
+                    yield
+            except QueueTrouble as trouble:
+                self._doubted |= trouble.full
+                if trouble.fatal:
+                    self._broken = trouble
+                raise
 
     def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
         """For reading: every row of a SELECT."""
-        with self._lock, translated():
+        with self._using():
             cursor = self._db.conn.execute(sql, parameters)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def tuples(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The same without the columns' names: half the time where a million rows are read."""
-        with self._lock, translated():
+        with self._using():
             return self._db.conn.execute(sql, parameters).fetchall()
 
     def _jobs(self, which: str, parameters: Sequence[object] = ()) -> list[Job]:
@@ -101,8 +141,11 @@ class SqliteQueue:
         return found[0] if found else None
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, translated():
+    def _transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
+        """`spare`: it may use the room that the ballast made."""
+        with self._using():
+            if not spare:
+                self._keep_ballast()
             conn = self._db.conn
             conn.execute("BEGIN IMMEDIATE")
             try:
@@ -111,6 +154,32 @@ class SqliteQueue:
             finally:
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
+
+    # --- room ------------------------------------------------------------------------------------
+
+    def make_ready(self) -> None:
+        with self._using():
+            self._keep_ballast()
+            self._pay_journal()
+            if not self._doubted:
+                return
+            self._ballast.make_sure_of_room()
+        with self._transaction() as conn:
+            # Random, or SQLite would see that the page stays as it is and write nothing.
+            conn.execute("INSERT INTO runtime VALUES ('written', random()) ON CONFLICT DO UPDATE SET value = excluded.value")
+        self._doubted = False
+
+    def _keep_ballast(self) -> None:
+        try:
+            self._ballast.keep()
+        except OSError as error:
+            raise no_room_beside(self.path, error) from error
+
+    def _pay_journal(self) -> None:
+        """Raises OSError; what could not be entered stays owed."""
+        if self._owed:
+            self._journal.talks(self._owed)
+            self._owed = []
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -145,23 +214,44 @@ class SqliteQueue:
         return replace(change.after, id=job_id)
 
     def apply(self, change: Change) -> Job:
-        with self._transaction() as conn:
-            job_id = self._write_one(conn, change).id
+        try:
+            job_id = self._carry_out(change)
+        except QueueTrouble as trouble:
+            if not (trouble.full and change.event in _ENDS and self._ballast.give_up()):
+                raise
+            job_id = self._carry_out(change)
         self._enter_in_journal([change])
         stored = self.job(job_id)
         if stored is None:
-            raise QueueTrouble(f"The queue: job {job_id} vanished right after it was written.", fatal=True)
+            raise Stale  # `forget` was there right behind us
         return stored
 
+    def _carry_out(self, change: Change) -> int:
+        with self._transaction(spare=change.event in _ENDS) as conn:
+            return self._write_one(conn, change).id
+
     def _enter_in_journal(self, changes: Iterable[Change]) -> None:
-        """Every talk id that has come with them, but for one that is from there."""
+        """Every talk id that has come with them, but for one that is from there. They are on record whether it succeeds or not:
+        what fails is owed, and nothing is begun before it is made good.
+        """
         talks = [
             (change.after.uid, change.after.talk_id, change.at)
             for change in changes
             if change.event in _WITH_TALK and change.after.uid and change.after.talk_id
         ]
-        with translated():
-            self._journal.talks(talk for talk in talks if self._journal_only.get(talk[0]) != talk[1])
+        with self._lock:
+            self._owed += [talk for talk in talks if self._journal_only.get(talk[0]) != talk[1]]
+            try:
+                self._pay_journal()
+            except OSError as error:
+                if is_no_room(error) and self._ballast.give_up():
+                    with suppress(OSError):
+                        self._pay_journal()
+
+    def write(self, sql: str, parameters: Sequence[object]) -> bool:
+        """One statement about what is no job, on disk when this returns; whether it changed anything."""
+        with self._transaction() as conn:
+            return conn.execute(sql, parameters).rowcount > 0
 
     def _write(self, conn: sqlite3.Connection, change: Change) -> int:
         columns = columns_of(change.after)
@@ -181,6 +271,24 @@ class SqliteQueue:
         if done.rowcount != 1:
             raise Stale
         return before.id
+
+    def forget(self, jobs: Sequence[Job], digests: Iterable[str], at: datetime) -> None:
+        """Rows, history and journal lines of these jobs are gone, from the log of the database too, and nothing with these
+        digests is sent any more. All of it, or Stale when one of them is not as it was, or in flight.
+        """
+        with translated(self.path):
+            # First, as `trim` does: a line without a row looks like a queue that was lost.
+            self._journal.without(frozenset(job.uid for job in jobs if job.uid), overwrite=True)
+        with self._transaction() as conn:
+            conn.executemany("DELETE FROM orphans WHERE job_id = ?", [(job.id,) for job in jobs])
+            for job in jobs:
+                which = "id = ? AND state = ? AND claims = ? AND state NOT IN ('uploading', 'committing', 'uploaded')"
+                if conn.execute(f"DELETE FROM jobs WHERE {which}", (job.id, job.state.value, job.claims)).rowcount != 1:
+                    raise Stale
+            conn.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(digest, to_us(at)) for digest in digests])
+        with self._lock, translated(self.path):
+            # Waits for those who read, as long as for any lock; if one reads on, the next write goes over it.
+            self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _conflict(self, change: Change, error: sqlite3.IntegrityError) -> Exception:
         if "jobs.uid" in str(error) and change.after.uid:
@@ -217,18 +325,21 @@ class SqliteQueue:
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
         direction = "DESC" if order is Order.NEWEST else "ASC"
         chosen, keys = _chosen(choice)
-        which = f"INDEXED BY due WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
-        return self._jobs(f"{which} ORDER BY recorded_at {direction} LIMIT ?", (to_us(now), *keys, limit))
+        index, by = ("suspects", "next_attempt_at") if choice.suspects else ("due", f"recorded_at {direction}")
+        which = f"INDEXED BY {index} WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
+        return self._jobs(f"{which} ORDER BY {by} LIMIT ?", (to_us(now), *keys, limit))
 
     def next_due(self, choice: Selection, resending: Iterable[str]) -> datetime | None:
         chosen, keys = _chosen(choice)
-        ready = self._earliest(f"state = 'ready' AND {chosen}", keys)
+        index = "suspects" if choice.suspects else "unfinished"
+        ready = self._earliest(f"state = 'ready' AND {chosen}", keys, index)
         names = tuple(resending)
         lost = self._earliest(f"state = 'unconfirmed' AND owner IS NULL AND folder IN ({_any_of(names)})", names)
         return min((at for at in (ready, lost) if at is not None), default=None)
 
-    def _earliest(self, where: str, keys: Sequence[object] = ()) -> datetime | None:
-        at = self.rows(f"SELECT min(next_attempt_at) AS at FROM jobs {_UNFINISHED} {where}", keys)[0]["at"]
+    def _earliest(self, where: str, keys: Sequence[object] = (), index: str = "unfinished") -> datetime | None:
+        which = f"INDEXED BY {index} WHERE state <> 'done' AND {where}"
+        at = self.rows(f"SELECT min(next_attempt_at) AS at FROM jobs {which}", keys)[0]["at"]
         return from_us(at) if at is not None else None
 
     def reconnect(self, folder: str, connection_id: str) -> None:
@@ -262,12 +373,12 @@ class SqliteQueue:
         return self._earliest("state = 'uploaded'")
 
     def bring_near(self, horizon: datetime, now: datetime) -> int:
-        """What is to be tried after the horizon is due now: a clock that was ahead when that was written has been put right."""
+        """What a clock that was ahead has written: it has been put right since."""
         which = "state <> 'done' AND state IN ('ready', 'unconfirmed', 'uploaded') AND next_attempt_at > ?"
+        ahead = "(next_attempt_at > ? OR updated_at > ?)"
+        keys = (to_us(now), to_us(now), to_us(horizon), to_us(now + _SAME_MOMENT))
         with self._transaction() as conn:
-            done = conn.execute(
-                f"UPDATE jobs INDEXED BY unfinished SET next_attempt_at = ? WHERE {which}", (to_us(now), to_us(horizon))
-            )
+            done = conn.execute(f"UPDATE jobs INDEXED BY unfinished SET next_attempt_at = ? WHERE {which} AND {ahead}", keys)
         return done.rowcount
 
     def to_resend(self, now: datetime, folders: Iterable[str]) -> Sequence[Job]:
@@ -286,8 +397,15 @@ class SqliteQueue:
     def of_talk(self, talk_id: str) -> Job | None:
         return self._one("talk_id = ?", (talk_id,))
 
+    def is_forgotten(self, audio_sha256: str) -> bool:
+        return bool(self.tuples("SELECT 1 FROM forgotten WHERE digest = ?", (digest_of(audio_sha256),)))
+
     def claims_of(self, uid: str) -> int:
-        return int(self.rows("SELECT coalesce(max(claims), 0) AS n FROM jobs WHERE uid = ?", (uid,))[0]["n"])
+        """Of jobs that stand for it now, and of tries of jobs that were read anew since: an id is never used twice."""
+        claimed = "SELECT max(claims) AS n FROM jobs WHERE uid = ?"
+        tried = "SELECT max(n) FROM attempts WHERE uid = ?"
+        found = self.tuples(f"SELECT max(n) FROM ({claimed} UNION ALL {tried})", (uid, uid))
+        return int(found[0][0] or 0)
 
     def released_duplicates(self) -> Sequence[Job]:
         return self._jobs(
@@ -311,12 +429,12 @@ class SqliteQueue:
         at = self._first_watched_in_journal(name, path) or now
         with self._transaction() as conn:
             conn.execute("INSERT OR IGNORE INTO folders VALUES (?, ?, ?)", (name, path_bytes(path), to_us(at)))
-        with translated():
+        with translated(self.path):
             self._journal.fill((), [(name, path, at)])
         return at
 
     def _first_watched_in_journal(self, name: str, path: str) -> datetime | None:
-        with translated():
+        with translated(self.path):
             for line in self._journal.lines():
                 if isinstance(line, FolderLine) and (line.name, line.path) == (name, path):
                     return datetime.fromisoformat(line.at).astimezone(UTC)
@@ -326,7 +444,7 @@ class SqliteQueue:
         text = json.dumps(value, sort_keys=True)
         if self._known_runtime.get(key) == text:
             return
-        with self._transaction() as conn:
+        with self._transaction(spare=key == "paused") as conn:
             # SQLite leaves a page alone that would become what it was, so this is no write after a restart either.
             conn.execute("INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, text))
         self._known_runtime[key] = text
@@ -343,7 +461,7 @@ class SqliteQueue:
         return (found.st_dev, found.st_ino) == self._identity
 
     def changed_elsewhere(self) -> bool:
-        with self._lock, translated():
+        with self._using():
             version = self._pragma("data_version")
             changed, self._data_version = version != self._data_version, version
             return changed
@@ -359,7 +477,7 @@ class SqliteQueue:
             (row["name"], row["path"].decode(errors="surrogateescape"), from_us(row["at"]))
             for row in self.rows("SELECT name, path, first_watched_at AS at FROM folders")
         )
-        with translated():
+        with translated(self.path):
             return self._journal.fill(self._talks(), folders)
 
     def _talks(self) -> Iterator[tuple[str, str, datetime]]:
@@ -375,7 +493,7 @@ class SqliteQueue:
         `journal_talk` tells them.
         """
         only: dict[str, str] = {}
-        with translated():
+        with translated(self.path):
             lines = (line for line in self._journal.lines() if isinstance(line, TalkLine))
             while some := {line.uid: line.talk_id for line in islice(lines, 500)}:
                 sql = f"SELECT uid FROM jobs WHERE talk_id IS NOT NULL AND uid IN ({placeholders(tuple(some))})"
@@ -404,7 +522,7 @@ class SqliteQueue:
             (to_us(forget_before), *names),
         )
         if forgotten:
-            with translated():
+            with translated(self.path):
                 self._journal.without(frozenset(row["uid"] for row in forgotten))
             with self._transaction() as conn:
                 conn.executemany("DELETE FROM jobs WHERE id = ?", [(row["id"],) for row in forgotten])
@@ -418,6 +536,10 @@ def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     where = f"folder IN ({folders or 'NULL'})"
     if again:
         where = f"({where} OR folder IN ({again}) AND possible_duplicate = 1)"
+    # Written out, since the index of the suspects is taken only where its condition stands in the query.
+    where += f" AND deaths {'>=' if choice.suspects else '<'} {SUSPECT_AFTER}"
+    if choice.most_bytes is not None:
+        where += f" AND audio_size <= {choice.most_bytes}"
     return f"{where} AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
 
 
@@ -426,8 +548,27 @@ def _any_of(names: Sequence[object]) -> str:
     return placeholders(names) or "NULL"
 
 
-def _connect(path: Path, *, read_only: bool) -> Database:
-    mode = "ro" if read_only else "rwc"
+def _connect_to_read(path: Path) -> Database:
+    """SQLite makes files beside the queue for that. Where it cannot, on a disk that is full or read-only, and nobody has the
+    queue open nor left anything to recover, it is read as it lies there (sqlite.org/uri.html, "immutable").
+    """
+    db = _connect(path, "ro")
+    try:
+        db.conn.execute("SELECT 1 FROM sqlite_master")
+    except sqlite3.OperationalError as error:
+        db.conn.close()
+        wal = path.with_name(f"{path.name}-wal")
+        held = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        if held or not path.is_file() or (wal.exists() and wal.stat().st_size > 0):
+            raise
+        return _connect(path, "ro&immutable=1")
+    except sqlite3.Error:
+        db.conn.close()
+        raise
+    return db
+
+
+def _connect(path: Path, mode: str) -> Database:
     uri = path.absolute().as_uri() + f"?mode={mode}"
     # Several threads share the connection under our own lock; isolation_level=None leaves BEGIN to us.
     conn = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
@@ -443,6 +584,8 @@ def _set_up(db: Database, path: Path) -> None:
     schema.refuse_newer(db)
     _switch_to_wal(db.conn)
     db.conn.execute("PRAGMA synchronous = FULL")
+    # What was deleted or written over is zeros from then on, not calls that a copy of the file still shows.
+    db.conn.execute("PRAGMA secure_delete = ON")
     db.conn.execute("PRAGMA journal_size_limit = 67108864")
     schema.migrate(db, path)
 
@@ -469,10 +612,14 @@ def _write_event(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
 
 def _write_attempt(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
     match change.attempt:
-        case AttemptBegun(n=n, request_id=request_id, started_at=at):
+        case AttemptBegun() as begun:
+            at = to_us(begun.started_at)
             conn.execute(
-                "INSERT INTO attempts (job_id, n, request_id, started_at) VALUES (?, ?, ?, ?)", (job_id, n, request_id, to_us(at))
+                "INSERT INTO attempts (job_id, n, uid, request_id, started_at, committed_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (job_id, begun.n, begun.uid, begun.request_id, at, at if begun.committed else None),
             )
+        case AttemptCommitted(n=n, committed_at=at):
+            conn.execute("UPDATE attempts SET committed_at = ? WHERE job_id = ? AND n = ?", (to_us(at), job_id, n))
         case AttemptEnded() as end:
             conn.execute(
                 "UPDATE attempts SET ended_at = ?, code = ?, message = ?, verdict = ?, server_request_id = ?, bytes_sent = ?"

@@ -22,21 +22,23 @@ class Trouble:
     reason: PauseReason = PauseReason.UNREACHABLE
 
 
-def explain(address: str, *, plaintext: bool, ca_file: str = "") -> Trouble | None:
-    """What keeps this machine from the service, None when nothing does. Takes at most about 15 seconds."""
+def explain(address: str, *, plaintext: bool, ca_file: str = "", option: str = "endpoint") -> Trouble | None:
+    """What keeps this machine from the service, None when nothing does; `option` is the key that names the address. Takes at
+    most about 15 seconds.
+    """
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     try:
         socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        return Trouble(f"The name {host} cannot be resolved ({error.strerror}): check DNS and `endpoint`.")
+        return Trouble(f"The name {host} cannot be resolved ({error.strerror}): check DNS and `{option}`.")
     try:
         with socket.create_connection((host, int(port)), timeout=_WAIT_S) as connection:
             return None if plaintext else _explain_tls(connection, host, address, ca_file)
     except TimeoutError:
         return Trouble(f"{address} does not answer within {_WAIT_S:g} s: check the firewall and the route.")
     except OSError as error:
-        return Trouble(f"{address} cannot be reached ({error.strerror or error}): check the network and `endpoint`.")
+        return Trouble(f"{address} cannot be reached ({error.strerror or error}): check the network and `{option}`.")
 
 
 def _explain_tls(connection: socket.socket, host: str, address: str, ca_file: str) -> Trouble | None:

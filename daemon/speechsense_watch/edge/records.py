@@ -16,6 +16,8 @@ from typing import Any
 from speechsense_watch.core.attention import FILING_PATIENCE, SOURCE_PATIENCE, UNCONFIRMED_PATIENCE, Group
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.taking import SUSPECT_AFTER
+from speechsense_watch.edge.doubts import OrphanTalk, SqliteDoubts
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.rows import from_us, job_of, path_bytes, placeholders, to_us
 
@@ -148,6 +150,16 @@ class Records:
         # Not for `done`: see the partial index.
         return self._time("SELECT min(created_at) FROM jobs WHERE state <> 'done' AND state = ?", (state.value,))
 
+    def suspects(self) -> Sequence[Job]:
+        """Those with which in hand the daemon died too often, most often first; at most a hundred."""
+        sql = f"""
+        SELECT * FROM jobs INDEXED BY suspects WHERE state = 'ready' AND deaths >= {SUSPECT_AFTER}
+        UNION ALL SELECT * FROM jobs
+        WHERE state <> 'done' AND state IN ('uploading', 'committing', 'unconfirmed') AND deaths >= {SUSPECT_AFTER}
+        ORDER BY deaths DESC, id LIMIT 100
+        """
+        return [job_of(row) for row in self._rows(sql)]
+
     def runtime(self) -> Mapping[str, object]:
         """What the daemon told last."""
         return self._queue.runtime() if self._queue else {}
@@ -202,6 +214,40 @@ class Records:
     def with_talk(self, talk_id: str) -> Sequence[Job]:
         return self._found("talk_id = ?", (talk_id,))
 
+    def containing(self, text: str) -> Sequence[Job]:
+        """Those with this text in a path, a talk id or a field; every row is read for that."""
+        columns = ("audio_path", "metadata_path", "filed_to", "talk_id", "uid", "fields")
+        tests = [rf"CAST({column} AS TEXT) LIKE CAST(? AS TEXT) ESCAPE '\'" for column in columns]
+        sql = f"SELECT * FROM jobs WHERE {' OR '.join(tests)} ORDER BY id"
+        return [job_of(row) for row in self._rows(sql, [_pattern(text)] * len(columns))]
+
+    def arrivals(self, job: Job) -> tuple[Sequence[str], Sequence[str]]:
+        """Talks of it beyond the one that counts, and the recording ids of the tries that may have arrived, as far as they are
+        on record.
+        """
+        talks = self._rows("SELECT talk_id FROM orphans WHERE job_id = ? ORDER BY talk_id", (job.id,))
+        sql = "SELECT uid, n FROM attempts WHERE job_id = ? AND uid IS NOT NULL AND committed_at IS NOT NULL ORDER BY n"
+        tries = self._rows(sql, (job.id,))
+        return [row["talk_id"] for row in talks], [f"{row['uid']}-{row['n']}" for row in tries]
+
+    def same_calls(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Every row that is one of these calls: duplicates, what they are duplicates of, and those with the same audio, for
+        which every row is read.
+        """
+        found: dict[int, Job] = {}
+        for start in range(0, len(jobs), _PAGE):
+            part = jobs[start : start + _PAGE]
+            ids = [*(job.id for job in part), *(job.duplicate_of for job in part if job.duplicate_of)]
+            sounds = [job.audio.sha256 for job in part if job.audio and job.audio.sha256]
+            marks = placeholders(ids)
+            sql = (
+                f"SELECT * FROM jobs WHERE id IN ({marks})"
+                f" UNION SELECT * FROM jobs WHERE duplicate_of IN ({marks})"
+                f" UNION SELECT * FROM jobs WHERE audio_sha256 IN ({placeholders(sounds) or 'NULL'})"
+            )
+            found |= {job.id: job for job in map(job_of, self._rows(sql, (*ids, *ids, *sounds)))}
+        return [job for _, job in sorted(found.items())]
+
     def _found(self, where: str, keys: Sequence[object]) -> Sequence[Job]:
         order = "ORDER BY state = 'done', id DESC LIMIT 1000"
         return [job_of(row) for row in self._rows(f"SELECT * FROM jobs WHERE {where} {order}", keys)]
@@ -218,6 +264,13 @@ class Records:
             " FROM attempts WHERE job_id = ? ORDER BY n"
         )
         return [_attempt(row) for row in self._rows(sql, (job_id,))]
+
+    def orphans(self, *, seen: bool = False) -> tuple[OrphanTalk, ...]:
+        """As `SqliteDoubts.orphans`."""
+        return tuple(SqliteDoubts(self._queue).orphans(seen=seen)) if self._queue else ()
+
+    def orphans_of(self, job_id: int) -> tuple[OrphanTalk, ...]:
+        return tuple(each for each in self.orphans(seen=True) if each.job_id == job_id)
 
 
 def _attempt(row: dict[str, Any]) -> AttemptRow:

@@ -97,6 +97,7 @@ def columns_of(job: Job) -> dict[str, Any]:
         "attempts": job.attempts,
         "claims": job.claims,
         "failing_s": job.failing_s,
+        "deaths": job.deaths,
         "next_attempt_at": _maybe_us(job.next_attempt_at),
         "reason": job.reason.value if job.reason else None,
         "message": job.message.encode("utf-8", "backslashreplace").decode(),
@@ -108,6 +109,7 @@ def columns_of(job: Job) -> dict[str, Any]:
         "metadata_filed_to": _maybe_bytes(job.metadata_filed_to),
         "gone_at": _maybe_us(job.gone_at),
         "forced": int(job.forced),
+        "leftovers": int(job.leftovers),
     }
 
 
@@ -138,6 +140,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
         attempts=row["attempts"],
         claims=row["claims"],
         failing_s=row["failing_s"],
+        deaths=row["deaths"],
         next_attempt_at=_maybe_time(row["next_attempt_at"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
         message=row["message"],
@@ -149,6 +152,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
         metadata_filed_to=_maybe_path(row["metadata_filed_to"]),
         gone_at=_maybe_time(row["gone_at"]),
         forced=bool(row["forced"]),
+        leftovers=bool(row["leftovers"]),
     )
 
 

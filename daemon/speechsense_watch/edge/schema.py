@@ -124,6 +124,29 @@ END;
 """
 
 
+_FOR_SEARCH = """
+ALTER TABLE jobs ADD COLUMN leftovers INTEGER NOT NULL DEFAULT 0 CHECK (leftovers IN (0, 1));
+CREATE INDEX with_leftovers ON jobs (folder) WHERE leftovers = 1 AND state IN ('uploaded', 'done');
+ALTER TABLE attempts ADD COLUMN uid TEXT;
+ALTER TABLE attempts ADD COLUMN committed_at INTEGER;
+UPDATE attempts SET uid = (SELECT uid FROM jobs WHERE id = job_id) WHERE n = (SELECT claims FROM jobs WHERE id = job_id);
+-- Nobody wrote it down before; of those that matter only the last try can have been at its commit point.
+UPDATE attempts SET committed_at = started_at WHERE EXISTS (
+  SELECT 1 FROM jobs WHERE id = job_id AND claims = attempts.n AND state IN ('committing', 'unconfirmed', 'uploaded', 'done'));
+CREATE INDEX by_attempted_uid ON attempts (uid) WHERE uid IS NOT NULL;
+CREATE TABLE orphans (
+  talk_id TEXT PRIMARY KEY,
+  job_id INTEGER REFERENCES jobs(id) ON DELETE SET NULL,
+  connection_id TEXT NOT NULL,
+  recording_id TEXT NOT NULL,
+  whole INTEGER NOT NULL CHECK (whole IN (0, 1)),
+  found_at INTEGER NOT NULL,
+  seen_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX orphans_of_job ON orphans (job_id) WHERE job_id IS NOT NULL;
+"""
+
+
 @migrations()
 def m001_first_tables(db: Database) -> None:
     # executescript() would commit the migration's transaction, so the statements go one by one.
@@ -136,6 +159,27 @@ def m002_trials(db: Database) -> None:
     # Both are asked for at every step while a folder's trial runs, beside folders that finish a million recordings meanwhile.
     db.conn.execute("CREATE INDEX doubtful ON jobs (folder) WHERE possible_duplicate = 1 AND state <> 'done'")
     db.conn.execute("CREATE INDEX finished ON jobs (folder, updated_at) WHERE state = 'done'")
+
+
+@migrations()
+def m003_search(db: Database) -> None:
+    """What a look-up has to know: which tries reached their commit point, and what was found beyond the one that counts."""
+    for statement in _statements(_FOR_SEARCH):
+        db.conn.execute(statement)
+
+
+@migrations()
+def m005_deaths(db: Database) -> None:
+    db.conn.execute("ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0 CHECK (deaths >= 0)")
+    # Written out at the time of the migration, as the states are; hardly any row is in it.
+    db.conn.execute("CREATE INDEX suspects ON jobs (next_attempt_at) WHERE state = 'ready' AND deaths >= 3")
+
+
+@migrations()
+def m006_forgotten(db: Database) -> None:
+    db.conn.execute(
+        "CREATE TABLE forgotten (digest TEXT PRIMARY KEY CHECK (length(digest) = 64), at INTEGER NOT NULL) STRICT, WITHOUT ROWID"
+    )
 
 
 def _statements(script: str) -> list[str]:
@@ -162,6 +206,11 @@ def refuse_newer(db: Database) -> None:
             f"The queue was written by a newer speechsense-watch (it holds {', '.join(unknown)}). "
             "Install that version again; the queue was not touched."
         )
+
+
+def is_older(db: Database) -> bool:
+    """The file holds tables, but not yet as this program knows them: whoever may write brings it up to date."""
+    return bool(migrations.applied(db)) and bool(migrations.pending(db))
 
 
 def migrate(db: Database, path: Path) -> Path | None:

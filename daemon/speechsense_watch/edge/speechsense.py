@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TypeAlias
 
 import grpc
 
 from speechsense_watch.core.patience import ON_ITS_WAY_BYTES, Patience, Wait
+from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
-from speechsense_watch.edge.channel import Conduit, Endpoint, Line
+from speechsense_watch.edge import channel
+from speechsense_watch.edge.channel import Conduit, Endpoint, code_of
+from speechsense_watch.edge.line import Line
 from speechsense_watch.edge.retry_info import retry_after_s
-from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Halted, Talk
+from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, Talk
 from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
 
 # Answers of "unavailable" in a row, over a connection that stands, after which another connection is made: behind a name
@@ -27,6 +30,7 @@ from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_servic
 UNAVAILABLE_IN_A_ROW = 3
 
 LOOK_EVERY_S = 1.0
+_ENDS_WITHIN_S = 0.1
 PATIENCE = Patience()
 
 # grpc logs a traceback whenever a request iterator raises. Ours raises on purpose: it is how a call is ended without the
@@ -63,7 +67,7 @@ class _Call:
 
 
 class GrpcService:
-    """Keeps `ports.Service`: one channel, kept open."""
+    """Keeps `ports.Service` and `ports.Searching`: one channel, kept open."""
 
     def __init__(
         self,
@@ -85,6 +89,9 @@ class GrpcService:
         self._stopping = False
         self._retired = False
         self.closed = False
+        # What `channel` found to be shown last, and the how-manieth that was.
+        self._shown: tuple[tuple[str, str], ...] | None = None
+        self._shown_number = 0
 
     def close(self) -> None:
         self.closed = True
@@ -92,10 +99,18 @@ class GrpcService:
 
     def channel(self) -> Channel:
         try:
-            self._credentials.headers()
+            self._count(self._credentials.headers())
+        except CredentialPending:
+            line = self._line.look()
+            return line if line.state is ChannelState.FAILED else Channel(ChannelState.CONNECTING)
         except CredentialError as error:
             return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
-        return self._line.look()
+        return replace(self._line.look(), credentials=self._shown_number)
+
+    def _count(self, headers: tuple[tuple[str, str], ...]) -> None:
+        if headers != self._shown:
+            self._shown = headers
+            self._shown_number += 1
 
     def retire(self) -> None:
         """Another service takes over; this one closes when its last call has ended."""
@@ -175,7 +190,7 @@ class GrpcService:
                 return Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN)
             self._calls.add(call)
         try:
-            with self._line.conduit.used() as conduit:
+            with self._line.used() as conduit:
                 future = start(conduit.stub, metadata)
                 call.future = future
                 future.add_done_callback(lambda _: call.ended.set())
@@ -183,10 +198,14 @@ class GrpcService:
                     future.cancel()  # stopped between registration and start
                 while not call.ended.wait(LOOK_EVERY_S):
                     self._look_after(call, conduit)
+                    if call.halt is not None:
+                        # It is over for us; grpc ends it when its buffers are empty, on a dead connection that is never.
+                        call.ended.wait(_ENDS_WITHIN_S)
+                        break
                 outcome = self._outcome(call, future)
                 if outcome.halt is None and outcome.code not in (Code.UNAVAILABLE, Code.CANCELLED):
                     self._line.heard(conduit)
-            self._count(outcome)
+            self._count_unavailable(outcome)
             return outcome
         finally:
             with self._lock:
@@ -197,13 +216,14 @@ class GrpcService:
 
     def _look_after(self, call: _Call, conduit: Conduit) -> None:
         """A call that waits for too long is ended, and one whose connection is dead as soon as that is known."""
-        if call.wait.too_long(self._clock(), self._patience):
-            call.stop(Halt.STALLED)
         self._line.mind()
-        if conduit.dead:
-            call.stop(Halt.PEER_GONE)
+        with call.lock:  # so that it is not at its commit point at this moment
+            if conduit.dead:
+                call.stop(Halt.PEER_GONE)
+            elif call.wait.too_long(self._clock(), self._patience):
+                call.stop(Halt.STALLED)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count_unavailable(self, outcome: Outcome) -> None:
         unavailable = outcome.code is Code.UNAVAILABLE and outcome.halt is None
         with self._lock:
             self._unavailable_in_a_row = self._unavailable_in_a_row + 1 if unavailable else 0
@@ -218,7 +238,7 @@ class GrpcService:
         try:
             talk_id = str(future.result().talk_id)
         except grpc.RpcError as error:
-            code = _code(error)
+            code = code_of(error)
         except grpc.FutureCancelledError:
             code = Code.CANCELLED
         if code is Code.UNAUTHENTICATED:
@@ -236,6 +256,16 @@ class GrpcService:
             server_request_id=str(trailing.get("x-request-id") or trailing.get("x-server-trace-id") or ""),
             retry_after_s=retry_after_s(trailing),
         )
+
+    # --- questions -----------------------------------------------------------------------------
+
+    def search(self, scope: SearchScope, connection_id: str, key: str, values: Sequence[str]) -> Sequence[str]:
+        with self._line.used() as conduit:
+            return channel.search(conduit.channel, self._credentials, scope, connection_id, key, values)
+
+    def values_of(self, scope: SearchScope, connection_id: str, talk_ids: Sequence[str], name: str) -> Mapping[str, str]:
+        with self._line.used() as conduit:
+            return channel.values_of(conduit.channel, self._credentials, scope, connection_id, talk_ids, name)
 
     def stop_uncommitted(self) -> None:
         with self._lock:
@@ -269,12 +299,6 @@ def _audio(request: audio_pb2.AudioStreamingRequest) -> talk_service_pb2.StreamT
 
 def _chunk(data: bytes) -> talk_service_pb2.StreamTalkRequest:
     return _audio(audio_pb2.AudioStreamingRequest(chunk=audio_pb2.AudioChunk(data=data)))
-
-
-def _code(error: grpc.RpcError) -> Code:
-    # What the library raises is a Call as well; its type stubs do not say so.
-    code = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
-    return Code(code.name)
 
 
 def _details(future: _Future) -> str:

@@ -17,13 +17,25 @@ from speechsense_watch.ports.files import (
     WatchState,
 )
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
+from speechsense_watch.ports.in_hand import NO_NOTE, InHand
 from speechsense_watch.ports.on_record import OnRecord
 from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
-from speechsense_watch.ports.service import Channel, ChannelState, CredentialError, Credentials, Halted, Service, Talk
+from speechsense_watch.ports.searching import Doubts, Searching, SearchTrouble
+from speechsense_watch.ports.service import (
+    Channel,
+    ChannelState,
+    CredentialError,
+    CredentialPending,
+    Credentials,
+    Halted,
+    Service,
+    Talk,
+)
 from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sources, SourceTrouble
 from speechsense_watch.ports.time import Chance, Clock, Wake
 
 __all__ = [
+    "NO_NOTE",
     "NO_SOURCES",
     "Arrival",
     "CallRecords",
@@ -32,7 +44,9 @@ __all__ = [
     "ChannelState",
     "Clock",
     "CredentialError",
+    "CredentialPending",
     "Credentials",
+    "Doubts",
     "Entry",
     "FileTrouble",
     "FileTroubleKind",
@@ -44,12 +58,15 @@ __all__ = [
     "FilingTrouble",
     "Halted",
     "Hint",
+    "InHand",
     "OnRecord",
     "OpenFile",
     "People",
     "Queue",
     "QueueTrouble",
     "Root",
+    "SearchTrouble",
+    "Searching",
     "Selection",
     "Service",
     "SourceTrouble",

@@ -26,16 +26,23 @@ class UidTaken(Exception):  # noqa: N818
 
 class QueueTrouble(Exception):  # noqa: N818
     """The queue could not be read or written. `fatal`: what is on disk must be derived anew by a fresh start
-    (SQLITE_IOERR leaves open whether a commit is durable; a corrupt file does not mend).
+    (SQLITE_IOERR leaves open whether a commit is durable; a corrupt file does not mend). `full`: there is no room on its disk.
     """
 
-    def __init__(self, message: str, *, fatal: bool = False) -> None:
+    def __init__(self, message: str, *, fatal: bool = False, full: bool = False) -> None:
         super().__init__(message)
         self.fatal = fatal
+        self.full = full
 
 
 class Queue(Protocol):
-    """The jobs on disk. Every method raises QueueTrouble; what returned is durable."""
+    """The jobs on disk. Every method raises QueueTrouble; what returned is durable. After a fatal trouble each raises it anew."""
+
+    def make_ready(self) -> None:
+        """What an upload will have to record can be recorded: there is room, and nothing of earlier ones is owed to the journal.
+        Raises QueueTrouble: then nothing may be begun.
+        """
+        ...
 
     def apply_each(self, arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
         """Each as `apply` would, all in one write; None for one whose row was changed meanwhile. Raises QueueTrouble: then none
@@ -70,7 +77,9 @@ class Queue(Protocol):
         ...
 
     def bring_near(self, horizon: datetime, now: datetime) -> int:
-        """What is to be tried after the horizon is due now; returns how many jobs that were."""
+        """What is to be tried after the horizon, or was put off by a clock that is ahead of `now`, is due now; returns how many
+        jobs that were.
+        """
         ...
 
     def to_resend(self, now: datetime, folders: Iterable[str]) -> Sequence[Job]:
@@ -97,6 +106,10 @@ class Queue(Protocol):
 
     def holder_of(self, uid: str) -> Job | None:
         """The job in uploading .. done that stands for the uid."""
+        ...
+
+    def is_forgotten(self, audio_sha256: str) -> bool:
+        """A call with this audio was removed by `forget` and must not be sent."""
         ...
 
     def of_talk(self, talk_id: str) -> Job | None:
@@ -145,10 +158,13 @@ class Arrival:
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What may be picked now: jobs of these folders, but those in work already and those of connections that pause. Of the
-    folders `again` only what may have been sent before.
+    folders `again` only what may have been sent before. Of `most_bytes` at most, if there is a limit. What may have killed the
+    daemon is picked by itself: `suspects`, and nothing else then.
     """
 
     folders: frozenset[str]
     without_jobs: frozenset[int] = frozenset()
     without_connections: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
+    most_bytes: int | None = None
+    suspects: bool = False

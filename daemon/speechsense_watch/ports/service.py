@@ -18,11 +18,14 @@ class ChannelState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The connection to the service right now; `reason` and `message` say why it failed."""
+    """The connection to the service right now; `reason` and `message` say why it failed. `credentials` is another number
+    when another key or token is shown, so that what was refused before may be taken now; 0 while there is none.
+    """
 
     state: ChannelState
     reason: PauseReason = PauseReason.UNREACHABLE
     message: str = ""
+    credentials: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +54,19 @@ class CredentialError(Exception):
     """No usable credential; the message says which source and what to do, never the secret."""
 
 
+class CredentialPending(CredentialError):  # noqa: N818
+    """There is none yet, but it has been asked for; whoever handed in `on_news` is told when it is there."""
+
+
 class Credentials(Protocol):
     """Where the `authorization` header comes from."""
 
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Raises CredentialError."""
+        """What a call shows now; never blocks. Raises CredentialError."""
         ...
 
     def refused(self) -> None:
-        """The service refused them: every source is read again."""
+        """The service refused them: every source is read again, a token that renews itself is renewed."""
         ...
 
 

@@ -1,0 +1,78 @@
+"""Which recordings may be begun beside those that are under way: the big ones leave a place to the small, and one that may
+have killed the daemon goes last and alone.
+
+Nobody knows which of the recordings in hand a death was about, so each is counted one more. An innocent one is cleared by the
+first try that the daemon outlives; the guilty one harms nobody but itself from the third time on, and is never given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from speechsense_watch.core.model import Job
+
+# Deaths in a row. The schema's index `suspects` has the number written out.
+SUSPECT_AFTER = 3
+# So long a suspect that is due waits for a moment without other work; then none is begun until it had its turn.
+PATIENCE = timedelta(hours=1)
+# A four-hour call is 461 MB and takes an hour at 1 Mbit/s; one of ten minutes has this size and takes two minutes.
+BIG_ABOVE_BYTES = 16 * 2**20
+
+
+def is_suspect(job: Job) -> bool:
+    return job.deaths >= SUSPECT_AFTER
+
+
+def is_big(job: Job) -> bool:
+    return job.audio is not None and job.audio.stamp.size > BIG_ABOVE_BYTES
+
+
+class Turn(StrEnum):
+    ORDINARY = "ordinary"
+    SUSPECT = "suspect"
+    NOBODY = "nobody"  # what is under way ends first
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """The recordings in work, of at most `places`."""
+
+    jobs: Collection[Job]
+    places: int
+
+    @property
+    def free(self) -> int:
+        return max(0, self.places - len(self.jobs))
+
+    @property
+    def free_for_big(self) -> int:
+        """One place is not for big ones, so that whatever they take, a small one waits for small ones only. With a single
+        place that cannot be had.
+        """
+        held = sum(map(is_big, self.jobs))
+        return min(self.free, max(1, self.places - 1) - held)
+
+    @property
+    def most_bytes(self) -> int | None:
+        """How big the next one may be; None: of any size."""
+        return BIG_ABOVE_BYTES if self.free_for_big <= 0 else None
+
+    def admits(self, job: Job) -> bool:
+        return self.free > 0 and (self.free_for_big > 0 or not is_big(job))
+
+    def turn(self, suspect: Job | None, *, ordinary_due: bool, now: datetime) -> Turn:
+        """Whose turn it is. `suspect` is the one that has been due for longest, if one is."""
+        if any(map(is_suspect, self.jobs)):
+            return Turn.NOBODY
+        if suspect is None:
+            return Turn.ORDINARY
+        if self.jobs:
+            return Turn.NOBODY if patience_over(suspect, now) else Turn.ORDINARY
+        return Turn.ORDINARY if ordinary_due and not patience_over(suspect, now) else Turn.SUSPECT
+
+
+def patience_over(suspect: Job, now: datetime) -> bool:
+    return now - (suspect.next_attempt_at or suspect.updated_at) >= PATIENCE
