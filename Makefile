@@ -10,7 +10,7 @@ COVERAGE_MIN := 90
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage burst crowd kept lint generate lock venv clean
+.PHONY: help demo test coverage burst crowd kept torture lint generate lock venv clean
 
 help:  ## what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,11 @@ crowd: $(VENV)/.project  ## a million old recordings in one directory: time to t
 
 kept: $(VENV)/.project  ## a million uploaded recordings left in place, in 1,000 directories and 100,000 in one: time of a scan (8 minutes)
 	@for how in "1000000 1000" "100000 1"; do PYTHONPATH=tests $(RUN) tests/measure/kept.py $$how || exit 1; done
+
+# More kills, another storm, one part alone:  make torture TORTURE='--kills 3000 --recordings 6000 --seed 7 --parts storm'
+torture: $(VENV)/.project  ## 300,000 simulated recordings, then the real program killed over 1,000 times and lied to (25 minutes)
+	@PYTHONPATH=tests $(RUN) tests/model/simulate.py --recordings 300000
+	@PYTHONPATH=tests $(RUN) -m torture --json torture.json $(TORTURE)
 
 lint: $(VENV)/.project  ## ruff, mypy --strict, and whether the stubs are those of proto/
 	@echo "==> ruff" && $(RUN) -m ruff check && $(RUN) -m ruff format --check

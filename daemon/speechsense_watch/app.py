@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from uuid import uuid4
 
 from speechsense_watch import __version__
 from speechsense_watch.ages import Jumps
@@ -17,9 +18,12 @@ from speechsense_watch.assembly import Assembly
 from speechsense_watch.config import Config, ConfigError, load
 from speechsense_watch.core.model import State
 from speechsense_watch.core.rules import OnUnknown
+from speechsense_watch.core.verdict import PauseReason
+from speechsense_watch.doubts import reconsider
 from speechsense_watch.edge import lock
 from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.clock import SystemClock
+from speechsense_watch.edge.machine import this_machine
 from speechsense_watch.edge.notify import Notifier
 from speechsense_watch.edge.opening import opened_whole, passing, unfit_place
 from speechsense_watch.edge.schema import NewerSchema
@@ -40,10 +44,9 @@ _ON_UNKNOWN = {
     "it is shown to be absent.",
 }
 _SUSPICIOUS = (
-    "The journal knows talks that the queue does not: was it lost, or restored from an older copy? Those talks are adopted and "
-    "not sent again; a recording whose answer never reached the journal is."
+    "The talks that only the journal knew are adopted and not sent again. Any other recording older than this start may have "
+    "been sent before: when its turn comes, its folder's on_unknown decides."
 )
-
 
 _GONE = "The queue's file was removed or replaced under the running daemon, which ends now so that nothing is sent unrecorded."
 
@@ -62,6 +65,7 @@ class Daemon:
         self._clock = clock or SystemClock()
         self._notifier = Notifier.from_environment(environ)
         self._jumps = Jumps(self._clock)
+        self._unwritable = False
         self._signals = Signals()
         self._fatal: str | None = None
         self._next_heartbeat_at = 0.0
@@ -97,6 +101,7 @@ class Daemon:
         except (OSError, QueueTrouble, NewerSchema) as error:
             raise CannotOpenQueue(f"The queue {path} cannot be opened: {error}") from error
         try:
+            self._examine_queue()
             self._parts = Assembly(self._queue, self._config, self._environ, self._clock, self._log, self._failed)
             self._begin()
             try:
@@ -108,6 +113,13 @@ class Daemon:
         finally:
             self._close()
         return EXIT_OK if self._fatal is None else EXIT_FATAL
+
+    def _examine_queue(self) -> None:
+        """Before anything is written to it, which might hide that it was lost. Raises QueueTrouble."""
+        found = self._queue.history.examine(this_machine(), self._clock.now())
+        if found is not None:
+            message = f"{found.why} {_SUSPICIOUS}"
+            self._log.warning(Event.QUEUE_SUSPICIOUS, talks=found.talks, number=found.suspicion.k, message=message)
 
     def _close(self) -> None:
         try:
@@ -121,11 +133,11 @@ class Daemon:
         """Raises QueueTrouble."""
         self._signals.install()
         recovered = self._parts.uploader.recover_at_start()
-        lacking = self._queue.fill_journal()
+        lacking = self._queue.history.fill()
+        reconsider(self._queue, self._clock.now())
+        self._queue.history.begin(uuid4().hex, self._clock.now())
         folders = len(self._config.folders)
         self._log.info(Event.DAEMON_STARTED, version=__version__, folders=folders, recovered=recovered, journal_filled=lacking)
-        if only := self._queue.read_journal():
-            self._log.warning(Event.QUEUE_SUSPICIOUS, talks=only, message=_SUSPICIOUS)
         for warning in self._config.warnings:
             self._log.warning(Event.CONFIG_WARNING, message=warning)
         for folder in self._config.folders:
@@ -163,6 +175,7 @@ class Daemon:
             self._failed(_GONE)
             return
         self._notifier.watchdog()
+        self._tell_unwritable()
         self._notice_jumps()
         self._parts.filer.present = [name for name, intake in self._parts.folders.items() if not intake.away]
         if self._queue.changed_elsewhere():
@@ -184,6 +197,14 @@ class Daemon:
         if (status := self._describe()) != self._status:
             self._status = status
             self._notifier.status(status)
+
+    def _tell_unwritable(self) -> None:
+        """Beside the queue, since it cannot be told there."""
+        reasons = {pause.reason for pause in list(self._parts.uploader.traffic.pauses.values())}
+        unwritable = PauseReason.QUEUE_NOT_WRITABLE in reasons
+        if unwritable != self._unwritable:
+            self._unwritable = unwritable
+            self._held.tell(unwritable=unwritable)
 
     def _notice_jumps(self) -> None:
         """Raises QueueTrouble."""
@@ -254,6 +275,7 @@ class Daemon:
         self._record_the_rest()
         for service in parts.services:
             service.close()
+        parts.claims.keep_only(())
         self._log.info(Event.DAEMON_STOPPED, still_running=still_running)
 
     def _record_the_rest(self) -> None:

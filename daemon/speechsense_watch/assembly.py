@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from speechsense_watch.attempt import Attempts, Ended, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
@@ -15,6 +16,7 @@ from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.edge.auth import AnyCredentials, credentials_of
 from speechsense_watch.edge.channel import Endpoint
+from speechsense_watch.edge.claims import RootClaims
 from speechsense_watch.edge.disk import written_at
 from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.filing import FileFiling
@@ -64,6 +66,10 @@ def service_of(
     except OSError as error:
         message = f"{settings.ca_file} cannot be read ({error.strerror})."
         raise ConfigError((ConfigProblem("speechsense.ca_file", message),)) from error
+
+
+def _is_taken(roots: Roots) -> bool:
+    return bool(roots.claimed_by)
 
 
 def _credentials_of(config: Config, environ: Mapping[str, str], clock: Clock, on_news: Callable[[], None]) -> AnyCredentials:
@@ -117,6 +123,7 @@ class Assembly:
         }
         self.loops = {name: Loop(name, step, clock, log, on_fatal, _STALLED_AFTER_S[name]) for name, step in steps.items()}
         self.folders: dict[str, FolderIntake] = {}
+        self.claims = RootClaims()
         self._roots: Mapping[tuple[int, int], str] = {}
         self._take_over(config, self._prepare(config))
 
@@ -150,11 +157,18 @@ class Assembly:
         rules = {folder.name: folder for folder in config.folders}
         self.folders = folders
         self._roots = roots_of(config.folders)
+        self.claims.keep_only(rules.keys())
         for intake in folders.values():
             intake.links_anew()
         self.attempts.rules = config.upload
         self.attempts.trees = {
-            name: Tree(intake.rules, intake.files, intake.places.roots.gone_counts, intake.places.sources)
+            name: Tree(
+                intake.rules,
+                intake.files,
+                intake.places.roots.gone_counts,
+                intake.places.sources,
+                partial(_is_taken, intake.places.roots),
+            )
             for name, intake in folders.items()
         }
         self.throttle.configure(config.upload)
@@ -174,7 +188,9 @@ class Assembly:
 
     def _folder_intake(self, folder: Folder) -> FolderIntake:
         files = FolderFiles(folder.path, self._clock)
-        roots = Roots(files, self._queue, folder.name)
+        roots = Roots(files, self._queue, folder.name, partial(self.claims.hold, folder.name))
+        # At once: the uploader does not wait for the first scan.
+        roots.look(files.root())
         places = Places(
             folder,
             files,

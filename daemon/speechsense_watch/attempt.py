@@ -16,7 +16,7 @@ from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.model import Half, Job, Problem, Recording, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.reshape import reshaped
-from speechsense_watch.core.rules import Folder, UploadRules
+from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
 from speechsense_watch.ports import (
     NO_SOURCES,
@@ -64,6 +64,8 @@ class Tree:
     files: Files
     gone_counts: Callable[[], bool]
     sources: Sources = NO_SOURCES
+    # Another daemon works this folder: it sends these recordings.
+    taken: Callable[[], bool] = lambda: False
 
 
 class Attempts:
@@ -81,7 +83,7 @@ class Attempts:
     def run(self, job: Job, *, probe: bool) -> Ended:
         """Never raises for anything a file, the queue or the service does."""
         tree = self.trees.get(job.place.folder)
-        if tree is None or job.audio_path is None:
+        if tree is None or job.audio_path is None or tree.taken():
             return Ended(job, root_away=True)
         try:
             with tree.files.open(job.audio_path) as audio:
@@ -163,9 +165,11 @@ class Attempts:
     def _claim(self, job: Job, tree: Tree, recording: Recording, sha256: str, *, whole: bool) -> Claim:
         connection_id, fields = _frozen(job, tree.rules, recording)
         uid = uid_of(connection_id, sha256, recording.metadata.sha256)
-        n = max(job.claims, self._queue.claims_of(uid)) + 1
+        tries, doubted = tries_before(self._queue, job, recording.audio, uid)
+        n = tries + 1
         return Claim(
             n=n,
+            doubted=doubted,
             uid=uid,
             recording=replace(
                 recording,
@@ -177,11 +181,12 @@ class Attempts:
             request_id=str(uuid4()),
             at=self._clock.now(),
             whole=whole,
+            in_doubt=self._queue.in_doubt(uid),
         )
 
     def _record(self, job: Job, tree: Tree, claim: Claim) -> Job | None:
-        """The intent is on disk; None when another job already stands for this recording, it is one to be forgotten, or we are
-        stopping.
+        """The intent is on disk; None when nothing is to be sent: another job already stands for this recording, it may have been
+        sent before the queue was lost, it is one to be forgotten, or we are stopping.
         """
         if self.stopping:
             return None
@@ -191,10 +196,12 @@ class Attempts:
         if talk_id := self._queue.journal_talk(claim.uid):
             self._adopt(job, claim, talk_id)
             return None
+        job = replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0])
         try:
-            return self._queue.apply(
-                lifecycle.claimed(replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0]), claim)
-            )
+            if claim.doubted and tree.rules.on_unknown is not OnUnknown.RESEND:
+                self._queue.apply(lifecycle.doubted(job, claim))
+                return None
+            return self._queue.apply(lifecycle.claimed(job, claim))
         except UidTaken as taken:
             self._queue.apply(lifecycle.duplicate(job, taken.holder, self._clock.now()))
             return None
@@ -228,6 +235,17 @@ def _frozen(job: Job, rules: Folder, recording: Recording) -> tuple[str, Mapping
     if job.possible_duplicate and job.uid is not None:
         return job.connection_id, job.fields
     return rules.connection_id, recording.fields
+
+
+def tries_before(queue: Queue, job: Job | None, audio: Half, uid: str) -> tuple[int, int]:
+    """The number of the last try that this recording had, or may have had; and the suspicious start before which it may have been
+    sent, 0 for none.
+    """
+    known = max(job.claims if job is not None else 0, queue.claims_of(uid))
+    suspicion = queue.suspicion()
+    if suspicion is None or not suspicion.doubts(job, audio):
+        return known, 0
+    return suspicion.tries(known), suspicion.k
 
 
 def with_recording_id(fields: Mapping[str, str], rules: Folder, uid: str, n: int) -> Mapping[str, str]:

@@ -57,7 +57,6 @@ class _Question:
     subject: Subject
     inquiry: Inquiry
     batch: Batch
-    asked_at: float
     keys: list[str]
     to_fetch: list[str] = field(default_factory=list)
     # Talk ids by key, and the recording ids that the talks carry.
@@ -128,7 +127,7 @@ class Confirmer:
         inquiry = self._inquiries[subject]
         if (batch := inquiry.batch(now)) is None:
             return AT_LEAST_REST_S
-        self._question = _Question(subject, inquiry, batch, now, list(inquiry.keys(subject.name)))
+        self._question = _Question(subject, inquiry, batch, list(inquiry.keys(subject.name)))
         return 0.0
 
     # --- what there is to find out ---------------------------------------------------------------
@@ -214,7 +213,7 @@ class Confirmer:
     def _rule(self, question: _Question) -> None:
         subject, inquiry = question.subject, question.inquiry
         self._trouble.pop(subject, None)
-        for ruling in inquiry.answered(question.batch, self._found(question), question.asked_at):
+        for ruling in inquiry.answered(question.batch, self._found(question), self._clock.monotonic()):
             self._carry_out(ruling, subject)
         self._tell_blindness(subject, inquiry)
         self._publish()

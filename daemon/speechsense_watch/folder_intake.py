@@ -233,6 +233,7 @@ class FolderIntake:
         """False when the root is away: an outage, never "all files deleted"."""
         root = self.files.root()
         away = self.places.roots.look(root)
+        self.telling.claimed_twice = bool(self.places.roots.claimed_by)
         self.telling.tell_root(away, root)
         if away:
             self._next_scan_at = self.clock.monotonic() + ROOT_AWAY_LOOK_S

@@ -12,13 +12,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from speechsense_watch.attempt import with_recording_id
+from speechsense_watch.attempt import tries_before, with_recording_id
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff, Claim
 from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.reshape import reshaped
-from speechsense_watch.core.rules import UploadRules
+from speechsense_watch.core.rules import OnUnknown, UploadRules
 from speechsense_watch.core.verdict import Halt, Kind, Outcome, PauseReason, Verdict, judge
 from speechsense_watch.ending import (
     Ending,
@@ -112,6 +112,7 @@ class OneShot:
             self._in_journal(uid)
             or self._known(self._queue.holder_of(uid))
             or self._in_the_way(self._at_place(source))
+            or self._doubted(source, recording, uid)
             or self._reach()
         )
         if ending is not None:
@@ -168,6 +169,42 @@ class OneShot:
 
     # --- the claim -----------------------------------------------------------------------------
 
+    def _doubted(self, source: Source, recording: Recording, uid: str) -> Ending | None:
+        """What may have been sent before the queue was lost, and is not simply sent again, has to be decided first."""
+        if source.rules.on_unknown is OnUnknown.RESEND:
+            return None
+        for _ in range(_TRIES):
+            before = self._at_place(source)
+            if (ending := self._in_the_way(before)) is not None:
+                return ending
+            here = before if before is not None and before.state is not State.DONE else None
+            if tries_before(self._queue, here, recording.audio, uid)[1] == 0:
+                return None
+            try:
+                job = self._row(source, before, recording)
+                job = self._queue.apply(lifecycle.doubted(job, self._claim_of(job, source, recording, uid)))
+            except Stale:
+                continue
+            except UidTaken as taken:
+                return self._known(self._queue.job(taken.holder)) or busy()
+            return Ending(result=Result.UNKNOWN, message=f"{job.message} {undecided(job)}")
+        return busy()
+
+    def _claim_of(self, job: Job, source: Source, recording: Recording, uid: str) -> Claim:
+        tries, doubted = tries_before(self._queue, job, recording.audio, uid)
+        n = tries + 1
+        return Claim(
+            n=n,
+            uid=uid,
+            recording=replace(recording, fields=with_recording_id(recording.fields, source.rules, uid, n)),
+            request_id=str(uuid4()),
+            at=self._clock.now(),
+            whole=True,
+            owner=self._owner,
+            in_doubt=self._queue.in_doubt(uid),
+            doubted=doubted,
+        )
+
     def _reach(self) -> Ending | None:
         """None once there is a connection: before that no row is touched."""
         until = self._clock.monotonic() + CONNECT_WITHIN_S
@@ -192,16 +229,7 @@ class OneShot:
                 return ending
             try:
                 job = self._row(source, before, recording)
-                n = max(job.claims, self._queue.claims_of(uid)) + 1
-                claim = Claim(
-                    n=n,
-                    uid=uid,
-                    recording=replace(recording, fields=with_recording_id(recording.fields, source.rules, uid, n)),
-                    request_id=str(uuid4()),
-                    at=self._clock.now(),
-                    whole=True,
-                    owner=self._owner,
-                )
+                claim = self._claim_of(job, source, recording, uid)
                 job = self._queue.apply(lifecycle.claimed(job, claim))
             except Stale:
                 continue  # the daemon or another command was first: look again

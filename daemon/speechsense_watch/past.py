@@ -1,6 +1,7 @@
 """Places with a past: whether what lies there now is still what a stopped or finished job was about.
 
-A file is the same when its inode, size and mtime are, or when its bytes are: copies and touched files are no new recordings.
+A file is the same when its size and mtime are (`core.known.still_the_same`), or when its bytes are: copies and touched files are
+no new recordings, and a tree that was moved to another machine is recognised without reading it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from speechsense_watch.core import edges, lifecycle
+from speechsense_watch.core.known import still_the_same
 from speechsense_watch.core.model import Half, Job, Problem, Sighting, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.ports import Clock, Files, FileTrouble, Halted
@@ -53,8 +55,9 @@ class Past:
         audio, metadata = job.audio, job.metadata
         if audio is None:
             return False
-        same_audio = look.audio is not None and look.audio.stamp == audio.stamp
-        same_metadata = (look.metadata.stamp if look.metadata else None) == (metadata.file_stamp if metadata else None)
+        same_audio = look.audio is not None and still_the_same(audio.stamp, look.audio.stamp)
+        before, now = metadata.file_stamp if metadata else None, look.metadata.stamp if look.metadata else None
+        same_metadata = still_the_same(before, now) if before and now else before is now
         return not (same_audio and same_metadata)
 
     def _rewritten(self, look: Look, job: Job) -> bool:
@@ -64,7 +67,7 @@ class Past:
         """
         halves = ((look.place, look.audio, job.audio), (look.metadata_path, look.metadata, job.metadata))
         for path, sighting, known in halves:
-            if path is None or sighting is None or (known is not None and sighting.stamp == known.stamp):
+            if path is None or sighting is None or (known is not None and still_the_same(known.stamp, sighting.stamp)):
                 continue
             if known is None:
                 if job.audio is None and sighting.mtime_ns > job.updated_at.timestamp() * 1e9:
@@ -81,7 +84,7 @@ class Past:
             return job
         if look.metadata is None and (look.metadata_path is not None or job.metadata.file_stamp is not None):
             return job
-        same_audio = audio.stamp == job.audio.stamp or self._same_bytes(look.place, audio, job.audio)
+        same_audio = still_the_same(job.audio.stamp, audio.stamp) or self._same_bytes(look.place, audio, job.audio)
         same_metadata = self._same_metadata(look, job.metadata)
         if same_audio and same_metadata:
             return self._remember_same(audio, look.metadata, job)
@@ -98,7 +101,7 @@ class Past:
         """Of a recording without a metadata file nothing but the audio can change."""
         if look.metadata is None or look.metadata_path is None:
             return known.file_stamp is None
-        return look.metadata.stamp == known.stamp or self._same_bytes(look.metadata_path, look.metadata, known)
+        return still_the_same(known.stamp, look.metadata.stamp) or self._same_bytes(look.metadata_path, look.metadata, known)
 
     def _remember_same(self, audio: Sighting, metadata: Sighting | None, job: Job) -> Job:
         if job.audio is None or job.metadata is None:

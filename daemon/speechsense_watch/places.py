@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from speechsense_watch.ages import Ages
 from speechsense_watch.beginning import Beginning
 from speechsense_watch.core import lifecycle, pairing
+from speechsense_watch.core.known import still_the_same
 from speechsense_watch.core.model import Half, Job, Problem, Sighting, State
 from speechsense_watch.core.pairing import Track
 from speechsense_watch.core.reasons import Reason
@@ -187,7 +188,9 @@ class Places:
     def _not_yet_quiet(self, look: Look, audio: Sighting, job: Job) -> float:
         """Seconds until files that are no longer the ones uploaded have been left alone: only then they can be judged."""
         pairs = ((look.place, audio, job.audio), (look.metadata_path, look.metadata, job.metadata))
-        changed = [(path, seen) for path, seen, known in pairs if path and seen and known and seen.stamp != known.stamp]
+        changed = [
+            (path, seen) for path, seen, known in pairs if path and seen and known and not still_the_same(known.stamp, seen.stamp)
+        ]
         if job.gone_at is not None or not changed:
             return 0.0
         return max(pairing.quiet_left_s(self._track(path, seen), self.rules.quiet_period_s) for path, seen in changed)

@@ -6,7 +6,8 @@ outage; nothing in it counts as deleted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from speechsense_watch.ports import Files, FileTrouble, Queue, Root
 
@@ -18,11 +19,15 @@ class Roots:
     files: Files
     queue: Queue
     name: str
+    # Who else works this root, by its identity; empty when nobody does, and then nobody else can.
+    claim: Callable[[tuple[int, int]], str] = lambda _identity: ""
+    # What it said last.
+    claimed_by: str = field(default="", init=False)
     _last: tuple[int, int] | None = None
     _known: bool = False
 
     def look(self, root: Root) -> str:
-        """Why the root counts as away, empty when it does not; then its identity is remembered."""
+        """Why the root counts as away, empty when it does not; then its identity is remembered, and it is ours alone."""
         if root.identity is None:
             return root.trouble or "The folder cannot be entered."
         last = self._remembered()
@@ -31,7 +36,8 @@ class Roots:
         if last != root.identity:
             self._last = root.identity
             self.queue.set_runtime(f"root:{self.name}", list(root.identity))
-        return ""
+        self.claimed_by = self.claim(root.identity)
+        return f"Another daemon works this folder ({self.claimed_by})." if self.claimed_by else ""
 
     def gone_counts(self) -> bool:
         return self.look(self.files.root()) == ""

@@ -34,6 +34,8 @@ class Telling:
     scanned_at: datetime | None = None
     away: str = ""
     away_since: datetime | None = None
+    # It is away because another daemon works it.
+    claimed_twice: bool = False
     # When a scan last found more names than before that no rule takes.
     unmatched_at: datetime | None = None
     _unmatched: int = 0
@@ -125,6 +127,7 @@ class Telling:
                 "left_alone": self.scan.left_alone,
                 "away": self.away,
                 "away_since": _text(self.away_since),
+                "claimed_twice": self.claimed_twice,
                 "unreadable_directories": len(self.scan.troubles),
                 "linked_directories": self._linked,
             },

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from speechsense_watch.core.known import Known, asks_for_a_look
+from speechsense_watch.core.known import Known, asks_for_a_look, still_the_same
 from speechsense_watch.core.model import NO_FILE, Glance, Stamp, State
 from speechsense_watch.core.reasons import Reason
 
@@ -29,15 +29,39 @@ def test_what_is_the_same_needs_none(state: State) -> None:
 
 @pytest.mark.parametrize("state", [State.DONE, *STOPPED])
 @pytest.mark.parametrize("half", ["audio", "metadata"])
-@pytest.mark.parametrize("changed", [{"inode": 9}, {"size": 9}, {"mtime_ns": 9}])
+@pytest.mark.parametrize("changed", [{"size": 9}, {"mtime_ns": 9}])
 def test_what_changed_needs_one(state: State, half: str, changed: dict[str, int]) -> None:
-    """In either half, by inode, size or time."""
+    """In either half, by size or time."""
     audio, metadata = SAME
     if half == "audio":
         audio = Glance(replace(AUDIO, **changed))
     else:
         metadata = Glance(replace(METADATA, **changed))
     assert asks_for_a_look(stopped(state), audio, metadata)
+
+
+@pytest.mark.parametrize("state", [State.DONE, *STOPPED])
+def test_what_was_copied_to_another_disk_needs_none(state: State) -> None:
+    """It has another inode, and by some ways of copying no fractions of a second any more."""
+    moved = replace(stopped(state), audio=Stamp(1, 100, 7_123_456_789), metadata=Stamp(2, 50, 8_999_999_999))
+    assert not asks_for_a_look(moved, Glance(Stamp(9, 100, 7_123_456_789)), Glance(Stamp(8, 50, 8_999_999_999)))
+    assert not asks_for_a_look(moved, Glance(Stamp(9, 100, 7_000_000_000)), Glance(Stamp(8, 50, 8_000_000_000)))
+
+
+@pytest.mark.parametrize(
+    ("seen", "same"),
+    [
+        (Stamp(1, 100, 7_000_000_000), False),  # rewritten where it lies
+        (Stamp(9, 100, 7_000_000_001), False),
+        (Stamp(9, 100, 8_000_000_000), False),
+        (Stamp(9, 99, 7_123_456_789), False),
+        (Stamp(9, 100, 7_000_000_000), True),
+        (Stamp(9, 100, 7_123_456_789), True),
+    ],
+)
+def test_only_a_copy_may_have_lost_its_fractions(seen: Stamp, *, same: bool) -> None:
+    """And only the fractions: whole seconds and size agree."""
+    assert still_the_same(Stamp(1, 100, 7_123_456_789), seen) == same
 
 
 @pytest.mark.parametrize("state", OTHER_HANDS)

@@ -43,6 +43,7 @@ TABLE = {
     "given_back": ["uploading committing > ready"],
     "interrupted": ["ready > ready"],
     "outcome_unknown": ["committing > unconfirmed"],
+    "doubted": [f"ready waiting unconfirmed {STOPPED} > unconfirmed"],
     "duplicate": ["ready > skipped"],
     "forgotten": ["ready > skipped"],
     "gave_up": ["ready > refused"],
@@ -291,6 +292,25 @@ def test_sending_again_does_not_clear() -> None:
     """It died in `committing`: the resend is the next try that may kill."""
     job = replace(job_in(State.UNCONFIRMED), deaths=3)
     assert lifecycle.resent(job, LATER).after.deaths == 3
+
+
+@pytest.mark.parametrize(
+    ("outcome", "left"),
+    [
+        (Outcome(code=Code.INTERNAL, bytes_sent=1), True),
+        (Outcome(code=Code.UNAVAILABLE, bytes_sent=1), True),
+        (Outcome(code=Code.CANCELLED, halt=Halt.CHANGED, bytes_sent=1), True),
+        (Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN, bytes_sent=1), True),
+        (Outcome(code=Code.INTERNAL), False),
+        (Outcome(code=Code.CANCELLED, halt=Halt.CHANGED), False),
+    ],
+    ids=["failed", "service down", "files changed", "stopped", "failed before a byte", "changed before a byte"],
+)
+def test_a_stream_that_broke_off_may_have_left_a_talk(outcome: Outcome, *, left: bool) -> None:
+    """The service may take what it has for whole (grpc/grpc#33038): it is looked for once the recording has its own talk."""
+    assert Taken().finish(job_in(State.UPLOADING), outcome).after.leftovers == left
+    before = replace(job_in(State.UPLOADING), leftovers=True)
+    assert Taken().finish(before, outcome).after.leftovers
 
 
 # --- what an edge leaves on the row ------------------------------------------------------------

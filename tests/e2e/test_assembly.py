@@ -48,6 +48,7 @@ def parts(tmp_path: Path) -> Iterator[Assembly]:
         for service in parts.services:
             service.close()
         parts.pool.shutdown()
+        parts.claims.keep_only(())
 
 
 def test_a_new_configuration_is_taken_over(parts: Assembly, tmp_path: Path) -> None:

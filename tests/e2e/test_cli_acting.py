@@ -1006,7 +1006,7 @@ def test_a_terminal_without_such_letters_gets_others(idle: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("speechsense-watch re", {"retry", "resolve", "resume"}),
+        ("speechsense-watch re", {"retry", "resolve", "resume", "restore"}),
         ("speechsense-watch retry --state re", {"ready", "refused"}),
         ("speechsense-watch upload --d", {"--dry-run"}),
     ],

@@ -147,6 +147,7 @@ def test_status_as_json_has_every_key_of_the_contract(desk: Desk, played: Played
             "away": "",
             "unreadable_directories": 0,
             "linked_directories": 1,
+            "claimed_twice": False,
             "unmatched_at": "2026-03-02T09:30:00+00:00",
         },
     )

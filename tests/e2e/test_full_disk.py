@@ -87,6 +87,7 @@ def test_a_disk_that_fills_up_under_uploads_loses_and_doubles_nothing(rig: Rig, 
     wait_for(lambda: list(rig.states().values()).count(DONE) + list(rig.states().values()).count(State.UPLOADED) == 4, 30)
     assert not ballast(rig).exists()
     wait_for(lambda: "service_paused" in rig.log(), 20, "the pause is told")
+    wait_for(lambda: rig.queue_path.with_name("queue.db.lock").read_text().rstrip().endswith("unwritable"), 20)
     code, answer = told(rig)
     assert code == 2
     assert [pause["reason"] for pause in answer["paused"]] == ["queue_not_writable"]
@@ -99,7 +100,8 @@ def test_a_disk_that_fills_up_under_uploads_loses_and_doubles_nothing(rig: Rig, 
     disk.make_room()
     wait_for(lambda: all_done(rig, 8), 60, "everything went on by itself")
     assert ballast(rig).exists()
-    wait_for(lambda: told(rig)[1]["paused"] == [], 20)
+    wait_for(lambda: not rig.queue_path.with_name("queue.db.lock").read_text().rstrip().endswith("unwritable"), 20)
+    assert told(rig)[1]["paused"] == []
     assert rig.stop() == 0
     nothing_lost_or_doubled(rig, standin, 8)
 

@@ -83,9 +83,10 @@ def test_a_commit_mark_that_is_not_written_completes_no_talk(
         assert ended.outcome is not None
         assert (ended.outcome.committed, ended.outcome.halt) == (False, "not_recorded")
         wait_for(lambda: all(call.ended_at for call in standin.calls()))
-        (call,) = standin.calls()
-        assert (call.method, call.talk_id) == ("UploadAsStream", "")
-        assert call.code != "OK"
+        # None at all where it was cancelled before the service had heard of it.
+        for call in standin.calls():
+            assert (call.method, call.talk_id) == ("UploadAsStream", "")
+            assert call.code != "OK"
         assert standin.talks() == []
 
 

@@ -68,7 +68,7 @@ def test_of_several_rows_at_a_place_the_open_one_counts_else_the_newest(
     """As `at_place` has it, however the rows are asked for."""
     queue.apply(lifecycle.seen_gone(played.done("call"), LATER))
     played.done("call ")
-    with queue._transaction() as conn:
+    with queue.transaction() as conn:
         conn.execute("UPDATE jobs SET place = CAST('call.wav' AS BLOB), audio_path = CAST('call.wav' AS BLOB)")
     for found in (calls.at(["call.wav"])["call.wav"], *calls.after("", 10)):
         assert (found.state, found.gone) == (State.DONE, False)

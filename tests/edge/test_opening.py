@@ -10,7 +10,7 @@ import pytest
 
 from speechsense_watch.edge import opening
 from speechsense_watch.edge.ballast import BYTES_PER_UPLOAD, LEAST_BYTES, MARGIN_BYTES, Ballast
-from speechsense_watch.edge.lock import acquire
+from speechsense_watch.edge.lock import LockBusy, acquire, holder_cannot_write
 from speechsense_watch.edge.opening import opened_whole, passing, unfit_place
 from speechsense_watch.edge.syscalls import _REMOTE, name_of_magic
 from speechsense_watch.ports import QueueTrouble
@@ -130,3 +130,9 @@ def test_a_lock_tells_how_its_last_holder_ended(tmp_path: Path) -> None:
         second.ended_well()
     with acquire(path, ManualClock()) as third:
         assert not third.left_behind
+        third.tell(unwritable=True)
+        assert holder_cannot_write(path)
+        with pytest.raises(LockBusy, match=str(os.getpid())):
+            acquire(path, ManualClock())
+        third.tell(unwritable=False)
+        assert not holder_cannot_write(path)

@@ -29,6 +29,7 @@ from support.edges import AT, CALLS, LATER, Taken, born
 from support.manual_clock import ManualClock
 from support.played_queue import PlayedQueue, recording
 from support.rows import multiply
+from support.starts import examined
 
 CALLS_FOLDER = Selection(frozenset({"calls"}))
 
@@ -401,7 +402,7 @@ def test_what_another_process_wrote_is_noticed_once(played: PlayedQueue, queue: 
 def test_reading_goes_on_beside_a_writer(played: PlayedQueue, queue: SqliteQueue, tmp_path: Path) -> None:
     """It sees what is committed and nothing of what is not, and waits for nobody."""
     job = played.ready("call")
-    with closing(SqliteQueue(tmp_path / "queue.db", read_only=True)) as reader, queue._transaction() as conn:
+    with closing(SqliteQueue(tmp_path / "queue.db", read_only=True)) as reader, queue.transaction() as conn:
         conn.execute("UPDATE jobs SET message = 'half way'")
         assert reader.job(job.id) == job
         assert reader.counts()[State.READY] == 1
@@ -477,7 +478,7 @@ def test_every_talk_id_has_its_line_in_the_journal(played: PlayedQueue, queue: S
     """From the service's answer or the operator's word; nothing else has one."""
     played.of_each_state()
     queue.apply(lifecycle.confirmed(played.unconfirmed("b"), "talk-b", AT))
-    lines = [line.talk_id for line in queue._journal.lines() if isinstance(line, TalkLine)]
+    lines = [line.talk_id for line in queue.history._journal.lines() if isinstance(line, TalkLine)]
     assert lines == ["talk-uploaded", "talk-done", "talk-b"]
 
 
@@ -487,17 +488,17 @@ def test_a_talk_id_that_was_adopted_has_its_line_too(played: PlayedQueue, queue:
     """
     job = played.ready("a")
     queue.apply(lifecycle.adopted(job, played.claim_of(job), "talk-a"))
-    assert [line.talk_id for line in queue._journal.lines() if isinstance(line, TalkLine)] == ["talk-a"]
+    assert [line.talk_id for line in queue.history._journal.lines() if isinstance(line, TalkLine)] == ["talk-a"]
 
 
 def test_what_comes_from_the_journal_is_not_written_there_again(played: PlayedQueue, queue: SqliteQueue) -> None:
     """A lost queue of a million recordings would double it."""
     job = played.ready("a")
     claim = played.claim_of(job)
-    queue._journal.talk(claim.uid, "talk-a", AT)
-    assert queue.read_journal() == 1
+    queue.history._journal.talk(claim.uid, "talk-a", AT)
+    assert examined(queue) == 1
     queue.apply(lifecycle.adopted(job, claim, "talk-a"))
-    assert len(list(queue._journal.lines())) == 1
+    assert len([line for line in queue.history._journal.lines() if isinstance(line, TalkLine)]) == 1
 
 
 def test_many_talk_ids_are_one_commit_and_one_write_to_the_journal(
@@ -521,20 +522,20 @@ def test_many_talk_ids_are_one_commit_and_one_write_to_the_journal(
     assert [job and job.state for job in done] == [State.DONE] * 50
     assert set(synced) == {50}
     assert len(synced) <= 2
-    assert len(list(queue._journal.lines())) == 50
+    assert len(list(queue.history._journal.lines())) == 50
 
 
 def test_the_journal_tells_what_a_lost_queue_had_sent(played: PlayedQueue, queue: SqliteQueue, tmp_path: Path) -> None:
     """Written with the talk id; a start fills in what it lacks; what the queue knows is no news."""
     sent = [played.uploaded("a"), queue.apply(lifecycle.confirmed(played.unconfirmed("b"), "talk-b", AT))]
     (tmp_path / "queue.db.journal").unlink()
-    assert queue.fill_journal() == 2
-    assert queue.fill_journal() == 0
-    assert queue.read_journal() == 0
+    assert queue.history.fill() == 2
+    assert queue.history.fill() == 0
+    assert examined(queue) == 0
     queue.close()
     (tmp_path / "queue.db").unlink()
     with closing(SqliteQueue(tmp_path / "queue.db")) as lost:
-        assert lost.read_journal() == 2
+        assert examined(lost) == 2
         assert [lost.journal_talk(job.uid or "") for job in sent] == ["talk-a", "talk-b"]
         assert lost.journal_talk("0" * 64) is None
 
@@ -570,4 +571,4 @@ def test_a_row_is_forgotten_only_long_after_its_file_was_gone(played: PlayedQueu
     assert queue.job(gone.id) is not None
     queue.trim(AT, AT + timedelta(seconds=1), ["calls"])
     assert [bool(queue.job(job.id)) for job in (there, gone, elsewhere)] == [True, False, True]
-    assert {line.uid for line in queue._journal.lines() if isinstance(line, TalkLine)} == {there.uid, elsewhere.uid}
+    assert {line.uid for line in queue.history._journal.lines() if isinstance(line, TalkLine)} == {there.uid, elsewhere.uid}

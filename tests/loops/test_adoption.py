@@ -18,6 +18,7 @@ from speechsense_watch.core.verdict import Outcome as Answer
 from speechsense_watch.edge.journal import TalkLine
 from speechsense_watch.holding import EVERYTHING, pause_key
 from support.bench import Bench, bench_on
+from support.starts import examined
 
 LOST_ANSWER = Answer(code=Code.UNAVAILABLE, message="reset", committed=True)
 REFUSAL = Answer(code=Code.INVALID_ARGUMENT, message="no", committed=True)
@@ -44,7 +45,7 @@ def before(bench: Bench, path: str = "call.wav") -> Outcome:
 
 
 def journal(bench: Bench) -> list[str]:
-    return [line.talk_id for line in bench.queue._journal.lines() if isinstance(line, TalkLine)]
+    return [line.talk_id for line in bench.queue.history._journal.lines() if isinstance(line, TalkLine)]
 
 
 # --- from every state ------------------------------------------------------------------------
@@ -220,7 +221,7 @@ def test_the_journal_of_a_lost_queue_is_asked_too(tmp_path: Path) -> None:
     for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
     with bench_on(tmp_path) as bench:
-        bench.queue.read_journal()
+        examined(bench.queue)
         assert adopt(bench, "talk-b") is Outcome.OTHER_TALK
         assert adopt(bench) is Outcome.ADOPTED
         assert journal(bench) == ["talk-a"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from speechsense_watch.confirmer import Confirmer
+from speechsense_watch.core import lifecycle
 from speechsense_watch.core.lookup import KEPT_FOR
 from speechsense_watch.core.model import State
 from speechsense_watch.core.quota import READING
@@ -37,6 +38,8 @@ class Library:
     heeds_filter: bool = True
     asked: list[tuple[float, int]] = field(default_factory=list)
     searches: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    # What happens elsewhere while a question is on its way.
+    meanwhile: Callable[[], None] = lambda: None
 
     def channel(self) -> Channel:
         return Channel(self.state)
@@ -53,6 +56,7 @@ class Library:
         known = key == f"{self.prefix}recording_id"
         found = [talk for talk in visible if not self.heeds_filter or (known and self.talks[talk][0] in values)]
         self.asked.append((self.clock.monotonic(), 1))
+        self.meanwhile()
         return found
 
     def values_of(self, scope: SearchScope, connection_id: str, talk_ids: Sequence[str], name: str) -> Mapping[str, str]:
@@ -311,3 +315,36 @@ def test_hundreds_of_doubts_stay_within_the_quota(desk: Desk) -> None:
         for at, _ in desk.library.asked:
             spent = sum(cost for when, cost in desk.library.asked if at <= when < at + window)
             assert spent <= limit, (window, spent)
+
+
+def test_an_answer_does_not_rule_on_a_try_that_began_while_it_was_on_its_way(desk: Desk) -> None:
+    """The operator had it sent again, and that answer was lost too: its absence is still to be shown."""
+    desk.upload("call", lost=True, stored=False)
+    desk.upload("after")
+    question: list[bool] = []
+
+    def meanwhile() -> None:
+        job = desk.bench.job("call.wav")
+        if job.state is State.UNCONFIRMED and desk.bench.clock.monotonic() - began > PATIENCE_S + 5 and not question:
+            question.append(True)
+            desk.bench.queue.apply(lifecycle.resent(job, desk.bench.clock.now(), by_operator=True))
+            desk.bench.service.script.append(LOST)
+            desk.bench.send()
+
+    began = desk.bench.clock.monotonic()
+    desk.library.meanwhile = meanwhile
+    desk.run(1.5 * PATIENCE_S)
+    job = desk.bench.job("call.wav")
+    assert question
+    assert (job.state, job.claims) == (State.UNCONFIRMED, 2)
+
+
+def test_a_doubt_on_a_connection_that_is_left_does_not_rule_on_the_next(desk: Desk) -> None:
+    """The folder goes to another connection; what was found out about the first is over with its last doubt."""
+    desk.upload("call", lost=True, stored=False)
+    desk.run(10)
+    job = desk.bench.job("call.wav")
+    desk.bench.queue.apply(lifecycle.confirmed(job, "talk-by-hand", desk.bench.clock.now()))
+    desk.confirmer.configure({"in": replace(desk.bench.folder, connection_id="conn-2")})
+    desk.run(60)
+    assert [subject.connection_id for subject in desk.confirmer._inquiries] == ["conn-2"]

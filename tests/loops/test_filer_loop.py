@@ -15,6 +15,7 @@ from speechsense_watch.core.rules import AfterUpload
 from speechsense_watch.ports import Hint
 from support.bench import Bench, bench_on
 from support.rig import FIELDS
+from support.starts import examined
 from support.wavs import pcm
 
 
@@ -212,5 +213,5 @@ def test_a_row_is_forgotten_three_years_after_its_files_went(tmp_path: Path) -> 
         bench.filer.present = ["in"]
         bench.file(3601)
         assert bench.queue.at_place(Place("in", "call.wav")) is None
-        assert bench.queue.read_journal() == 0
+        assert examined(bench.queue) == 0
         assert "talk-1" not in (tmp_path / "queue.db.journal").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,7 +17,7 @@ from speechsense_watch.core.edges import Change
 from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.model import AudioFormat, Half, Job, Place, Problem, Recording, Stamp, State, uid_of
 from speechsense_watch.core.reasons import Reason
-from speechsense_watch.core.rules import AfterUpload, Folder, UploadRules
+from speechsense_watch.core.rules import AfterUpload, Folder, OnUnknown, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.folder import FolderFiles
@@ -29,6 +30,7 @@ from support.bench import ScriptedService
 from support.broken_disk import FULL, IO_ERROR, BrokenDisk
 from support.manual_clock import ManualClock
 from support.rig import FIELDS
+from support.starts import HERE, NOW
 from support.wavs import asterisk_open, header_only, pcm
 
 US, SOMEBODY = "4711:100", "4712:200"
@@ -495,3 +497,45 @@ def _broken(_change: Change) -> Job:
 
 def _ignore(_job: Job) -> None:
     return None
+
+
+# --- after a suspicious start ------------------------------------------------------------------------
+
+
+def doubt(desk: Desk) -> None:
+    """The journal knows a start that the queue does not."""
+    desk.queue.history._journal.start("another queue's", NOW)
+    assert desk.queue.history.examine(HERE, NOW) is not None
+
+
+@pytest.mark.parametrize("policy", [OnUnknown.HOLD, OnUnknown.SEARCH])
+def test_what_may_have_been_sent_before_is_not_sent_silently(desk: Desk, policy: OnUnknown) -> None:
+    """It ends as an outcome that is not known, with what to do; on the operator's word it is sent."""
+    os.utime(desk.root / "call.wav", (1, 1))
+    doubt(desk)
+    source = desk.source(rules=replace(desk.folder, on_unknown=policy))
+    for _ in range(2):
+        ending = desk.upload(source)
+        assert ending.result is Result.UNKNOWN
+        assert f"resolve {desk.job().id} --resend" in ending.message
+    assert desk.service.calls == []
+    assert (desk.job().state, desk.job().reason, desk.job().claims) == (State.UNCONFIRMED, Reason.MAYBE_SENT_BEFORE, 32)
+    desk.apply(lifecycle.resent(desk.job(), NOW, by_operator=True))
+    assert desk.upload(source).result is Result.ACCEPTED
+    assert (desk.job().claims, desk.job().possible_duplicate) == (33, True)
+
+
+def test_where_doubtful_ones_are_sent_again_upload_marks_it(desk: Desk) -> None:
+    """By a number above every earlier try."""
+    os.utime(desk.root / "call.wav", (1, 1))
+    doubt(desk)
+    assert desk.upload().result is Result.ACCEPTED
+    assert (desk.job().claims, desk.job().possible_duplicate) == (33, True)
+
+
+def test_what_came_after_the_start_upload_sends_as_ever(desk: Desk) -> None:
+    """Whatever the policy."""
+    doubt(desk)
+    os.utime(desk.root / "call.wav", (NOW.timestamp() + 1, NOW.timestamp() + 1))
+    assert desk.upload(desk.source(rules=replace(desk.folder, on_unknown=OnUnknown.HOLD))).result is Result.ACCEPTED
+    assert (desk.job().claims, desk.job().possible_duplicate) == (1, False)

@@ -162,7 +162,7 @@ def test_a_talk_id_that_found_no_room_in_the_journal_is_on_record_and_made_good(
         def full(_talks: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(bench.queue._journal, "talks", full)
+        monkeypatch.setattr(bench.queue.history._journal, "talks", full)
         for _ in range(5):
             bench.send(6)
         assert len(bench.service.calls) == 1

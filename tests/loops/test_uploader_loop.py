@@ -19,6 +19,7 @@ from speechsense_watch.edge import folder
 from speechsense_watch.ports import Channel, ChannelState, FileTrouble, FileTroubleKind, QueueTrouble
 from speechsense_watch.recording import hash_of
 from support.bench import Bench, bench_on
+from support.starts import examined
 from support.wavs import pcm
 
 LOST_ANSWER = Outcome(code=Code.UNAVAILABLE, message="reset", committed=True)
@@ -346,6 +347,23 @@ def test_a_duplicate_of_what_was_never_taken_is_sent(bench: Bench) -> None:
     assert {job.state for job in bench.jobs()} == {State.REFUSED, State.UPLOADED}
 
 
+def test_a_copy_of_what_may_have_arrived_is_marked_when_it_goes_first(bench: Bench) -> None:
+    """Whichever place it is sent again from: the row that gets the talk id says that there may be two."""
+    bench.upload_rules = UploadRules(concurrency=1)
+    bench.configure()
+    bench.drop("first")
+    bench.settle()
+    bench.service.script = [Outcome(code=Code.UNAVAILABLE, committed=True)]
+    bench.send()
+    bench.drop("copy")
+    bench.look(60)
+    bench.settle()
+    for _ in range(3):
+        bench.send(60)
+    assert [(job.place.path, job.state) for job in bench.jobs()] == [("first.wav", State.SKIPPED), ("copy.wav", State.UPLOADED)]
+    assert bench.job("copy.wav").possible_duplicate
+
+
 def test_files_that_changed_while_they_waited_are_read_anew(bench: Bench) -> None:
     """Nothing is sent of the old or the new until they were quiet again."""
     bench.drop()
@@ -455,7 +473,7 @@ def test_a_lost_queue_does_not_send_again_what_the_journal_knows(tmp_path: Path)
     for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
     with bench_on(tmp_path) as bench:
-        assert bench.queue.read_journal() == 1
+        assert examined(bench.queue) == 1
         bench.settle()
         bench.send()
         assert bench.service.calls == []
@@ -586,7 +604,7 @@ def test_a_connection_is_probed_however_much_waits_for_others(tmp_path: Path) ->
             bench.drop(f"other{number}", seed=number + 1)
         bench.look(60)
         bench.settle()
-        with bench.queue._transaction() as conn:
+        with bench.queue.transaction() as conn:
             conn.execute("UPDATE jobs SET connection_id = 'other' WHERE place <> CAST('paused.wav' AS BLOB)")
         bench.uploader._folders = {
             "in": bench.folder,

@@ -62,7 +62,7 @@ def keep(rig: Rig, recordings: int, directories: int) -> None:
     played = PlayedQueue(rig.queue_path, ManualClock(), folder="in")
     with closing(played.queue) as queue:
         job = played.done("pattern")
-        with queue._transaction() as conn:
+        with queue.transaction() as conn:
             conn.execute("DELETE FROM attempts")
             conn.execute("DELETE FROM jobs")
             conn.executemany(*insertion(job, files(rig.folder, recordings, directories)))

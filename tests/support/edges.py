@@ -121,6 +121,7 @@ CALLS: Mapping[Event, Callable[[Job, Taken], Change]] = {
     Event.GIVEN_BACK: lambda j, w: w.finish(j, Outcome(code=Code.UNAUTHENTICATED, message="which key?")),
     Event.INTERRUPTED: _died_before_its_claim,
     Event.OUTCOME_UNKNOWN: lambda j, w: w.finish(j, Outcome(code=Code.UNAVAILABLE, message="reset", committed=True)),
+    Event.DOUBTED: lambda j, w: lifecycle.doubted(j, replace(w.claim(j, whole=False), n=j.claims + 33, doubted=1)),
     Event.DUPLICATE: lambda j, w: lifecycle.duplicate(j, 1, w.at),
     Event.FORGOTTEN: lambda j, w: lifecycle.forgotten(j, w.at),
     Event.GAVE_UP: lambda j, w: lifecycle.gave_up(j, w.at),

@@ -33,6 +33,6 @@ def multiply(queue: SqliteQueue, job: Job, count: int, **own: object) -> list[in
         f" INSERT INTO jobs ({', '.join(columns)}) SELECT {chosen} FROM k, jobs WHERE id = {job.id}"
         " ORDER BY i"
     )
-    with queue._transaction() as conn:
+    with queue.transaction() as conn:
         conn.execute(sql)
     return [row["id"] for row in queue.rows("SELECT id FROM jobs WHERE id > ? ORDER BY id", (last,))]

@@ -29,6 +29,9 @@ COMMANDS = {
     "set-key": "speechsense_watch.cli.set_key",
     "upload": "speechsense_watch.cli.upload",
     "sidecar": "speechsense_watch.cli.sidecar",
+    "backup": "speechsense_watch.cli.copies",
+    "restore": "speechsense_watch.cli.copies",
+    "moved": "speechsense_watch.cli.moved",
     "standin": "speechsense_watch.cli.standin",
     "demo": "speechsense_watch.cli.demo",
 }

@@ -20,7 +20,7 @@ from speechsense_watch.cli.reading import complete_folder
 from speechsense_watch.cli.sent_list import Line, NotAList, SentList
 from speechsense_watch.cli.tally import Tally
 from speechsense_watch.cli.words import printable
-from speechsense_watch.cli.writing import EXIT_FAILED, config_with_queue, make_queue, opened
+from speechsense_watch.cli.writing import EXIT_FAILED, config_with_queue, examine_history, make_queue, opened
 from speechsense_watch.config import Config
 from speechsense_watch.config.zones import moment
 from speechsense_watch.core import pairing
@@ -78,7 +78,7 @@ def adopt_command(
     make_queue(queue_path)
     tally = Tally()
     with opened(queue_path) as queue:
-        queue.read_journal()
+        examine_history(queue)
         if listing is not None:
             _adopt_list(listing, config, queue, tally, ask=not yes)
         elif date is not None:

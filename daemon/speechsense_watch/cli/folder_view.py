@@ -37,6 +37,7 @@ class FolderView:
     left_alone: int
     away: str
     away_since: datetime | None
+    claimed_twice: bool
     unreadable_directories: int
     linked_directories: int
     # When a scan last found more of the unmatched than there were before.
@@ -68,6 +69,7 @@ def folder_view(folder: Folder, runtime: Mapping[str, object], *, running: bool)
         left_alone=number(told.get("left_alone")),
         away=str(told.get("away", "")) if running else "",
         away_since=moment(told.get("away_since")),
+        claimed_twice=told.get("claimed_twice") is True and running,
         unreadable_directories=number(told.get("unreadable_directories")) if running else 0,
         linked_directories=number(told.get("linked_directories")) if running else 0,
         unmatched_at=moment(told.get("unmatched_at")),
@@ -100,6 +102,7 @@ def trouble_of(
         path=folder.path,
         away=folder.away,
         away_since=folder.away_since,
+        claimed_twice=folder.claimed_twice,
         unreadable_directories=folder.unreadable_directories,
         linked_directories=folder.linked_directories,
     )
@@ -136,6 +139,7 @@ def folder_as_json(folder: FolderView) -> dict[str, Any]:
         "unmatched": folder.unmatched,
         "left_alone": folder.left_alone,
         "away": folder.away,
+        "claimed_twice": folder.claimed_twice,
         "unreadable_directories": folder.unreadable_directories,
         "linked_directories": folder.linked_directories,
     }

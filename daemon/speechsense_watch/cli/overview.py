@@ -12,12 +12,13 @@ from speechsense_watch.cli.as_json import time_as_json
 from speechsense_watch.cli.folder_view import FolderView, folder_as_json, folder_view, trouble_of
 from speechsense_watch.cli.told import moment, number, table
 from speechsense_watch.config import Config
-from speechsense_watch.core.attention import Attention, Snapshot, Standstill, TrialDone, attention
+from speechsense_watch.core.attention import Attention, Moved, Snapshot, Standstill, TrialDone, attention
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.traffic import SERVICE
 from speechsense_watch.core.verdict import PauseReason
-from speechsense_watch.edge.disk import disk_of, is_full
-from speechsense_watch.edge.lock import is_held, touched_at
+from speechsense_watch.edge.disk import disk_of
+from speechsense_watch.edge.history import MOVED
+from speechsense_watch.edge.lock import holder_cannot_write, is_held, touched_at
 from speechsense_watch.edge.records import Records
 from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
 
@@ -74,8 +75,8 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     daemon = daemon_view(config, runtime, now)
     # What a daemon that is gone said of pauses and folders may be long out of date.
     told = daemon_pauses(runtime) if daemon.running else ()
-    if daemon.running and _is_full(config):
-        told = (_without_room(config), *(pause for pause in told if pause.scope != SERVICE))
+    if daemon.running and holder_cannot_write(f"{config.queue.path}.lock"):
+        told = (_unwritable(config), *(pause for pause in told if pause.scope != SERVICE))
     pauses = (*_operator_pauses(config, runtime, now), *told)
     folders = tuple(folder_view(folder, runtime, running=daemon.running) for folder in config.folders)
     counts = records.counts()
@@ -88,6 +89,7 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
         folders=tuple(trouble_of(rules, view, counts, records, now) for rules, view in zip(config.folders, folders, strict=True)),
         disk=disk_of(Path(config.queue.path)),
         trials=tuple(finished_trials(config, runtime)),
+        moved=_moved(runtime),
         look_ups=look_up_troubles(runtime) if daemon.running else {},
         orphans=len(orphans),
         orphans_since=min((each.found_at for each in orphans), default=None),
@@ -113,7 +115,7 @@ def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) ->
     told = table(runtime.get("daemon"))
     lock = f"{config.queue.path}.lock"
     heartbeat_at = moment(told.get("heartbeat_at"))
-    if _is_full(config) and (touched := touched_at(lock)):
+    if holder_cannot_write(lock) and (touched := touched_at(lock)):
         # The daemon cannot write its heartbeat then and touches its lock instead.
         heartbeat_at = max(heartbeat_at or touched, touched)
     running = is_held(lock)
@@ -145,16 +147,12 @@ def daemon_pauses(runtime: Mapping[str, object]) -> tuple[Standstill, ...]:
     )
 
 
-def _is_full(config: Config) -> bool:
-    return is_full(Path(config.queue.path), config.upload.concurrency)
-
-
-def _without_room(config: Config) -> Standstill:
-    """What the daemon cannot write down itself."""
+def _unwritable(config: Config) -> Standstill:
+    """What the daemon cannot write into the queue."""
     return Standstill(
         scope=SERVICE,
         reason=PauseReason.QUEUE_NOT_WRITABLE,
-        message=f"The disk that holds the queue {config.queue.path} is full. It goes on by itself once there is room.",
+        message=f"The queue {config.queue.path} cannot be written; mostly its disk is full. It goes on by itself once it can.",
         since=None,
         next_probe_at=None,
         needs_operator=True,
@@ -191,6 +189,13 @@ def finished_trials(config: Config, runtime: Mapping[str, object]) -> Iterator[T
         if folder.trial and told and approved != told.get("fingerprint") and sent >= number(told.get("most")):
             ids = tuple(str(talk) for talk in talks) if isinstance(talks, list) else ()
             yield TrialDone(folder=folder.name, since=moment(told.get("since")), sent=sent, talks=ids)
+
+
+def _moved(runtime: Mapping[str, object]) -> Moved | None:
+    told = table(runtime.get(MOVED))
+    if not told:
+        return None
+    return Moved(host=str(told.get("host", "")), seen_at=moment(told.get("seen_at")), since=moment(told.get("at")))
 
 
 # --- for scripts -----------------------------------------------------------------------------

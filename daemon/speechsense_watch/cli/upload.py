@@ -20,7 +20,7 @@ from speechsense_watch.cli.common import EXIT_CONFIG, config_option, fail, load_
 from speechsense_watch.cli.placing import by_its_folder, by_itself, placed
 from speechsense_watch.cli.preview import preview
 from speechsense_watch.cli.words import printable
-from speechsense_watch.cli.writing import EXIT_CANNOT_OPEN, config_or_own_queue, make_queue, opened
+from speechsense_watch.cli.writing import EXIT_CANNOT_OPEN, config_or_own_queue, examine_history, make_queue, opened
 from speechsense_watch.config import Auth, Config, ConfigError, LogFormat, LogLevel
 from speechsense_watch.core.model import uid_of
 from speechsense_watch.edge.clock import SystemClock
@@ -162,7 +162,7 @@ def _send(source: Source, config: Config, environ: Mapping[str, str], *, from_fi
     with closing(service):
         make_queue(path)
         with opened(path) as queue:
-            queue.read_journal()
+            examine_history(queue)
             upload = OneShot(queue, service, clock, config.upload, this_process(), owner_alive)
             with _signals(upload, service):
                 return upload.run(source)

@@ -87,6 +87,7 @@ EVENTS = {
     Event.GIVEN_BACK: "given back to queue",
     Event.INTERRUPTED: "broken off by a crash",
     Event.OUTCOME_UNKNOWN: "no clear answer",
+    Event.DOUBTED: "maybe sent before",
     Event.DUPLICATE: "a duplicate",
     Event.FORGOTTEN: "was forgotten",
     Event.GAVE_UP: "given up",

@@ -14,7 +14,9 @@ import click
 from speechsense_watch.cli.common import EXIT_CONFIG, fail, load_or_exit
 from speechsense_watch.cli.words import printable
 from speechsense_watch.config import Config, ConfigError, find, without_file
+from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.lock import LockTrouble, is_held
+from speechsense_watch.edge.machine import this_machine
 from speechsense_watch.edge.ownership import SERVICE_USER, give_to_owner_of, give_to_user
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.schema import NewerSchema
@@ -71,13 +73,18 @@ def make_queue(path: Path) -> None:
     try:
         if path.exists():
             return
-        if not path.parent.is_dir():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            give_to_user(SERVICE_USER, path.parent)
+        make_directory(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         give_to_owner_of(path.parent, path)
     except OSError as error:
         fail(_may_not(path, error.strerror), EXIT_CANNOT_OPEN)
+
+
+def make_directory(directory: Path) -> None:
+    """It is there; made by root it belongs to the service's user. Raises OSError."""
+    if not directory.is_dir():
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        give_to_user(SERVICE_USER, directory)
 
 
 @contextmanager
@@ -95,6 +102,19 @@ def opened(path: Path) -> Iterator[SqliteQueue]:
             queue.close()
     except (QueueTrouble, NewerSchema, OSError) as error:
         fail(printable(f"{path}: {error}"), EXIT_CANNOT_OPEN)
+
+
+def examine_history(queue: SqliteQueue) -> None:
+    """What the daemon does at its start is done for it while none runs: a queue that was lost must not be taken for a new one by
+    whoever sends from it. Beside a daemon it was done.
+    """
+    if not daemon_runs(queue.path):
+        found = queue.history.examine(this_machine(), SystemClock().now())
+        if found is not None:
+            said = (
+                f"{found.talks:,} talks that only the journal knew are on record" if found.talks else "The journal was looked at"
+            )
+            click.echo(f"{found.why} {said}; what is older than this moment may have been sent before.", err=True)
 
 
 def journal_of(path: Path) -> Path:

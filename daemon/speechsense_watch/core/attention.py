@@ -74,6 +74,8 @@ class FolderTrouble:
     path: str
     away: str = ""
     away_since: datetime | None = None
+    # It is away because another daemon works it.
+    claimed_twice: bool = False
     unreadable_directories: int = 0
     # Links to directories that no folder watches.
     linked_directories: int = 0
@@ -103,6 +105,15 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """The queue ran on `host` before, and nobody has said yet that the daemon there is stopped."""
+
+    host: str
+    seen_at: datetime | None
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything the judgement needs. `counts` are by folder and state, `policies` by folder."""
 
@@ -113,6 +124,7 @@ class Snapshot:
     folders: tuple[FolderTrouble, ...] = ()
     disk: Disk | None = None
     trials: tuple[TrialDone, ...] = ()
+    moved: Moved | None = None
     # By connection, why looking up does not work.
     look_ups: Mapping[str, str] = field(default_factory=dict)
     # Talks in SpeechSense beside those that count, and since when the oldest is known.
@@ -126,6 +138,7 @@ def attention(snapshot: Snapshot) -> tuple[Attention, ...]:
         *_pauses(snapshot),
         *_folders(snapshot),
         *_disk(snapshot.disk),
+        *_moved(snapshot.moved),
         *(_trial(trial) for trial in snapshot.trials),
         *(_look_up(connection, trouble) for connection, trouble in snapshot.look_ups.items() if trouble),
         *_orphans(snapshot),
@@ -156,7 +169,19 @@ def pause_hint(reason: str) -> str:
 def _folders(snapshot: Snapshot) -> Iterator[Attention]:
     for folder in snapshot.folders:
         do = "speechsense-watch check"
-        if folder.away:
+        if folder.away and folder.claimed_twice:
+            what = _sentences(
+                folder.away,
+                f"Two daemons on {folder.path} would send each call twice, so this one leaves it alone until the other ends.",
+            )
+            yield Attention(
+                code="folder_claimed_twice",
+                count=1,
+                since=folder.away_since,
+                what=what,
+                do="ps -ef | grep [s]peechsense-watch",
+            )
+        elif folder.away:
             what = _sentences(f"The folder {folder.name} ({folder.path}) is away:", folder.away)
             yield Attention(code="folder_away", count=1, since=folder.away_since, what=what, do=do)
         if n := folder.unreadable_directories:
@@ -196,6 +221,16 @@ def _disk(disk: Disk | None) -> Iterator[Attention]:
             "Nothing is uploaded once the queue cannot be written."
         )
         yield Attention(code="disk_nearly_full", count=1, since=None, what=what, do=f"df -h {shlex.quote(disk.path)}")
+
+
+def _moved(moved: Moved | None) -> Iterator[Attention]:
+    if moved is not None:
+        seen = f", where a daemon was last seen at {moved.seen_at:%Y-%m-%d %H:%M} UTC" if moved.seen_at else ""
+        what = (
+            f"This queue came from the machine {moved.host or 'without a name'}{seen}. Make sure that the daemon there is "
+            "stopped: both would send the same calls."
+        )
+        yield Attention(code="queue_moved", count=1, since=moved.since, what=what, do="speechsense-watch moved")
 
 
 def _trial(trial: TrialDone) -> Attention:
@@ -301,7 +336,7 @@ def _unconfirmed(group: Group, snapshot: Snapshot) -> Attention | None:
         None: "No folder of the configuration decides about them.",
     }[policy]
     opening = _of(group, "may or may not have arrived at SpeechSense.", "may or may not have arrived at SpeechSense.")
-    return _line(group, "unconfirmed", _sentences(opening, because, HINTS[Reason.OUTCOME_UNKNOWN]))
+    return _line(group, "unconfirmed", _sentences(opening, because, HINTS[group.reason or Reason.OUTCOME_UNKNOWN]))
 
 
 def _filing(group: Group, _snapshot: Snapshot) -> Attention | None:

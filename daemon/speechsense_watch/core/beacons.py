@@ -100,7 +100,7 @@ class Beacons:
         """Takes another one in if one is of use. `known` come latest first; one claimed after `fence_beyond` is wanted."""
         self._drop(at)
         fresh = next((each for each in known if each.talk_id not in self._all), None)
-        if fresh is None or sum(not each.in_sight for each in self._all.values()) >= _MOST_BEACONS:
+        if fresh is None or sum(not each.measured for each in self._all.values()) >= _MOST_BEACONS:
             return
         fence = fence_beyond is not None and fresh.claimed > fence_beyond and not self.reach(fence_beyond)
         if fence or self._to_measure(fresh, at):
@@ -118,7 +118,7 @@ class Beacons:
         return fresh.claimed > self._newest_known
 
     def _drop(self, at: float) -> None:
-        """Of those in sight the latest is enough."""
+        """Of those in sight the latest is enough; of those gone again a few are kept, lest they be chosen once more."""
         seen = [each for each in self._all.values() if each.in_sight]
         latest = max((each.known.claimed for each in seen), default=-1)
         for each in list(self._all.values()):
@@ -128,6 +128,9 @@ class Beacons:
                 del self._all[each.known.talk_id]
             elif each.in_sight and each.known.claimed < latest:
                 del self._all[each.known.talk_id]
+        gone = [each for each in self._all.values() if not each.hopeful]
+        for each in gone[:-_MOST_BEACONS]:
+            del self._all[each.known.talk_id]
 
     def _measured(self, lag_s: float) -> None:
         if lag_s > 0:

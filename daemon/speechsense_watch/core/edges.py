@@ -32,6 +32,7 @@ class Event(StrEnum):
     GIVEN_BACK = "given_back"
     INTERRUPTED = "interrupted"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    DOUBTED = "doubted"
     DUPLICATE = "duplicate"
     FORGOTTEN = "forgotten"
     GAVE_UP = "gave_up"
@@ -79,6 +80,8 @@ EDGES: Mapping[Event, Mapping[State, State]] = {
     # The daemon died while it read the recording, before there was a claim.
     Event.INTERRUPTED: {_S.READY: _S.READY},
     Event.OUTCOME_UNKNOWN: {_S.COMMITTING: _S.UNCONFIRMED},
+    # From `ready` when its turn comes; from elsewhere by `upload`; and what was unconfirmed in a queue that was put back.
+    Event.DOUBTED: dict.fromkeys((_S.READY, _S.WAITING, _S.UNCONFIRMED, *_STOPPED), _S.UNCONFIRMED),
     Event.DUPLICATE: {_S.READY: _S.SKIPPED},
     Event.FORGOTTEN: {_S.READY: _S.SKIPPED},
     Event.GAVE_UP: {_S.READY: _S.REFUSED},

@@ -12,6 +12,7 @@ from speechsense_watch.core.model import NO_FILE, Glance, Stamp, State
 from speechsense_watch.core.reasons import Reason
 
 # Who sends a recording or files it looks at its files himself.
+_A_SECOND_NS = 10**9
 _IN_OTHER_HANDS = frozenset({State.READY, State.UPLOADING, State.COMMITTING, State.UNCONFIRMED, State.UPLOADED})
 # The place is taken again as soon as something lies there.
 _TAKEN_WHEN_THERE = frozenset({Reason.VANISHED, Reason.VANISHED_BEFORE_UPLOAD, Reason.BY_RULE})
@@ -31,6 +32,20 @@ class Known:
     metadata: Stamp | None
 
 
+def still_the_same(known: Stamp, seen: Stamp) -> bool:
+    """Whether a place holds the file it held, without reading it: size and mtime agree. Copied to another disk or machine a file
+    has another inode, and by some ways (scp -p, tar) no fractions of a second any more.
+
+    Whoever rewrites it in place changes its mtime; only who takes pains to put that back is not noticed.
+    """
+    if seen.size != known.size:
+        return False
+    copied_in_seconds = seen.inode != known.inode and seen.mtime_ns % _A_SECOND_NS == 0
+    return seen.mtime_ns == known.mtime_ns or (
+        copied_in_seconds and seen.mtime_ns // _A_SECOND_NS == known.mtime_ns // _A_SECOND_NS
+    )
+
+
 def asks_for_a_look(known: Known, audio: Glance | None, metadata: Glance | None) -> bool:
     """Whether a closer look may come to something. None for a half that is not there."""
     if known.state in _IN_OTHER_HANDS:
@@ -47,9 +62,9 @@ def asks_for_a_look(known: Known, audio: Glance | None, metadata: Glance | None)
         return True
     if known.audio is None:
         return known.reason is Reason.BY_OPERATOR
-    if audio.stamp != known.audio:
+    if not still_the_same(known.audio, audio.stamp):
         return True
     if known.metadata is None or known.metadata == NO_FILE:
         return False
     # A finished recording whose metadata was tidied away is still that recording.
-    return not finished if metadata is None else metadata.stamp != known.metadata
+    return not finished if metadata is None else not still_the_same(known.metadata, metadata.stamp)

@@ -16,6 +16,7 @@ from typing import Any
 from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event, IllegalEdge, because, change
 from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Problem, Recording, Shape, State
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.suspicion import MAYBE_SENT, Suspicion
 from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.core.verdict import Kind, Outcome, Verdict
 
@@ -121,6 +122,10 @@ class Claim:
     at: datetime
     whole: bool  # one message carries it all: claimed and committing at once
     owner: str | None = None
+    # The same recording may have been sent before, from another place.
+    in_doubt: bool = False
+    # The suspicious start before which it may have been sent, 0 for none: then `n` is above every try that may have been made.
+    doubted: int = 0
 
 
 def claimed(job: Job, claim: Claim) -> Change:
@@ -133,37 +138,79 @@ def claimed(job: Job, claim: Claim) -> Change:
         event,
         claim.at,
         f"attempt {claim.n}",
-        uid=claim.uid,
         claims=claim.n,
         owner=claim.owner,
-        audio=claim.recording.audio,
-        metadata=claim.recording.metadata,
-        format=claim.recording.format,
-        fields=claim.recording.fields,
         duplicate_of=None,
         next_attempt_at=None,
+        possible_duplicate=job.possible_duplicate or claim.in_doubt or claim.doubted > 0,
+        **_frozen(job, claim),
         **because(None),
     )
     begun = AttemptBegun(n=claim.n, uid=claim.uid, request_id=claim.request_id, started_at=claim.at, committed=claim.whole)
     return replace(made, attempt=begun)
 
 
+def _frozen(job: Job, claim: Claim) -> dict[str, Any]:
+    """What a claim settles about the recording."""
+    recording = claim.recording
+    return {
+        "uid": claim.uid,
+        "audio": recording.audio,
+        "metadata": recording.metadata,
+        "format": recording.format,
+        "fields": recording.fields,
+        "doubted": max(job.doubted, claim.doubted),
+    }
+
+
+def doubted(job: Job, claim: Claim) -> Change:
+    """It may have been sent before the queue was lost: nothing is sent until that is decided, by the folder's `on_unknown`.
+    Frozen as for a try, the claim counter at the last try that may have been made.
+    """
+    if not claim.doubted:
+        raise IllegalEdge(job, Event.DOUBTED)
+    return change(
+        job,
+        Event.DOUBTED,
+        claim.at,
+        MAYBE_SENT.message,
+        claims=claim.n - 1,
+        owner=None,
+        duplicate_of=None,
+        next_attempt_at=claim.at,
+        **_frozen(job, claim),
+        **because(MAYBE_SENT),
+    )
+
+
+def doubted_again(job: Job, suspicion: Suspicion, at: datetime) -> Change:
+    """Unconfirmed in a queue that was put back: other tries than those on record may have followed."""
+    if job.state is not State.UNCONFIRMED:
+        raise IllegalEdge(job, Event.DOUBTED)
+    return change(
+        job,
+        Event.DOUBTED,
+        at,
+        MAYBE_SENT.message,
+        claims=suspicion.tries(job.claims),
+        doubted=suspicion.k,
+        owner=None,
+        next_attempt_at=at,
+        **because(MAYBE_SENT),
+    )
+
+
 def adopted(job: Job, claim: Claim, talk_id: str) -> Change:
     """Its talk id is known though we did not send it, or have forgotten that we did: from the journal, or from the operator."""
-    recording = claim.recording
     return change(
         job,
         Event.ADOPTED,
         claim.at,
         talk_id,
         talk_id=talk_id,
-        uid=claim.uid,
         claims=claim.n,
-        audio=recording.audio,
-        metadata=recording.metadata,
-        format=recording.format,
-        fields=recording.fields,
         next_attempt_at=claim.at,
+        **_frozen(job, claim),
         **because(None),
     )
 
@@ -264,7 +311,8 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
             if job.state not in IN_FLIGHT:
                 raise IllegalEdge(job, Event.READ_ANEW)
             problem = verdict.problem or Problem(Reason.READ_AGAIN, "The files changed.")
-            return read_anew(job, problem, at)
+            made = read_anew(job, problem, at)
+            return replace(made, after=replace(made.after, leftovers=left))
         case Kind.SERVICE | Kind.CONNECTION | Kind.GIVEN_BACK:
             return change(job, Event.GIVEN_BACK, at, said, next_attempt_at=at, owner=None, leftovers=left, **why)
 
@@ -312,6 +360,8 @@ def gave_up(job: Job, at: datetime) -> Change:
 def resent(job: Job, at: datetime, *, by_operator: bool = False) -> Change:
     """Sent again although the first try may have arrived: marked, so that a double is never a surprise."""
     message = "Sent again on the operator's word." if by_operator else "Sent again: no clear answer came the last time."
+    if job.reason is Reason.MAYBE_SENT_BEFORE and not by_operator:
+        message = "Sent, although it may have been sent before the queue was lost."
     problem = Problem(Reason.RESEND, message)
     return change(
         job,

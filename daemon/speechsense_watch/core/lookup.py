@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 from speechsense_watch.core.beacons import Beacons, Known, Looking
 from speechsense_watch.core.model import Job
+from speechsense_watch.core.reasons import Reason
 
 # What comes before a field's name in the key of a filter; the service's own documents name both.
 PREFIXES = ("userMeta.", "user.")
@@ -212,8 +213,14 @@ class Inquiry:
             return None
         known = self.beacons.known
         ids = list(known.values())
-        due_doubts = [(each.looking.next_at, job, each.doubt) for job, each in self._doubts.items() if each.looking.next_at <= at]
-        due_checks = [(each.looking.next_at, job, each.check) for job, each in self._checks.items() if each.looking.next_at <= at]
+        # What would be due soon goes along: one query instead of many.
+        soon = at + self._rest_s / 2
+        due_doubts = [
+            (each.looking.next_at, job, each.doubt) for job, each in self._doubts.items() if each.looking.next_at <= soon
+        ]
+        due_checks = [
+            (each.looking.next_at, job, each.check) for job, each in self._checks.items() if each.looking.next_at <= soon
+        ]
         doubts = _fitting(due_doubts, ids, JOBS_A_QUERY)
         checks = _fitting(due_checks, ids, JOBS_A_QUERY - len(doubts))
         return Batch(tuple(dict.fromkeys(ids)), known, at, doubts, checks)
@@ -316,9 +323,15 @@ def _fitting(due: Sequence[tuple[float, int, Doubt | Check]], ids: list[str], mo
 
 
 def doubt_of(job: Job, since: int, tries: Sequence[Try], now: datetime) -> Doubt:
-    """The doubt about an unconfirmed job. `tries` are those on record, the first one first."""
+    """The doubt about an unconfirmed job. `tries` are those on record, the first one first. Of what may have been sent before the
+    queue was lost no record tells which tries there were: each number up to the counter may have been one that arrived.
+    """
     whole = tuple(each.recording_id for each in reversed(tries) if each.committed)
     broken = tuple(each.recording_id for each in tries if not each.committed)
+    sent_since = job.updated_at
+    if job.reason is Reason.MAYBE_SENT_BEFORE and job.uid:
+        whole, broken = tuple(recording_id(job.uid, n) for n in range(job.claims, 0, -1)), ()
+        sent_since = min(job.recorded_at, job.updated_at)
     return Doubt(
         job_id=job.id,
         since=since,
@@ -326,5 +339,5 @@ def doubt_of(job: Job, since: int, tries: Sequence[Try], now: datetime) -> Doubt
         broken=broken,
         claims=job.claims,
         # The operator's own `upload` is never repeated by itself.
-        may_resend=job.owner is None and bool(whole) and now - job.updated_at < KEPT_FOR,
+        may_resend=job.owner is None and bool(whole) and now - sent_since < KEPT_FOR,
     )

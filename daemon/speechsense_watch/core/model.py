@@ -179,6 +179,8 @@ class Job:
     gone_at: datetime | None = None
     # The operator lifted the rules of choice (min_duration, start_from, duplicate) with `retry`.
     forced: bool = False
+    # The number of the last suspicious start for which it was asked whether this was sent before; see `core.suspicion`.
+    doubted: int = 0
     # A try that broke off, or one that was taken for absent, may have left a talk of its own at the service: to be looked for.
     leftovers: bool = False
 

@@ -33,7 +33,7 @@ class Quota:
 
     def _wait_for(self, window: float, limit: int, at: float, cost: int) -> float:
         """The latest earlier spending that has to have left the window before this one fits."""
-        room = max(limit - cost, 0)
+        room = limit - cost
         for when, spent in reversed(self._spent):
             if at - when >= window:
                 return 0.0

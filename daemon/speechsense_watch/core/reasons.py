@@ -62,6 +62,7 @@ class Reason(StrEnum):
     RESEND = "resend"
     # unconfirmed
     OUTCOME_UNKNOWN = "outcome_unknown"
+    MAYBE_SENT_BEFORE = "maybe_sent_before"
     # refused
     SERVICE_REFUSED = "service_refused"
     TOO_LARGE_FOR_SERVICE = "too_large_for_service"
@@ -132,6 +133,8 @@ HINTS: Mapping[Reason, str] = MappingProxyType(
         Reason.RESEND: "It is sent again; if both tries arrived, SpeechSense has the call twice.",
         Reason.OUTCOME_UNKNOWN: "Look in SpeechSense whether the call is there, then `resolve ID --uploaded TALK` "
         "or `resolve ID --resend`.",
+        Reason.MAYBE_SENT_BEFORE: "Look in SpeechSense whether the call is there, then `resolve ID --uploaded TALK` "
+        "or `resolve ID --resend`; `adopt LIST.csv` takes many talk ids at once.",
         Reason.SERVICE_REFUSED: "Mend what SpeechSense complains about, then `retry`; `skip` leaves it out.",
         Reason.TOO_LARGE_FOR_SERVICE: "Lower `stream_above`, so that it is sent in pieces, then `retry`.",
         Reason.GAVE_UP: "It failed for longer than `give_up_after`. `show` lists every try; `retry` starts anew.",

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from speechsense_watch.core.attention import Disk
-from speechsense_watch.edge.ballast import MARGIN_BYTES, ballast_of, bytes_for
 
 
 def disk_of(path: Path) -> Disk | None:
@@ -24,15 +23,6 @@ def disk_of(path: Path) -> Disk | None:
             return None
         return Disk(str(directory if directory.is_dir() else directory.parent), usage.free, usage.total)
     return None
-
-
-def is_full(queue: Path, uploads: int) -> bool:
-    """The disk has no room for the daemon of this queue to go on: beside the ballast, or for making it anew."""
-    disk = disk_of(queue.parent)
-    if disk is None:
-        return False
-    needed = MARGIN_BYTES if ballast_of(queue).exists() else MARGIN_BYTES + bytes_for(uploads)
-    return disk.free_bytes < needed
 
 
 def written_at(path: Path) -> datetime:

@@ -1,4 +1,4 @@
-"""A second record of what was sent, beside the queue: one fsynced JSON line per talk id and per folder first watched.
+"""A second record of what was sent, beside the queue: one fsynced JSON line per talk id, per folder first watched and per start.
 
 It outlives a queue that was lost or restored from an older copy. Lines are written after the queue's commit, so a crash
 in between leaves a line lacking, never a false one; `fill` adds what is lacking at the next start.
@@ -42,6 +42,23 @@ class FolderLine:
     at: str
 
 
+@dataclass(frozen=True, slots=True)
+class StartLine:
+    start: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuspicionLine:
+    """The number of a suspicious start, for a queue that is lost once more."""
+
+    k: int
+    at: str
+
+
+Line = TalkLine | FolderLine | StartLine | SuspicionLine
+
+
 class Journal:
     """The file `<queue>.journal`, mode 0600. Every method raises OSError; the queue turns that into QueueTrouble."""
 
@@ -59,7 +76,13 @@ class Journal:
     def folder(self, name: str, path: str, at: datetime) -> None:
         self._append([{"folder": name, "path": path, "at": at.isoformat()}])
 
-    def lines(self) -> Iterator[TalkLine | FolderLine]:
+    def start(self, start_id: str, at: datetime) -> None:
+        self._append([{"start": start_id, "at": at.isoformat()}])
+
+    def suspicion(self, k: int, at: datetime) -> None:
+        self._append([{"suspicious": k, "at": at.isoformat()}])
+
+    def lines(self) -> Iterator[Line]:
         """What the file holds; a torn last line, left by a crash, is passed over."""
         try:
             file = self._path.open("rb")
@@ -75,7 +98,7 @@ class Journal:
         for line in self.lines():
             if isinstance(line, TalkLine):
                 known_talks.append(_digest(line.uid, line.talk_id))
-            else:
+            elif isinstance(line, FolderLine):
                 known_folders.add((line.name, line.path))
         known_talks = array("Q", sorted(known_talks))
         count = 0
@@ -110,7 +133,7 @@ class Journal:
             if overwrite:
                 _zero(descriptor)
 
-    def _append(self, entries: Iterable[Mapping[str, str]]) -> None:
+    def _append(self, entries: Iterable[Mapping[str, str | int]]) -> None:
         text = "".join(json.dumps(entry) + "\n" for entry in entries)
         if not text:
             return
@@ -153,15 +176,23 @@ def _holds(ordered: array[int], digest: int) -> bool:
     return at < len(ordered) and ordered[at] == digest
 
 
-def _line_of(raw: bytes) -> TalkLine | FolderLine | None:
+def _line_of(raw: bytes) -> Line | None:
     try:
         entry = json.loads(raw)
     except ValueError:
         return None
-    if isinstance(entry, dict) and "uid" in entry:
-        return TalkLine(str(entry["uid"]), str(entry.get("talk_id", "")), str(entry.get("at", "")))
-    if isinstance(entry, dict) and "folder" in entry:
-        return FolderLine(str(entry["folder"]), str(entry.get("path", "")), str(entry.get("at", "")))
+    if not isinstance(entry, dict):
+        return None
+    at = str(entry.get("at", ""))
+    match entry:
+        case {"uid": uid}:
+            return TalkLine(str(uid), str(entry.get("talk_id", "")), at)
+        case {"folder": name}:
+            return FolderLine(str(name), str(entry.get("path", "")), at)
+        case {"start": start}:
+            return StartLine(str(start), at)
+        case {"suspicious": int(k)}:
+            return SuspicionLine(k, at)
     return None
 
 

@@ -15,7 +15,8 @@ from speechsense_watch.edge.ballast import is_no_room
 from speechsense_watch.ports import Clock
 
 _PAUSE_S = 0.1
-_ENDED = b"ended"
+_ENDED, _UNWRITABLE = b"ended", b" unwritable"
+_BYTES = 32
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -41,13 +42,19 @@ class Lock:
 
     def ended_well(self) -> None:
         """The next holder finds it so."""
-        _say(self._descriptor, _ENDED)
+        with suppress(OSError):
+            _say(self._descriptor, _ENDED)
 
     def release(self) -> None:
         """Lets the next one in; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def tell(self, *, unwritable: bool) -> None:
+        """For `status`: whether its holder can write the queue. The file's block is there already, so this takes no room."""
+        with suppress(OSError):
+            _say(self._descriptor, b"%d%s" % (os.getpid(), _UNWRITABLE if unwritable else b""))
 
     def touch(self) -> None:
         """Says that its holder is alive where nothing can be written: a file's times take no room."""
@@ -72,7 +79,7 @@ def acquire(path: str, clock: Clock, tries_for_s: float = 2.0) -> Lock:
         descriptor = _open(path, os.O_RDWR | os.O_CREAT)
         try:
             if _lock(descriptor, fcntl.LOCK_EX) and _is_still(path, descriptor):
-                left_behind = os.pread(descriptor, 32, 0).strip() not in (b"", _ENDED)
+                left_behind = os.pread(descriptor, _BYTES, 0).strip() not in (b"", _ENDED)
                 _say(descriptor, str(os.getpid()).encode())
                 return Lock(descriptor, left_behind=left_behind)
             holder = _holder(descriptor)
@@ -102,6 +109,14 @@ def is_held(path: str) -> bool:
         raise _trouble(path, error) from error
     finally:
         os.close(descriptor)
+
+
+def holder_cannot_write(path: str) -> bool:
+    """Whether the lock's holder said last that it could not write the queue."""
+    try:
+        return Path(path).read_bytes().rstrip().endswith(_UNWRITABLE)
+    except OSError:
+        return False
 
 
 def touched_at(path: str) -> datetime | None:
@@ -138,14 +153,14 @@ def _is_still(path: str, descriptor: int) -> bool:
 def _say(descriptor: int, what: bytes) -> None:
     """On a full disk a file that is new stays empty. One that is not keeps its block, since it is never cut."""
     try:
-        os.pwrite(descriptor, what.ljust(15) + b"\n", 0)
+        os.pwrite(descriptor, what.ljust(_BYTES - 1) + b"\n", 0)
     except OSError as error:
         if not is_no_room(error):
             raise
 
 
 def _holder(descriptor: int) -> int | None:
-    text = os.pread(descriptor, 32, 0).strip()
+    text = os.pread(descriptor, _BYTES, 0).partition(b" ")[0].strip()
     return int(text) if text.isdigit() else None
 
 

@@ -11,11 +11,10 @@ import json
 import os
 import posixpath
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -25,11 +24,13 @@ from sqlite_utils import Database
 from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event
 from speechsense_watch.core.model import HOLDS_UID, Job, Place, State, digest_of
 from speechsense_watch.core.rules import Order
+from speechsense_watch.core.suspicion import Suspicion
 from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge import schema
-from speechsense_watch.edge.ballast import Ballast, is_no_room
+from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.damage import journal_trouble, no_room_beside, refuse_odd, trouble_of
-from speechsense_watch.edge.journal import FolderLine, Journal, TalkLine
+from speechsense_watch.edge.history import History
+from speechsense_watch.edge.journal import Journal
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
 from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 
@@ -43,8 +44,6 @@ _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 # condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
 # finished jobs out: were it of no use, the statement would fail and not just be slow (sqlite.org/lang_indexedby.html).
 _UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
-# The edges on which a job gets its talk id.
-_WITH_TALK = frozenset({Event.ACCEPTED, Event.CONFIRMED, Event.ADOPTED})
 # What records how an upload ended: for these the ballast is given up.
 _ENDS = frozenset(
     {
@@ -68,27 +67,34 @@ def translated(path: Path) -> Iterator[None]:
 class SqliteQueue:
     """Keeps `ports.Queue`. `path` must lie on a local file system; its directory exists."""
 
-    def __init__(self, path: Path, *, read_only: bool = False, ballast: Ballast | None = None) -> None:
-        """Opens, or creates and migrates. Raises QueueTrouble, schema.NewerSchema."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        untouched: bool = False,
+        as_it_is: bool = False,
+        ballast: Ballast | None = None,
+    ) -> None:
+        """Opens, or creates and migrates. `untouched`: a file that nobody writes is read, without making anything beside it;
+        `as_it_is`: by tables that may be those of an earlier version. Raises QueueTrouble, schema.NewerSchema.
+        """
         self.path = path
         self._ballast = ballast or Ballast(path)
         # The first fatal trouble: from then on nothing more is asked of this connection.
         self._broken: QueueTrouble | None = None
-        # Talk ids that are in the queue and have yet to be entered in the journal.
-        self._owed: list[tuple[str, str, datetime]] = []
         # There was no room lately: it has to be shown that there is.
         self._doubted = False
         self._lock = RLock()
         self._known_runtime: dict[str, str] = {}
-        self._journal_only: dict[str, str] = {}
-        self._journal = Journal(path.with_name(path.name + ".journal"))
+        self.history = History(self, Journal(path.with_name(path.name + ".journal")), path, self._ballast)
         refuse_odd(path)
         with translated(path), ExitStack() as undo:
-            self._db = _connect_to_read(path) if read_only else _connect(path, "rwc")
+            self._db = _connected(path, read_only=read_only, untouched=untouched)
             undo.callback(self._db.conn.close)
-            if read_only:
+            if read_only or untouched:
                 schema.refuse_newer(self._db)
-                if schema.is_older(self._db):
+                if schema.is_older(self._db) and not as_it_is:
                     raise QueueTrouble(_OLDER)
             else:
                 _set_up(self._db, path)
@@ -101,8 +107,15 @@ class SqliteQueue:
         """What the journal lacks then, the next start fills in."""
         with self._lock, translated(self.path):
             with suppress(OSError):
-                self._pay_journal()
+                self.history.pay()
             self._db.conn.close()
+
+    def copy_to(self, target: Path, progress: Callable[[int, int], None] = lambda _done, _pages: None) -> None:
+        """The empty file `target` holds the queue as it is at this moment, in one file and on disk, while others go on writing.
+        `progress` is told how many pages are done, of how many. Raises QueueTrouble.
+        """
+        with self._using():
+            schema.copy_whole(self._db.conn, target, progress)
 
     @contextmanager
     def _using(self) -> Iterator[None]:
@@ -141,7 +154,7 @@ class SqliteQueue:
         return found[0] if found else None
 
     @contextmanager
-    def _transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
         """`spare`: it may use the room that the ballast made."""
         with self._using():
             if not spare:
@@ -160,11 +173,11 @@ class SqliteQueue:
     def make_ready(self) -> None:
         with self._using():
             self._keep_ballast()
-            self._pay_journal()
+            self.history.pay()
             if not self._doubted:
                 return
             self._ballast.make_sure_of_room()
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             # Random, or SQLite would see that the page stays as it is and write nothing.
             conn.execute("INSERT INTO runtime VALUES ('written', random()) ON CONFLICT DO UPDATE SET value = excluded.value")
         self._doubted = False
@@ -175,18 +188,12 @@ class SqliteQueue:
         except OSError as error:
             raise no_room_beside(self.path, error) from error
 
-    def _pay_journal(self) -> None:
-        """Raises OSError; what could not be entered stays owed."""
-        if self._owed:
-            self._journal.talks(self._owed)
-            self._owed = []
-
     # --- writing -----------------------------------------------------------------------------
 
     def apply_each(self, arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             made = [self._arrived(conn, arrival) for arrival in arrivals]
-        self._enter_in_journal(change for changes in made for change in changes)
+        self.history.enter(change for changes in made for change in changes)
         return [changes[-1].after if changes else None for changes in made]
 
     def _arrived(self, conn: sqlite3.Connection, arrival: Arrival) -> Sequence[Change]:
@@ -220,37 +227,19 @@ class SqliteQueue:
             if not (trouble.full and change.event in _ENDS and self._ballast.give_up()):
                 raise
             job_id = self._carry_out(change)
-        self._enter_in_journal([change])
+        self.history.enter([change])
         stored = self.job(job_id)
         if stored is None:
             raise Stale  # `forget` was there right behind us
         return stored
 
     def _carry_out(self, change: Change) -> int:
-        with self._transaction(spare=change.event in _ENDS) as conn:
+        with self.transaction(spare=change.event in _ENDS) as conn:
             return self._write_one(conn, change).id
-
-    def _enter_in_journal(self, changes: Iterable[Change]) -> None:
-        """Every talk id that has come with them, but for one that is from there. They are on record whether it succeeds or not:
-        what fails is owed, and nothing is begun before it is made good.
-        """
-        talks = [
-            (change.after.uid, change.after.talk_id, change.at)
-            for change in changes
-            if change.event in _WITH_TALK and change.after.uid and change.after.talk_id
-        ]
-        with self._lock:
-            self._owed += [talk for talk in talks if self._journal_only.get(talk[0]) != talk[1]]
-            try:
-                self._pay_journal()
-            except OSError as error:
-                if is_no_room(error) and self._ballast.give_up():
-                    with suppress(OSError):
-                        self._pay_journal()
 
     def write(self, sql: str, parameters: Sequence[object]) -> bool:
         """One statement about what is no job, on disk when this returns; whether it changed anything."""
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             return conn.execute(sql, parameters).rowcount > 0
 
     def _write(self, conn: sqlite3.Connection, change: Change) -> int:
@@ -276,10 +265,9 @@ class SqliteQueue:
         """Rows, history and journal lines of these jobs are gone, from the log of the database too, and nothing with these
         digests is sent any more. All of it, or Stale when one of them is not as it was, or in flight.
         """
-        with translated(self.path):
-            # First, as `trim` does: a line without a row looks like a queue that was lost.
-            self._journal.without(frozenset(job.uid for job in jobs if job.uid), overwrite=True)
-        with self._transaction() as conn:
+        # First, as `trim` does: a line without a row looks like a queue that was lost.
+        self.history.forget((job.uid for job in jobs if job.uid), overwrite=True)
+        with self.transaction() as conn:
             conn.executemany("DELETE FROM orphans WHERE job_id = ?", [(job.id,) for job in jobs])
             for job in jobs:
                 which = "id = ? AND state = ? AND claims = ? AND state NOT IN ('uploading', 'committing', 'uploaded')"
@@ -343,7 +331,7 @@ class SqliteQueue:
         return from_us(at) if at is not None else None
 
     def reconnect(self, folder: str, connection_id: str) -> None:
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             conn.execute(
                 "UPDATE jobs INDEXED BY unfinished SET connection_id = ? WHERE state <> 'done' AND state IN ('waiting', 'ready')"
                 " AND possible_duplicate = 0"
@@ -377,7 +365,7 @@ class SqliteQueue:
         which = "state <> 'done' AND state IN ('ready', 'unconfirmed', 'uploaded') AND next_attempt_at > ?"
         ahead = "(next_attempt_at > ? OR updated_at > ?)"
         keys = (to_us(now), to_us(now), to_us(horizon), to_us(now + _SAME_MOMENT))
-        with self._transaction() as conn:
+        with self.transaction() as conn:
             done = conn.execute(f"UPDATE jobs INDEXED BY unfinished SET next_attempt_at = ? WHERE {which} AND {ahead}", keys)
         return done.rowcount
 
@@ -407,6 +395,9 @@ class SqliteQueue:
         found = self.tuples(f"SELECT max(n) FROM ({claimed} UNION ALL {tried})", (uid, uid))
         return int(found[0][0] or 0)
 
+    def in_doubt(self, uid: str) -> bool:
+        return bool(self.tuples("SELECT 1 FROM jobs WHERE uid = ? AND possible_duplicate = 1 LIMIT 1", (uid,)))
+
     def released_duplicates(self) -> Sequence[Job]:
         return self._jobs(
             "INDEXED BY by_duplicate CROSS JOIN jobs AS holder ON holder.id = jobs.duplicate_of"
@@ -420,31 +411,27 @@ class SqliteQueue:
         rows = self.rows(f"SELECT state, sum(n) AS n FROM counts {where} GROUP BY state", keys)
         return dict.fromkeys(State, 0) | {State(row["state"]): int(row["n"]) for row in rows}
 
-    # --- what lives in the daemon --------------------------------------------------------------
+    # --- history -----------------------------------------------------------------------------
+
+    def journal_talk(self, uid: str) -> str | None:
+        return self.history.known_talk(uid)
+
+    def suspicion(self) -> Suspicion | None:
+        return self.history.suspicion()
 
     def first_watched(self, name: str, path: str, now: datetime) -> datetime:
-        known = self.rows("SELECT first_watched_at AS at FROM folders WHERE name = ? AND path = ?", (name, path_bytes(path)))
-        if known:
-            return from_us(known[0]["at"])
-        at = self._first_watched_in_journal(name, path) or now
-        with self._transaction() as conn:
-            conn.execute("INSERT OR IGNORE INTO folders VALUES (?, ?, ?)", (name, path_bytes(path), to_us(at)))
-        with translated(self.path):
-            self._journal.fill((), [(name, path, at)])
-        return at
+        return self.history.first_watched(name, path, now)
 
-    def _first_watched_in_journal(self, name: str, path: str) -> datetime | None:
-        with translated(self.path):
-            for line in self._journal.lines():
-                if isinstance(line, FolderLine) and (line.name, line.path) == (name, path):
-                    return datetime.fromisoformat(line.at).astimezone(UTC)
-        return None
+    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
+        return self.history.trim(before, forget_before, folders)
+
+    # --- what lives in the daemon --------------------------------------------------------------
 
     def set_runtime(self, key: str, value: object) -> None:
         text = json.dumps(value, sort_keys=True)
         if self._known_runtime.get(key) == text:
             return
-        with self._transaction(spare=key == "paused") as conn:
+        with self.transaction(spare=key == "paused") as conn:
             # SQLite leaves a page alone that would become what it was, so this is no write after a restart either.
             conn.execute("INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, text))
         self._known_runtime[key] = text
@@ -469,65 +456,6 @@ class SqliteQueue:
     def _pragma(self, name: str) -> int:
         return int(self._db.conn.execute(f"PRAGMA {name}").fetchone()[0])
 
-    # --- history -----------------------------------------------------------------------------
-
-    def fill_journal(self) -> int:
-        """The journal holds every talk id and folder the queue does; returns how many lines it lacked."""
-        folders = (
-            (row["name"], row["path"].decode(errors="surrogateescape"), from_us(row["at"]))
-            for row in self.rows("SELECT name, path, first_watched_at AS at FROM folders")
-        )
-        with translated(self.path):
-            return self._journal.fill(self._talks(), folders)
-
-    def _talks(self) -> Iterator[tuple[str, str, datetime]]:
-        """A page at a time: there may be millions."""
-        last = 0
-        sql = "SELECT id, uid, talk_id, updated_at FROM jobs WHERE talk_id IS NOT NULL AND id > ? ORDER BY id LIMIT 5000"
-        while page := self.tuples(sql, (last,)):
-            yield from ((uid, talk_id, from_us(at)) for _, uid, talk_id, at in page)
-            last = page[-1][0]
-
-    def read_journal(self) -> int:
-        """How many talk ids the journal knows and the queue does not, the sign of a lost or restored queue. From now on
-        `journal_talk` tells them.
-        """
-        only: dict[str, str] = {}
-        with translated(self.path):
-            lines = (line for line in self._journal.lines() if isinstance(line, TalkLine))
-            while some := {line.uid: line.talk_id for line in islice(lines, 500)}:
-                sql = f"SELECT uid FROM jobs WHERE talk_id IS NOT NULL AND uid IN ({placeholders(tuple(some))})"
-                known = {uid for (uid,) in self.tuples(sql, tuple(some))}
-                only |= {uid: talk_id for uid, talk_id in some.items() if uid not in known}
-        self._journal_only = only
-        return len(only)
-
-    def journal_talk(self, uid: str) -> str | None:
-        return self._journal_only.get(uid)
-
-    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
-        """Finished rows last changed before `before` keep only what tells that they were sent; rows whose files were gone
-        before `forget_before` go wholly, journal line first, where their folder is among `folders` (whose roots are there).
-        Returns how many rows were touched.
-        """
-        with self._transaction() as conn:
-            old = f"state IN ('done', 'skipped') AND updated_at < {to_us(before)}"
-            ids = f"SELECT id FROM jobs WHERE {old}"
-            conn.execute(f"DELETE FROM events WHERE job_id IN ({ids})")
-            conn.execute(f"DELETE FROM attempts WHERE job_id IN ({ids})")
-            touched = conn.execute(f"UPDATE jobs SET fields = NULL WHERE {old} AND fields IS NOT NULL").rowcount
-        names = tuple(folders)
-        forgotten = self.rows(
-            f"SELECT id, uid FROM jobs WHERE state = 'done' AND gone_at < ? AND folder IN ({placeholders(names)}) LIMIT 1000",
-            (to_us(forget_before), *names),
-        )
-        if forgotten:
-            with translated(self.path):
-                self._journal.without(frozenset(row["uid"] for row in forgotten))
-            with self._transaction() as conn:
-                conn.executemany("DELETE FROM jobs WHERE id = ?", [(row["id"],) for row in forgotten])
-        return touched + len(forgotten)
-
 
 def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     """The choice as a condition and its parameters; folders and pausing connections are few, jobs in work too."""
@@ -546,6 +474,30 @@ def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
 def _any_of(names: Sequence[object]) -> str:
     """What stands in an IN. Of nothing SQLite makes a condition that is never true, and no index fits that."""
     return placeholders(names) or "NULL"
+
+
+def fold(path: Path) -> None:
+    """The queue is in its one file; nothing of it is left in the log beside it. To be called while nobody else has it open.
+    Raises QueueTrouble; of a file that is no database the log is left alone too.
+    """
+    with translated(path), closing(_connect(path, "ro&immutable=1").conn) as conn:
+        conn.execute("SELECT count(*) FROM sqlite_master")
+    with translated(path), closing(_connect(path, "rw").conn) as conn:
+        busy = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise QueueTrouble("The queue: somebody else reads it at this moment.")
+
+
+def mark(path: Path, key: str, value: object) -> None:
+    """A word for the next start of a queue that nobody has open yet. Raises QueueTrouble."""
+    with translated(path), closing(_connect(path, "rw").conn) as conn:
+        conn.execute("INSERT OR REPLACE INTO runtime VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
+
+
+def _connected(path: Path, *, read_only: bool, untouched: bool) -> Database:
+    if untouched:
+        return _connect(path, "ro&immutable=1")
+    return _connect_to_read(path) if read_only else _connect(path, "rwc")
 
 
 def _connect_to_read(path: Path) -> Database:

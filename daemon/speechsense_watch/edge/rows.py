@@ -109,6 +109,7 @@ def columns_of(job: Job) -> dict[str, Any]:
         "metadata_filed_to": _maybe_bytes(job.metadata_filed_to),
         "gone_at": _maybe_us(job.gone_at),
         "forced": int(job.forced),
+        "doubted": job.doubted,
         "leftovers": int(job.leftovers),
     }
 
@@ -152,6 +153,7 @@ def job_of(row: Mapping[str, Any]) -> Job:
         metadata_filed_to=_maybe_path(row["metadata_filed_to"]),
         gone_at=_maybe_time(row["gone_at"]),
         forced=bool(row["forced"]),
+        doubted=row["doubted"],
         leftovers=bool(row["leftovers"]),
     )
 

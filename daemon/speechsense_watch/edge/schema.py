@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from sqlite_utils.migrations import Migrations
 from speechsense_watch.core.model import HOLDS_UID, State
 
 migrations = Migrations("speechsense-watch")
+# 8 MiB between two reports of how far a copy is.
+_PAGES_TOGETHER = 2_048
 
 
 def _quoted(states: frozenset[State] | type[State]) -> str:
@@ -168,6 +171,21 @@ def m003_search(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_SUSPICION = """
+CREATE TABLE starts (id TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE suspicions (k INTEGER PRIMARY KEY CHECK (k > 0), at INTEGER NOT NULL, why TEXT NOT NULL,
+                         settled INTEGER NOT NULL CHECK (settled IN (0, 1))) STRICT;
+CREATE TABLE known_talks (uid TEXT PRIMARY KEY, talk_id TEXT NOT NULL CHECK (talk_id <> '')) STRICT, WITHOUT ROWID;
+ALTER TABLE jobs ADD COLUMN doubted INTEGER NOT NULL DEFAULT 0;
+"""
+
+
+@migrations()
+def m004_suspicion(db: Database) -> None:
+    for statement in _statements(_SUSPICION):
+        db.conn.execute(statement)
+
+
 @migrations()
 def m005_deaths(db: Database) -> None:
     db.conn.execute("ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0 CHECK (deaths >= 0)")
@@ -230,6 +248,27 @@ def migrate(db: Database, path: Path) -> Path | None:
         if db.conn.in_transaction:
             db.conn.execute("ROLLBACK")
     return copy
+
+
+def copy_whole(conn: sqlite3.Connection, target: Path, progress: Callable[[int, int], None]) -> None:
+    """The empty file `target` is a whole copy, in one file and on disk. Raises sqlite3.Error, OSError."""
+    # A transaction of our own keeps to one moment: else each write of another process makes SQLite begin anew
+    # (sqlite.org/c3ref/backup_finish.html).
+    conn.execute("BEGIN")
+    try:
+        conn.execute("SELECT 1 FROM sqlite_master").fetchone()
+        with closing(sqlite3.connect(target)) as copy:
+            conn.backup(copy, pages=_PAGES_TOGETHER, progress=lambda _status, left, pages: progress(pages - left, pages))
+    finally:
+        conn.execute("ROLLBACK")
+    # The copy bears the mark of WAL, by which whoever only reads it would make files beside it.
+    with closing(sqlite3.connect(target)) as copy:
+        copy.execute("PRAGMA journal_mode = DELETE")
+    descriptor = os.open(target, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _copy(db: Database, copy: Path) -> Path:

@@ -99,7 +99,7 @@ class GrpcService:
 
     def channel(self) -> Channel:
         try:
-            self._count(self._credentials.headers())
+            self._shown_now(self._credentials.headers())
         except CredentialPending:
             line = self._line.look()
             return line if line.state is ChannelState.FAILED else Channel(ChannelState.CONNECTING)
@@ -107,7 +107,7 @@ class GrpcService:
             return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
         return replace(self._line.look(), credentials=self._shown_number)
 
-    def _count(self, headers: tuple[tuple[str, str], ...]) -> None:
+    def _shown_now(self, headers: tuple[tuple[str, str], ...]) -> None:
         if headers != self._shown:
             self._shown = headers
             self._shown_number += 1

@@ -10,6 +10,7 @@ from typing import Protocol
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, Place, State
 from speechsense_watch.core.rules import Order
+from speechsense_watch.core.suspicion import Suspicion
 
 
 class Stale(Exception):  # noqa: N818 - not an error: somebody else was first
@@ -120,8 +121,16 @@ class Queue(Protocol):
         """The talk id that only the journal knows, the queue having lost it."""
         ...
 
+    def suspicion(self) -> Suspicion | None:
+        """The latest suspicious start; None as long as the queue was never lost."""
+        ...
+
     def claims_of(self, uid: str) -> int:
         """The highest claim counter any job of this uid ever had; 0 without one."""
+        ...
+
+    def in_doubt(self, uid: str) -> bool:
+        """Whether some job of this uid is marked as a possible duplicate: the recording may be with SpeechSense already."""
         ...
 
     def released_duplicates(self) -> Sequence[Job]:

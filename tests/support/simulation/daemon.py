@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.edges import Change, IllegalEdge
@@ -39,8 +39,12 @@ def uid_of(number: int) -> str:
     return f"{number:064x}"
 
 
+class Died(BaseException):
+    """The daemon's process ended here: nothing in it catches this."""
+
+
 class Surroundings(Protocol):
-    """What the daemon asks of the world. `soon` is forgotten by a crash, `at_service` is not."""
+    """What the daemon asks of the world. `soon` is forgotten by a crash, `at_service` is not. `crash` raises Died."""
 
     policy: Policy
     queue: SimulatedQueue
@@ -51,7 +55,7 @@ class Surroundings(Protocol):
 
     def soon(self, in_s: float, what: Callable[[], None]) -> None: ...
     def at_service(self, in_s: float, what: Callable[[], None]) -> None: ...
-    def crash(self) -> None: ...
+    def crash(self) -> NoReturn: ...
     def fate(self, number: int, *, probe: bool) -> Fate: ...
     def settled(self, job: Job) -> None: ...
 
@@ -154,7 +158,6 @@ class Daemon:
         fate = world.fate(job.id, probe=probe)
         if fate.crash is Crash.BEFORE_CLAIM:
             world.crash()
-            return
         whole = fate.one_message and policy.commit_mark
         n = job.claims + 1 if policy.counter_only_grows else 1
         claim = Claim(n=n, uid=uid_of(job.id), recording=_RECORDING, request_id="", at=wall(world.now), whole=whole)
@@ -165,7 +168,6 @@ class Daemon:
         self.in_work[job.id] = attempt
         if fate.crash is Crash.AFTER_CLAIM:
             world.crash()
-            return
         world.soon(fate.body_s, lambda: self._last_byte(attempt))
 
     def _last_byte(self, attempt: Attempt) -> None:
@@ -185,14 +187,12 @@ class Daemon:
         attempt.sending = False
         if fate.crash is Crash.AFTER_MARK:
             world.crash()
-            return
         if fate.way in (Way.FINE, Way.LOST_ANSWER):
             world.at_service(fate.answer_s / 2, lambda: self.store(attempt, whole=True))
         elif fate.way is Way.ZOMBIE:
             world.at_service(fate.late_s, lambda: self.store(attempt, whole=True))
         if fate.crash is Crash.AFTER_LAST_BYTE:
             world.crash()
-            return
         world.soon(fate.answer_s, lambda: self._answered(attempt))
 
     def store(self, attempt: Attempt, *, whole: bool) -> None:
@@ -205,7 +205,7 @@ class Daemon:
         fate = attempt.fate
         if fate.crash is Crash.BEFORE_RECORDING:
             self.world.crash()
-        elif fate.way is Way.FINE:
+        if fate.way is Way.FINE:
             self._end(attempt, Outcome(code=Code.OK, talk_id=attempt.talk_id, committed=True, bytes_sent=2))
         elif fate.way is Way.REFUSED:
             self._end(attempt, Outcome(code=Code.INVALID_ARGUMENT, message="no date", committed=True, bytes_sent=2))
@@ -236,7 +236,6 @@ class Daemon:
                 self.apply(lifecycle.reinstated(refused, wall(world.now)))
         if attempt.fate.crash is Crash.AFTER_RECORDING:
             world.crash()
-            return
         if verdict.kind is Kind.UNKNOWN:
             self._look()
         self.wake()

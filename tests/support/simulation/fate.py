@@ -52,9 +52,12 @@ class Faults:
     search_fails: float = 0.03
     lag_median_s: float = 10.0
     lag_sigma: float = 0.7
-    outages: int = 2
-    stalls: int = 1
-    blind_spells: int = 1
+    # So many talks were measured by before the life begins.
+    measured_before: int = 0
+    # How many to expect in one life.
+    outages: float = 2
+    stalls: float = 0.3
+    blind_spells: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)

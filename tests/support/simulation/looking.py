@@ -89,7 +89,6 @@ class Looking:
         rulings = self.inquiry.answered(batch, found, world.now)
         if rulings and world.chance.random() < self._crash_before_ruling:
             world.crash()
-            return
         for ruling in rulings:
             self._carry_out(ruling)
         world.queue.lags = list(self.inquiry.beacons.lags)

@@ -60,7 +60,11 @@ _ANYTHING = 1 << 60
 
 @dataclass(slots=True)
 class WithoutFence(Inquiry):
-    """Any known talk in the answer will do, however old."""
+    """Any known talk in the answer will do, however old, and no later one is sought."""
+
+    @property
+    def _newest_doubt(self) -> int:
+        return -1
 
     def _look_at_doubt(
         self, looked: _OpenDoubt, found: Mapping[str, Sequence[str]], asked_at: float, at: float, fence: int
@@ -73,6 +77,10 @@ class WithoutControl(Inquiry):
     """A later talk was in sight once; whether this very answer shows anything at all is not asked."""
 
     _ever: int = field(default=-1)
+
+    @property
+    def needed_s(self) -> float:
+        return max(self.patience_s, 10.0 * max(self.beacons.lags, default=0.0))
 
     def _look_at_doubt(
         self, looked: _OpenDoubt, found: Mapping[str, Sequence[str]], asked_at: float, at: float, fence: int

@@ -34,6 +34,9 @@ class SimulatedQueue:
     with_leftovers: dict[int, None] = field(default_factory=dict)
     # What the daemon keeps in `runtime`.
     lags: list[float] = field(default_factory=list)
+    # Made once and kept until the row changes: they are asked for at every step.
+    _doubts: dict[int, Doubt] = field(default_factory=dict)
+    _checks: dict[int, Check] = field(default_factory=dict)
 
     def add(self, job: Job) -> None:
         self.events += 1
@@ -69,6 +72,8 @@ class SimulatedQueue:
     def write(self, job: Job) -> None:
         """As it is, past every rule: for the naive policies, which know none."""
         self.rows[job.id] = job
+        self._doubts.pop(job.id, None)
+        self._checks.pop(job.id, None)
         self._file(job)
 
     def _file(self, job: Job) -> None:
@@ -84,16 +89,19 @@ class SimulatedQueue:
                 where.pop(job.id, None)
 
     def doubts(self, now: datetime) -> Sequence[Doubt]:
-        return [doubt_of(self.rows[job], self.since[job], self._tries(job), now) for job in self.unconfirmed]
+        for job in self.unconfirmed:
+            if job not in self._doubts:
+                self._doubts[job] = doubt_of(self.rows[job], self.since[job], self._tries(job), now)
+        return [self._doubts[job] for job in self.unconfirmed]
 
     def checks(self) -> Sequence[Check]:
-        found = []
-        for job_id in self.with_leftovers:
-            tries = self._tries(job_id)
-            whole = tuple(each.recording_id for each in tries if each.committed)
-            broken = tuple(each.recording_id for each in tries if not each.committed)
-            found.append(Check(job_id=job_id, talk_id=self.rows[job_id].talk_id or "", whole=whole, broken=broken))
-        return found
+        for job in self.with_leftovers:
+            if job not in self._checks:
+                tries = self._tries(job)
+                whole = tuple(each.recording_id for each in tries if each.committed)
+                broken = tuple(each.recording_id for each in tries if not each.committed)
+                self._checks[job] = Check(job_id=job, talk_id=self.rows[job].talk_id or "", whole=whole, broken=broken)
+        return [self._checks[job] for job in self.with_leftovers]
 
     def _tries(self, job_id: int) -> Sequence[Try]:
         return [each for _, each in sorted(self.tries[job_id].items())]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
+from typing import NoReturn
 
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lookup import Inquiry
 from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.verdict import Code
 from support.edges import born
 from support.played_queue import recording
 from support.simulation.checker import Checker, End
-from support.simulation.daemon import CONNECTION, TRUNCATED_BY_A_KILL, Daemon, wall
-from support.simulation.fate import Crash, Fate, Faults, Way, fate_of, lag_s, spells
+from support.simulation.daemon import CONNECTION, TRUNCATED_BY_A_KILL, Daemon, Died, wall
+from support.simulation.fate import Fate, Faults, Way, fate_of, lag_s, spells
 from support.simulation.looking import Looking
 from support.simulation.policies import Policy
 from support.simulation.rows import SimulatedQueue
@@ -29,6 +31,7 @@ _LATER = 1 << 40
 _LATER_EVERY_S, _LATER_AT_MOST_EVERY_S = 60.0, 600.0
 _GIVEN_UP_AFTER_S = 10 * 86400.0
 _CRASH_BEFORE_RULING = 0.005
+_FINE = Fate(Way.FINE, None, one_message=True, code=Code.OK, body_s=1.0, answer_s=0.2, late_s=0.0, lag_s=0.0)
 _WAITING = replace(born(), connection_id=CONNECTION)
 _READY = lifecycle.completed(_WAITING, recording("call"), wall(0.0)).after
 
@@ -62,7 +65,7 @@ class World:
         down = spells(self.chance, self._some(faults.outages), (60.0, 400.0), over_s, down=True)
         stalled = spells(self.chance, self._some(faults.stalls), (600.0, 2400.0), over_s)
         blind = spells(self.chance, self._some(faults.blind_spells), (900.0, 2400.0), over_s)
-        self.queue = SimulatedQueue()
+        self.queue = SimulatedQueue(lags=[lag_s(self.chance, faults) for _ in range(faults.measured_before)])
         self.service = SimulatedService(down, stalled, blind)
         self.checker = Checker()
         self.now = 0.0
@@ -100,8 +103,7 @@ class World:
     def fate(self, number: int, *, probe: bool) -> Fate:
         chance = self._chances[number]
         if number >= _LATER:
-            lag = lag_s(chance, self._faults)
-            return Fate(Way.FINE, None, one_message=not probe, code=_FINE.code, body_s=1.0, answer_s=0.2, late_s=0.0, lag_s=lag)
+            return replace(_FINE, one_message=not probe, lag_s=lag_s(chance, self._faults))
         fate = fate_of(chance, self._faults, probe=probe, refused=number in self._refused)
         if fate.way is not Way.FINE:
             self.account.faults[fate.way] += 1
@@ -109,7 +111,7 @@ class World:
             self.account.faults[f"crash {fate.crash}"] += 1
         return fate
 
-    def crash(self) -> None:
+    def crash(self) -> NoReturn:
         self._up = False
         self._process += 1
         for attempt in self._daemon.in_work.values():
@@ -117,6 +119,7 @@ class World:
                 self._daemon.store(attempt, whole=False)
         self.account.searches += self._looking.searches
         self._push(self.now + self.chance.uniform(5.0, 60.0), None, self._start)
+        raise Died
 
     def settled(self, job: Job) -> None:
         if job.state is not State.UNCONFIRMED and (since := self._unconfirmed_since.pop(job.id, None)) is not None:
@@ -177,7 +180,8 @@ class World:
             at, _, process, what = heappop(self._heap)
             self.now = at
             if process is None or (process == self._process and self._up):
-                what()
+                with suppress(Died):
+                    what()
             if at > self._last_arrival_at + _GIVEN_UP_AFTER_S:
                 break
         return self._closed()
@@ -192,7 +196,7 @@ class World:
         account.unfinished = len(self.queue.ready) + len(self.queue.in_flight)
         for number, job in self.queue.rows.items():
             end = self.checker.end(job, talks.get(number, ()), refuses=number in self._refused)
-            if number < _LATER or end != End(number):
+            if number < _LATER or replace(end, marked=False) != End(number):
                 account.ends.append(end)
             orphans = {talk.talk_id for talk in talks.get(number, ()) if talk.talk_id != job.talk_id}
             if job.state is State.UNCONFIRMED:
@@ -204,8 +208,3 @@ class World:
         counting = {talk.talk_id for talk in (t for each in talks.values() for t in each)} & self._orphans
         account.reported_wrongly = len(self._orphans) - len(counting)
         return account
-
-
-_FINE = fate_of(Random(0), Faults(), probe=False, refused=False)
-
-__all__ = ["RECORDINGS_A_LIFE", "Account", "Crash", "Inquiry", "World"]

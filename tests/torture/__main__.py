@@ -1,0 +1,135 @@
+"""`python -m torture`: see --help. Prints tables of figures and ends with 1 when a promise was broken or nobody noticed that a
+safeguard was missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from torture import figures, outage, teeth
+from torture.figures import Figures
+from torture.storm import Measure, Storm
+from torture.sweep import Sweep
+from torture.world import Setting, World
+
+POLICIES = ("resend", "hold", "search")
+Job = Callable[[], Figures]
+
+
+def main() -> int:
+    options = _options()
+    began = time.monotonic()
+    base = Path(options.dir or tempfile.mkdtemp(prefix="torture-"))
+    say(f"seed {options.seed}, worlds in {base}")
+    with ThreadPoolExecutor(options.together) as pool:
+        found = list(pool.map(lambda job: job(), _jobs(options, base)))
+    bites = teeth.all_of(together=options.together) if "teeth" in options.parts else []
+    total = Figures("all together")
+    for each in found:
+        say(each.table())
+        total.add(each)
+    total.note("seconds", time.monotonic() - began)
+    if bites:
+        say(teeth.table(bites))
+        total.broken += [f"nobody noticed the lack of {each.tooth.safeguard}" for each in bites if not each.bit]
+    say(total.table())
+    if options.json:
+        figures.write(Path(options.json), [*found, total])
+    if not options.dir and not total.broken:
+        shutil.rmtree(base)
+    return 1 if total.broken else 0
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="torture", description="Kills, cuts off and lies to the real program; what it promises must hold."
+    )
+    parser.add_argument("--kills", type=int, default=700, help="of the storms, all policies together")
+    parser.add_argument("--recordings", type=int, default=1500, help="of the storms, all policies together")
+    parser.add_argument("--seconds", type=float, default=900.0, help="a storm or a sweep ends after so long at the latest")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=POLICIES)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--together", type=int, default=4, help="how many worlds at once")
+    parser.add_argument("--down", type=float, default=75.0, help="seconds of the outage")
+    parser.add_argument("--json", help="where the figures are written")
+    parser.add_argument("--dir", help="where the worlds are, and stay")
+    return parser.parse_args()
+
+
+PARTS = ("storm", "sweep", "outage", "teeth")
+
+
+def _jobs(options: argparse.Namespace, base: Path) -> list[Job]:
+    count = len(options.policies)
+    measure = Measure(-(-options.kills // count), -(-options.recordings // count), options.seconds)
+    jobs: list[Job] = []
+    if "sweep" in options.parts:
+        jobs += [_sweep(base, each, options.seconds) for each in _swept(base, options.seed) if each.policy in options.policies]
+    if "storm" in options.parts:
+        jobs += [_storm(base, each, measure) for each in _stormed(options.seed) if each.policy in options.policies]
+    if "outage" in options.parts:
+        jobs.append(lambda: _in_world(base, outage.setting(), lambda world: outage.run(world, options.down)))
+    return jobs
+
+
+def _stormed(seed: int) -> list[Setting]:
+    return [
+        Setting("storm, resend", policy="resend", seed=seed, connection_age_s=3.0),
+        Setting("storm, hold", policy="hold", seed=seed + 1, after_upload="archive"),
+        Setting("storm, search", policy="search", seed=seed + 2, index_lag_s=0.3),
+    ]
+
+
+def _swept(base: Path, seed: int) -> list[Setting]:
+    """Each thing that may be done with the files, and each policy. /dev/shm is another file system than most: what is archived
+    there is copied.
+    """
+    elsewhere = Path(tempfile.mkdtemp(prefix="torture-", dir="/dev/shm")) if Path("/dev/shm").is_dir() else base / "elsewhere"
+    return [
+        Setting("points, resend, kept", seed=seed),
+        Setting("points, hold, archived", policy="hold", after_upload="archive", seed=seed + 1),
+        Setting("points, resend, deleted", after_upload="delete", seed=seed + 2),
+        Setting(
+            "points, search, archived elsewhere",
+            policy="search",
+            after_upload="archive",
+            archive_to=elsewhere,
+            index_lag_s=0.3,
+            patience="1s",
+            seed=seed + 3,
+        ),
+    ]
+
+
+def _storm(base: Path, setting: Setting, measure: Measure) -> Job:
+    return lambda: _in_world(base, setting, lambda world: Storm(world, measure).run(say))
+
+
+def _sweep(base: Path, setting: Setting, at_most_s: float) -> Job:
+    return lambda: _in_world(base, setting, lambda world: Sweep(world).run(at_most_s, say))
+
+
+def _in_world(base: Path, setting: Setting, play: Callable[[World], Figures]) -> Figures:
+    try:
+        with World(base / setting.name.replace(", ", "-").replace(" ", "-"), setting) as world:
+            return play(world)
+    finally:
+        if setting.archive_to is not None and setting.archive_to.parent == Path("/dev/shm"):
+            shutil.rmtree(setting.archive_to, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
