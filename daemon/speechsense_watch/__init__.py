@@ -15,8 +15,9 @@ The way of the data, and where to read about it:
       -> the talk id, then the files   filer.py, edge/filing.py
 
 `intake.py`, `uploader.py`, `confirmer.py` and `filer.py` are the loops: one `step()` each, run by `loop.py`, put together by
-`app.py`. `core/` decides and touches nothing; each foreign thing is wrapped once in `edge/`; the loops see `ports.py` only. `config/` reads
-the TOML file, `log.py` has the closed list of log events, `cli/` the commands, `standin/` the service for rehearsals and tests.
+`app.py`. `core/` decides and touches nothing; each foreign thing is wrapped once in `edge/`; the loops see `ports.py` only.
+`config/` reads the TOML file, `log.py` has the closed list of log events, `cli/` the commands, `standin/` the service for
+rehearsals and tests.
 """
 
 __version__ = "0.1.0"
