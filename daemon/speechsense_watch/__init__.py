@@ -7,7 +7,7 @@ The way of the data, and where to read about it:
       -> the pair, read                recording.py with core/pairing.py, core/wav.py, core/metadata.py, core/fitness.py
       -> a job in the queue            core/model.py, core/lifecycle.py (every edge), edge/queue.py, edge/schema.py
       -> an attempt                    uploader.py (what is due, what answers mean), attempt.py (read, freeze, intend, send)
-      -> SpeechSense                   edge/speechsense.py and edge/channel.py (gRPC), throttle.py (bandwidth),
+      -> SpeechSense                   edge/speechsense.py, edge/line.py, edge/channel.py (gRPC), throttle.py,
                                        core/patience.py and core/pulse.py (how long; is anybody there?),
                                        core/verdict.py, core/traffic.py (pauses and probes)
            with a key or token         edge/auth.py, edge/secret.py (where it lies), edge/iam.py (tokens that renew themselves)
@@ -15,9 +15,9 @@ The way of the data, and where to read about it:
       -> the talk id, then the files   filer.py, edge/filing.py
 
 `intake.py`, `uploader.py`, `confirmer.py` and `filer.py` are the loops: one `step()` each, run by `loop.py`, put together by
-`app.py`. What a lost queue means is in core/suspicion.py, how it is noticed in edge/history.py.
-`core/` decides and touches nothing; each foreign thing is wrapped once in `edge/`; the loops see `ports.py` only. `config/` reads
-the TOML file, `log.py` has the closed list of log events, `cli/` the commands, `standin/` the service for rehearsals and tests.
+`app.py`. `core/` decides and touches nothing; each foreign thing is wrapped once in `edge/`; the loops see `ports.py` only.
+`config/` reads the TOML file, `log.py` has the closed list of log events, `cli/` the commands, `standin/` the service for
+rehearsals and tests.
 """
 
 __version__ = "0.1.0"

@@ -8,9 +8,9 @@ being sent keeps its place: it is ended when nothing of it is taken for two minu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 
-from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.model import State
 from speechsense_watch.ports import Clock, Queue
 
 KEEPS_PLACE_S = 60.0
@@ -26,9 +26,9 @@ class Awaiting:
         self._seen_at: dict[int, float] = {}
         self._sent_at: dict[int, float] = {}
 
-    def holding_places(self, in_work: Mapping[int, Job], concurrency: int) -> list[Job]:
-        """Those that count against `concurrency`. No more are let off than there are places, so that what is under way is
-        bounded by twice as many.
+    def let_off(self, in_work: Collection[int], concurrency: int) -> int:
+        """How many do not count against `concurrency`. No more than there are places, so that what is under way is bounded by
+        twice as many.
         """
         now = self._clock.monotonic()
         self._seen_at = {job_id: self._seen_at.get(job_id, now) for job_id in in_work}
@@ -37,8 +37,7 @@ class Awaiting:
         for job_id, at in self._seen_at.items():
             if now - at >= KEEPS_PLACE_S and job_id not in self._sent_at and self._sent_whole(job_id):
                 self._sent_at[job_id] = now
-        let_off = [job_id for job_id, at in self._sent_at.items() if now - at >= KEEPS_PLACE_S][:concurrency]
-        return [job for job_id, job in in_work.items() if job_id not in let_off]
+        return min(concurrency, sum(now - at >= KEEPS_PLACE_S for at in self._sent_at.values()))
 
     def _sent_whole(self, job_id: int) -> bool:
         job = self._queue.job(job_id)

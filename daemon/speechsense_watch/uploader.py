@@ -329,7 +329,7 @@ class Uploader:
     @property
     def _hands(self) -> Hands:
         places = self._rules.concurrency
-        return Hands(self._awaiting.holding_places(self._in_work, places), places)
+        return Hands(self._in_work.values(), places + self._awaiting.let_off(self._in_work, places))
 
     @property
     def _picking(self) -> Picking:

@@ -219,7 +219,7 @@ def test_a_channel_tells_when_it_is_ready_and_why_not(tmp_path: Path) -> None:
     with StandIn(tmp_path / "late", port):
         wait_for(lambda: service.channel().state is ChannelState.READY, 25)
         assert woken.is_set()
-        assert not service._line._listening
+        assert not service._line.conduit._listener
     service.close()
 
 

@@ -1,4 +1,4 @@
-"""The connection to SpeechSense: opening it, its state at this moment, why there is none, and a question that sends nothing."""
+"""gRPC channels to SpeechSense: opening one, its state at this moment, and questions that send nothing."""
 
 from __future__ import annotations
 
@@ -12,22 +12,16 @@ from typing import TypeVar
 
 import grpc
 
-from speechsense_watch.core.pulse import Pulse
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code
-from speechsense_watch.edge.by_hand import ByHand
-from speechsense_watch.edge.reach import Trouble
-from speechsense_watch.edge.wire import Counters, look_after
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Searching, SearchTrouble
 from yandex.cloud.iam.v1 import iam_token_service_pb2, iam_token_service_pb2_grpc
 from yandex.cloud.speechsense.v1 import search_pb2, talk_service_pb2, talk_service_pb2_grpc
 
 # Of gRPC's own tries. `ByHand` tries more often, and opens a new channel when it gets through.
-_BACKOFF_MS = 75_000
+LONG_BACKOFF_MS = 75_000
 # The very first: a channel that takes over from another one connects once and leaves the rest to `ByHand`.
-_FIRST_BACKOFF_MS = 1_000
-# A connection that is still being made after this is looked into.
-CONNECTING_FOR_S = 10.0
+FIRST_BACKOFF_MS = 1_000
 CONNECT_WITHIN_S = 15.0
 ANSWER_WITHIN_S = 15.0
 _PAGE, _MOST_PAGES = 1_000, 10
@@ -35,13 +29,17 @@ _Message = TypeVar("_Message")
 
 # Any gRPC server answers it, with what does not matter; no key is shown. (github.com/grpc/grpc, doc/health-checking.md)
 _QUESTION = "/grpc.health.v1.Health/Check"
-_FORGET_AFTER_S = 120.0
-_COUNT_EVERY_S = 0.9
+# No one waits for so long; nothing is left behind.
+_FORGET_AFTER_S = 1_000.0
+_STATES = {
+    grpc.ChannelConnectivity.READY.value[0]: ChannelState.READY,
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE.value[0]: ChannelState.FAILED,
+}
 
 _OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.service_config_disable_resolution", 1),
-    ("grpc.max_reconnect_backoff_ms", _BACKOFF_MS),
+    ("grpc.max_reconnect_backoff_ms", LONG_BACKOFF_MS),
     # Else a new channel gets what another one of this process has, in whatever state that is.
     ("grpc.use_local_subchannel_pool", 1),
     # A server allows a ping every 5 minutes by default and answers more with GOAWAY (grpc keepalive guide); `Pulse` finds out
@@ -73,7 +71,7 @@ def system_ca() -> bytes | None:
         return None
 
 
-def open_channel(endpoint: Endpoint, first_backoff_ms: int = _FIRST_BACKOFF_MS) -> grpc.Channel:
+def open_channel(endpoint: Endpoint, first_backoff_ms: int = FIRST_BACKOFF_MS) -> grpc.Channel:
     """Raises OSError when the CA file cannot be read."""
     options = (*_OPTIONS, ("grpc.initial_reconnect_backoff_ms", first_backoff_ms))
     if endpoint.plaintext:
@@ -93,17 +91,16 @@ class Conduit:
         self._given_up = False
         # Nobody is at its other end any more: what is under way on it gets no further.
         self.dead = False
+        self._listener: Callable[[grpc.ChannelConnectivity], None] | None = None
 
-    @contextmanager
-    def used(self) -> Iterator[Conduit]:
+    def begin(self) -> None:
         with self._lock:
             self._users += 1
-        try:
-            yield self
-        finally:
-            with self._lock:
-                self._users -= 1
-            self._close_if_done()
+
+    def end(self) -> None:
+        with self._lock:
+            self._users -= 1
+        self._close_if_done()
 
     def give_up(self) -> None:
         with self._lock:
@@ -114,184 +111,52 @@ class Conduit:
         with self._lock:
             done = self._given_up and not self._users
         if done:
-            self.channel.close()
+            self.close()
 
-
-class Line:
-    """The way to the service, kept open: one channel, and another in its place when it is stuck or its other end is gone.
-
-    `on_news` is called, from a thread of grpc's, when there is a connection or a failure to tell of. While there is none, one
-    is tried for by hand as well (name, port, TLS): that says what fails, follows a change of the name's addresses, and opens a
-    new channel as soon as it gets through, whatever gRPC's own backoff or a channel that is stuck (grpc#15889, #26358,
-    #32756) would make of it.
-    """
-
-    def __init__(
-        self, endpoint: Endpoint, on_news: Callable[[], None], clock: Callable[[], float], chance: Callable[[], float]
-    ) -> None:
-        """Raises OSError when the CA file cannot be read."""
-        self._endpoint = endpoint
-        self._on_news = on_news
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._listening = False
-        self._ready = False
-        self._counted, self._counted_at = Counters(), clock()
-        self._pulse = Pulse(clock())
-        self._connecting_since = clock()
-        self._by_hand = ByHand(
-            endpoint.address,
-            plaintext=endpoint.plaintext,
-            ca_file=endpoint.ca_file,
-            clock=clock,
-            chance=chance,
-            on_end=self._tried,
-        )
-        self._open(_FIRST_BACKOFF_MS)
-
-    def _open(self, first_backoff_ms: int) -> None:
-        self.conduit = Conduit(open_channel(self._endpoint, first_backoff_ms))
-        self._pulse = self._pulse.next(self._clock())
-
-    def close(self) -> None:
-        self._stop_listening()
-        self.conduit.channel.close()
-
-    def renew(self) -> bool:
-        """A new channel takes over; calls under way keep theirs. False when none can be made, and the old one stays."""
-        with self._lock:
-            old = self.conduit
-            try:
-                self._open(_BACKOFF_MS)
-            except OSError:  # the CA file is away; it was there when the old one was opened
-                return False
-            self._ready = False
-            if self._listening:
-                self._listening = False
-                old.channel.unsubscribe(self._heard)
-            old.give_up()
-            return True
-
-    def look(self) -> Channel:
-        """The state now; asks for a connection when there is none. One that was silent for a while counts only when it has
-        shown that there is somebody at its other end.
+    def close(self, within_s: float = 0.0) -> None:
+        """Waited for only so long: grpc's own `close` waits until everything has left its buffers, on a dead connection until TCP
+        gives up, and for callbacks of ours.
         """
-        with self._lock:
-            state = _connectivity(self.conduit.channel)
-            if state is grpc.ChannelConnectivity.READY:
-                self._is_ready()
-                fresh = self._pulse.fresh(self._clock())
-                if not fresh:
-                    self.mind()
-                return Channel(ChannelState.READY if fresh else ChannelState.CONNECTING)
-            if self._ready:
-                self._ready, self._connecting_since = False, self._clock()
-            self._listen()
-            failed = state is grpc.ChannelConnectivity.TRANSIENT_FAILURE or self._by_hand.trouble is not None
-            if failed or self._clock() - self._connecting_since > CONNECTING_FOR_S:
-                self._by_hand.try_if_due()
-            if not failed:
-                return Channel(ChannelState.CONNECTING)
-            trouble = self._by_hand.trouble or Trouble(
-                f"{self._endpoint.address} cannot be reached: no gRPC connection comes about."
-            )
-            return Channel(ChannelState.FAILED, trouble.reason, trouble.message)
+        self.deaf()
+        closing = threading.Thread(target=self.channel.close, name="close-channel", daemon=True)
+        closing.start()
+        closing.join(within_s)
 
-    # --- is anybody there? ---------------------------------------------------------------------
+    @property
+    def state(self) -> ChannelState:
+        """At this moment; asks for a connection when there is none.
 
-    def _is_ready(self) -> None:
-        if not self._ready:
-            self._ready = True
-            self._stop_listening()
-            self._by_hand.forget()
-            self._counted, self._counted_at = look_after(self._endpoint.port), self._clock()
-            self._pulse = self._pulse.next(self._clock())
-
-    def heard(self, conduit: Conduit) -> None:
-        """The other end has answered a call."""
-        with self._lock:
-            if conduit is self.conduit:
-                self._pulse.heard(self._clock())
-
-    def mind(self) -> None:
-        """A connection that was silent for a while is asked whether anybody is there; when nobody is, it is marked dead and a
-        new one takes over. To be called about once a second while calls are under way, by any thread.
+        The public `subscribe` tells a state up to 0.2 s late and costs a thread; a claim must not be made on old news. grpc.aio
+        has `get_state` for this, the synchronous API keeps it private (grpc/src/python/grpcio/grpc/_channel.py).
         """
-        with self._lock:
-            now = self._clock()
-            if now - self._counted_at >= _COUNT_EVERY_S:
-                self._look_at_the_wire(now)
-            if self._pulse.must_ask(now) and _connectivity(self.conduit.channel) is grpc.ChannelConnectivity.READY:
-                self._ask(now)
-            if self._pulse.gone(now):
-                conduit = self.conduit
-                conduit.dead = self.renew()
+        inner = self.channel._channel  # type: ignore[attr-defined]  # noqa: SLF001
+        return _STATES.get(inner.check_connectivity_state(True), ChannelState.CONNECTING)
 
-    def _look_at_the_wire(self, now: float) -> None:
-        counted = look_after(self._endpoint.port)
-        if counted.moved_since(self._counted):
-            # At some time since it was counted last.
-            self._pulse.heard(self._counted_at)
-        self._counted, self._counted_at = counted, now
+    def listen(self, on_news: Callable[[], None]) -> None:
+        """`on_news` is called, from a thread of grpc's, when a connection comes about or fails to, until `deaf`."""
+        if self._listener is None:
+            self._listener = lambda state: on_news() if state.value[0] in _STATES else None
+            self.channel.subscribe(self._listener, try_to_connect=True)
 
-    def _ask(self, now: float) -> None:
-        pulse = self._pulse
-        pulse.asked(now)
-        question = self.conduit.channel.unary_unary(_QUESTION, _as_it_is, _as_it_is)
-        # Nobody waits for so long; it is there so that nothing is left behind.
-        future = question.future(b"", timeout=_FORGET_AFTER_S)
-        future.add_done_callback(lambda ended: self._told(pulse, ended))
+    def deaf(self) -> None:
+        # A subscription costs a thread that wakes five times a second.
+        if self._listener is not None:
+            self.channel.unsubscribe(self._listener)
+            self._listener = None
 
-    def _told(self, pulse: Pulse, ended: grpc.Future[bytes]) -> None:
-        """Most servers say UNIMPLEMENTED. What did not come from the other end is no sign of it."""
-        code = None if ended.cancelled() else getattr(ended.exception(), "code", lambda: grpc.StatusCode.OK)()
-        with self._lock:
-            if code in (None, grpc.StatusCode.DEADLINE_EXCEEDED):
-                return
-            # UNAVAILABLE: the connection broke, and gRPC knows; or it was said by the other end.
-            pulse.answered(self._clock())
-        self._on_news()
+    def ask(self, answered: Callable[[], None]) -> None:
+        """Asks what any gRPC server answers; `answered` is called, from a thread of grpc's, if an answer comes."""
 
-    # --- is there a connection? ------------------------------------------------------------------
+        def ended(future: grpc.Future[bytes]) -> None:
+            if not future.cancelled():
+                error = future.exception()
+                # UNAVAILABLE: said by the other end, or the connection broke, and then gRPC knows.
+                code = code_of(error) if isinstance(error, grpc.RpcError) else Code.OK
+                if code is not Code.DEADLINE_EXCEEDED:
+                    answered()
 
-    def _heard(self, state: grpc.ChannelConnectivity) -> None:
-        if state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE):
-            self._on_news()
-
-    def _listen(self) -> None:
-        # Only while there is no connection: a subscription costs a thread that wakes five times a second.
-        if not self._listening:
-            self._listening = True
-            self.conduit.channel.subscribe(self._heard, try_to_connect=True)
-
-    def _stop_listening(self) -> None:
-        if self._listening:
-            self._listening = False
-            self.conduit.channel.unsubscribe(self._heard)
-
-    def _tried(self, through: bool) -> None:  # noqa: FBT001 - a callback
-        """Through, and gRPC still has no connection: it is stuck, waits for its backoff, or has an address of yesterday."""
-        with self._lock:
-            if through and not self._ready and _connectivity(self.conduit.channel) is not grpc.ChannelConnectivity.READY:
-                self._connecting_since = self._clock()
-                self.renew()
-                self._listen()
-        self._on_news()
-
-
-def _connectivity(channel: grpc.Channel) -> grpc.ChannelConnectivity:
-    """The state at this moment; asks for a connection when there is none.
-
-    The public `subscribe` tells a state up to 0.2 s late and costs a thread; a claim must not be made on old news. grpc.aio
-    has `get_state` for this, the synchronous API keeps it private (grpc/src/python/grpcio/grpc/_channel.py).
-    """
-    inner = channel._channel  # type: ignore[attr-defined]  # noqa: SLF001
-    number = inner.check_connectivity_state(True)
-    return next(state for state in grpc.ChannelConnectivity if state.value[0] == number)
-
-
-def _as_it_is(message: bytes) -> bytes:
-    return message
+        question = self.channel.unary_unary(_QUESTION, _as_it_is, _as_it_is)
+        question.future(b"", timeout=_FORGET_AFTER_S).add_done_callback(ended)
 
 
 def search(
@@ -378,6 +243,10 @@ def code_of(error: grpc.RpcError) -> Code:
 
 def details_of(error: grpc.RpcError) -> str:
     return ((error.details() if hasattr(error, "details") else "") or "").strip()
+
+
+def _as_it_is(message: bytes) -> bytes:
+    return message
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from speechsense_watch.core.patience import ON_ITS_WAY_BYTES, Patience, Wait
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge import channel
-from speechsense_watch.edge.channel import Conduit, Endpoint, Line, code_of
+from speechsense_watch.edge.channel import Conduit, Endpoint, code_of
+from speechsense_watch.edge.line import Line
 from speechsense_watch.edge.retry_info import retry_after_s
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, Talk
 from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
@@ -29,6 +30,7 @@ from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_servic
 UNAVAILABLE_IN_A_ROW = 3
 
 LOOK_EVERY_S = 1.0
+_ENDS_WITHIN_S = 0.1
 PATIENCE = Patience()
 
 # grpc logs a traceback whenever a request iterator raises. Ours raises on purpose: it is how a call is ended without the
@@ -188,7 +190,7 @@ class GrpcService:
                 return Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN)
             self._calls.add(call)
         try:
-            with self._line.conduit.used() as conduit:
+            with self._line.used() as conduit:
                 future = start(conduit.stub, metadata)
                 call.future = future
                 future.add_done_callback(lambda _: call.ended.set())
@@ -196,10 +198,14 @@ class GrpcService:
                     future.cancel()  # stopped between registration and start
                 while not call.ended.wait(LOOK_EVERY_S):
                     self._look_after(call, conduit)
+                    if call.halt is not None:
+                        # It is over for us; grpc ends it when its buffers are empty, on a dead connection that is never.
+                        call.ended.wait(_ENDS_WITHIN_S)
+                        break
                 outcome = self._outcome(call, future)
                 if outcome.halt is None and outcome.code not in (Code.UNAVAILABLE, Code.CANCELLED):
                     self._line.heard(conduit)
-            self._count(outcome)
+            self._count_unavailable(outcome)
             return outcome
         finally:
             with self._lock:
@@ -210,13 +216,14 @@ class GrpcService:
 
     def _look_after(self, call: _Call, conduit: Conduit) -> None:
         """A call that waits for too long is ended, and one whose connection is dead as soon as that is known."""
-        if call.wait.too_long(self._clock(), self._patience):
-            call.stop(Halt.STALLED)
         self._line.mind()
-        if conduit.dead:
-            call.stop(Halt.PEER_GONE)
+        with call.lock:  # so that it is not at its commit point at this moment
+            if conduit.dead:
+                call.stop(Halt.PEER_GONE)
+            elif call.wait.too_long(self._clock(), self._patience):
+                call.stop(Halt.STALLED)
 
-    def _count(self, outcome: Outcome) -> None:
+    def _count_unavailable(self, outcome: Outcome) -> None:
         unavailable = outcome.code is Code.UNAVAILABLE and outcome.halt is None
         with self._lock:
             self._unavailable_in_a_row = self._unavailable_in_a_row + 1 if unavailable else 0
@@ -253,11 +260,11 @@ class GrpcService:
     # --- questions -----------------------------------------------------------------------------
 
     def search(self, scope: SearchScope, connection_id: str, key: str, values: Sequence[str]) -> Sequence[str]:
-        with self._line.conduit.used() as conduit:
+        with self._line.used() as conduit:
             return channel.search(conduit.channel, self._credentials, scope, connection_id, key, values)
 
     def values_of(self, scope: SearchScope, connection_id: str, talk_ids: Sequence[str], name: str) -> Mapping[str, str]:
-        with self._line.conduit.used() as conduit:
+        with self._line.used() as conduit:
             return channel.values_of(conduit.channel, self._credentials, scope, connection_id, talk_ids, name)
 
     def stop_uncommitted(self) -> None:
