@@ -30,12 +30,14 @@ Scenario: TypeAlias = Callable[[World], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Tooth:
-    """`says`: what the check that has to fail says. `given`: the misfortune that is there with and without the safeguard."""
+    """`says`: what the check that has to fail says, one of several where it depends on how far the daemon came. `given`: the
+    misfortune that is there with and without the safeguard.
+    """
 
     safeguard: str
     setting: Setting
     scenario: Scenario
-    says: str
+    says: str | tuple[str, ...]
     given: tuple[str, ...] = ()
 
 
@@ -49,7 +51,13 @@ class Bite:
 
     @property
     def bit(self) -> bool:
-        return not self.with_it and any(self.tooth.says in each for each in self.without)
+        return not self.with_it and bool(self.noticed)
+
+    @property
+    def noticed(self) -> str:
+        """What the check said without the safeguard; empty when it said nothing of the kind."""
+        says = (self.tooth.says,) if isinstance(self.tooth.says, str) else self.tooth.says
+        return next((line for line in self.without if any(word in line for word in says)), "")
 
 
 # --- scenarios -----------------------------------------------------------------------------------
@@ -200,7 +208,7 @@ TEETH = (
     Tooth("synchronous FULL", Setting("power", after_upload="archive"), _power_cut, "power cut when"),
     Tooth("gRPC's own retries off", _HOLD, _lost_answers, "doubled:"),
     Tooth("committing is in doubt after a crash", _RESEND, _killed_in_doubt, "marked: False"),
-    Tooth("what is in doubt is held", _HOLD, _lost_answers, "doubled:"),
+    Tooth("what is in doubt is held", _HOLD, _lost_answers, ("doubled:", "is stored, and the queue says ready")),
     Tooth("every try has its number", _RESEND, _a_broken_try_then_another, "id of a try used twice"),
     Tooth("the journal of a lost queue", _RESEND, _queue_lost, "doubled:"),
     Tooth("the fence of the look-up", _LAGGING, _late({"what": "lost_answer"}, 0), "doubled:"),
@@ -237,8 +245,7 @@ def table(bites: Iterable[Bite]) -> str:
     found = list(bites)
     lines = ["== teeth: what is taken away, and what said so"]
     for each in found:
-        said = next((line for line in each.without if each.tooth.says in line), "NOBODY NOTICED")
-        lines.append(f"  {each.tooth.safeguard:40} {said[:90]}")
+        lines.append(f"  {each.tooth.safeguard:40} {(each.noticed or 'NOBODY NOTICED')[:90]}")
         lines += [f"    broken even with it: {line}" for line in each.with_it[:3]]
     lines.append(f"  {sum(each.bit for each in found)} of {len(found)}")
     return "\n".join(lines)
