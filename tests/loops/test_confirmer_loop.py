@@ -348,3 +348,11 @@ def test_a_doubt_on_a_connection_that_is_left_does_not_rule_on_the_next(desk: De
     desk.confirmer.configure({"in": replace(desk.bench.folder, connection_id="conn-2")})
     desk.run(60)
     assert [subject.connection_id for subject in desk.confirmer._inquiries] == ["conn-2"]
+
+
+def test_an_orphan_of_a_call_that_was_forgotten_meanwhile_is_listed_all_the_same(desk: Desk) -> None:
+    """The talk is still in SpeechSense, and deleting it is the operator's business more than ever."""
+    doubts = SqliteDoubts(desk.bench.queue)
+    assert doubts.add_orphan(99, "conn", "torn", "ab-1", desk.bench.clock.now(), whole=False)
+    (orphan,) = doubts.orphans()
+    assert (orphan.talk_id, orphan.job_id) == ("torn", None)

@@ -94,7 +94,8 @@ class SqliteDoubts:
     def add_orphan(self, job_id: int, connection_id: str, talk_id: str, recording_id: str, at: datetime, *, whole: bool) -> bool:
         return self._queue.write(
             "INSERT OR IGNORE INTO orphans (talk_id, job_id, connection_id, recording_id, whole, found_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            # A job that was forgotten meanwhile leaves the talk all the same: it is to be deleted, now more than ever.
+            " VALUES (?, (SELECT id FROM jobs WHERE id = ?), ?, ?, ?, ?)",
             (talk_id, job_id, connection_id, recording_id, int(whole), to_us(at)),
         )
 
