@@ -169,7 +169,7 @@ def test_patience_ends_after_a_day_or_an_hour(
 def test_accepted_uploads_are_counted_by_when_they_were_accepted(
     played: PlayedQueue, records: Records, clock: ManualClock
 ) -> None:
-    """Filed or not; refusals and earlier ones do not count, nor does a later change of the job."""
+    """Filed or not, told by the answer or by a look-up; refusals and earlier ones do not count, nor does a later change."""
     early = played.uploaded("early")
     clock.advance(60)
     since = clock.now()
@@ -177,7 +177,8 @@ def test_accepted_uploads_are_counted_by_when_they_were_accepted(
     played.uploaded("b")
     played.refused("c")
     played.apply(lifecycle.filed(early, clock.now()))
-    assert records.accepted_since(since) == 2
+    played.apply(lifecycle.confirmed(played.unconfirmed("d"), "talk-d", clock.now()))
+    assert records.accepted_since(since) == 3
 
 
 def test_the_last_upload_is_when_the_last_talk_id_came(played: PlayedQueue, records: Records, clock: ManualClock) -> None:

@@ -129,13 +129,13 @@ class Records:
         )
 
     def accepted_since(self, at: datetime) -> int:
-        """How many uploads SpeechSense took since then."""
-        # An accepted job is `uploaded` or `done` and was changed no earlier than that: both have an index by change.
+        """How many recordings SpeechSense is known to have since then: it answered so, or a look-up found the talk."""
+        # Such a job is `uploaded` or `done` and was changed no earlier than that: both have an index by change.
         sql = """
         SELECT count(*) FROM (
           SELECT id FROM jobs WHERE state = 'done' AND updated_at >= :at
           UNION ALL SELECT id FROM jobs WHERE state <> 'done' AND state = 'uploaded' AND updated_at >= :at
-        ) AS job JOIN attempts ON job_id = job.id WHERE verdict = 'accepted' AND ended_at >= :at
+        ) AS job JOIN events ON job_id = job.id WHERE event IN ('accepted', 'confirmed') AND at >= :at
         """
         rows = self._rows(sql, {"at": to_us(at)})
         return int(rows[0]["count(*)"]) if rows else 0
