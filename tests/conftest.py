@@ -1,12 +1,15 @@
-"""What holds for every test: no thread outlives it."""
+"""What holds for every test: no thread outlives it. And what many ask for: a stand-in for SpeechSense, a daemon before it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from speechsense_watch.standin import StandIn
+from support.rig import Rig
 from support.waiting import wait_for
 
 
@@ -16,3 +19,15 @@ def _no_thread_is_left_behind() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     wait_for(lambda: not [t for t in set(threading.enumerate()) - before if not t.daemon], 10, "every thread has ended")
+
+
+@pytest.fixture
+def standin(tmp_path: Path) -> Iterator[StandIn]:
+    with StandIn(tmp_path / "service") as standin:
+        yield standin
+
+
+@pytest.fixture
+def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
+    with Rig(tmp_path, standin.port) as rig:
+        yield rig

@@ -138,12 +138,6 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path, standin: StandIn) -> Ite
         yield rig
 
 
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as standin:
-        yield standin
-
-
 def test_a_name_used_again_is_another_recording(rig: Rig, standin: StandIn) -> None:
     """Both halves overwritten, or deleted and written anew: each time a talk, and none is a change of the one before."""
     rig.start()

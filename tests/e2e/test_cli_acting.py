@@ -11,7 +11,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,12 +87,6 @@ class Desk:
         play = PlayedQueue(self.queue_path, ManualClock())
         with closing(play.queue):
             return play.of_each_state()
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
 
 
 @pytest.fixture

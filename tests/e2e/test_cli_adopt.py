@@ -22,12 +22,6 @@ DONE = State.DONE
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
-
-
-@pytest.fixture
 def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
     with Rig(tmp_path, standin.port) as rig:
         rig.configure()

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.standin import Fault, StandIn
@@ -17,18 +12,6 @@ from support.wavs import pcm
 DONE = State.DONE
 NUMBER = "79161234567"
 NAME = f"in-{NUMBER}-201-20250424-143419-1745493259.123"
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
-
-
-@pytest.fixture
-def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
-    with Rig(tmp_path, standin.port) as rig:
-        yield rig
 
 
 def held(rig: Rig) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -37,18 +36,6 @@ class Clock:
         fresh = self._path.with_suffix(".new")
         fresh.write_text(f"{offset}\n")
         fresh.replace(self._path)
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as standin:
-        yield standin
-
-
-@pytest.fixture
-def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
-    with Rig(tmp_path, standin.port) as rig:
-        yield rig
 
 
 @pytest.fixture

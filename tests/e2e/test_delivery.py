@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,6 @@ from support.waiting import wait_for
 from support.wavs import asterisk_open, pcm
 
 DONE = State.DONE
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
-
-
-@pytest.fixture
-def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
-    with Rig(tmp_path, standin.port) as rig:
-        yield rig
 
 
 def sha256(data: bytes) -> str:

@@ -92,12 +92,6 @@ def expected(path: str, server: str) -> tuple[str, str, str, str, str]:
     return WHO[path]
 
 
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
-
-
 @pytest.fixture(params=["csv", pytest.param("mysql", marks=pytest.mark.skipif(not mariadb.HAVE_IT, reason="no MariaDB here"))])
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
     """The socket of a MariaDB that has the call records, empty where they are in Master.csv."""

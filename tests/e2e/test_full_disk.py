@@ -24,18 +24,6 @@ DONE = State.DONE
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as standin:
-        yield standin
-
-
-@pytest.fixture
-def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
-    with Rig(tmp_path, standin.port) as rig:
-        yield rig
-
-
-@pytest.fixture
 def disk(rig: Rig) -> Iterator[SmallDisk]:
     """Holds the queue and what lies beside it, and nothing else."""
     with small_disk(rig.queue_path.parent, 4) as disk:

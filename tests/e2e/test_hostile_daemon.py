@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,6 @@ from support.bad_inputs import BadInput, write_bad_inputs, write_healthy, write_
 from support.rig import Rig
 from support.waiting import wait_for
 from support.wavs import pcm
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
-
-
-@pytest.fixture
-def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
-    with Rig(tmp_path, standin.port) as rig:
-        yield rig
 
 
 def outside_of(directory: Path) -> Path:

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,18 +37,6 @@ def test_a_call_that_fails_loses_and_doubles_nothing(kind: Kind, nth: int) -> No
     figures = Figures()
     assert io_faults.run(kind, nth, figures), "the daemon made fewer calls"
     assert figures.clean, figures.table()
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as standin:
-        yield standin
-
-
-@pytest.fixture
-def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
-    with Rig(tmp_path, standin.port) as rig:
-        yield rig
 
 
 def limited(resource: str, limit: int) -> tuple[str, ...]:

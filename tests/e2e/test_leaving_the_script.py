@@ -146,12 +146,6 @@ class Leaving:
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
-
-
-@pytest.fixture
 def leaving(tmp_path: Path, standin: StandIn) -> Iterator[Leaving]:
     with Rig(tmp_path, standin.port) as rig:
         yield Leaving(rig, standin)

@@ -29,12 +29,6 @@ from support.wavs import pcm
 OWN_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")
 
 
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as standin:
-        yield standin
-
-
 @pytest.fixture(params=["events", "polling"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
     with Rig(tmp_path, standin.port) as rig:

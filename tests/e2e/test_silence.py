@@ -5,28 +5,12 @@ from __future__ import annotations
 import json
 import signal
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from speechsense_watch.core.model import State
 from speechsense_watch.standin import StandIn
 from support.rig import Rig, toml
 from support.waiting import wait_for
 from support.wavs import pcm
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
-
-
-@pytest.fixture
-def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
-    with Rig(tmp_path, standin.port) as rig:
-        yield rig
 
 
 def needs(rig: Rig) -> list[str]:

@@ -21,12 +21,6 @@ from support.wavs import pcm
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
-
-
-@pytest.fixture
 def rig(tmp_path: Path, standin: StandIn) -> Iterator[Rig]:
     with Rig(tmp_path, standin.port) as rig:
         rig.rules["recording_id_field"] = "recording_id"

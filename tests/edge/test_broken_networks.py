@@ -56,12 +56,6 @@ def _looks_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as running:
-        yield running
-
-
-@pytest.fixture
 def proxy(standin: StandIn) -> Iterator[Proxy]:
     with Proxy(standin.port) as running:
         yield running

@@ -36,12 +36,6 @@ class NoKey:
 
 
 @pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as standin:
-        yield standin
-
-
-@pytest.fixture
 def service(standin: StandIn) -> Iterator[GrpcService]:
     with closing(GrpcService(Endpoint(standin.target, plaintext=True), NoKey(), lambda: None)) as service:
         wait_for(lambda: service.channel().state is ChannelState.READY)

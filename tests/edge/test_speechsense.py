@@ -50,12 +50,6 @@ def pieces(audio: bytes = AUDIO, size: int = 10_000) -> Iterator[bytes]:
     return (audio[start : start + size] for start in range(0, len(audio), size))
 
 
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[StandIn]:
-    with StandIn(tmp_path / "service") as service:
-        yield service
-
-
 Connect = Callable[..., GrpcService]
 
 
