@@ -7,7 +7,7 @@ block for the seconds that this takes. Nothing is asked while there is no connec
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -135,7 +135,7 @@ class Confirmer:
     def _look_at_queue(self) -> None:
         now = self._clock.monotonic()
         self._next_look_at_queue = now + AT_LEAST_REST_S
-        subjects = dict(self._subjects())
+        subjects = self._subjects()
         # Where nothing is sent or in doubt any more there is nothing to find out.
         self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in subjects}
         for subject, folders in subjects.items():
@@ -147,13 +147,17 @@ class Confirmer:
             if inquiry.wants_known or inquiry.measure_due(now):
                 inquiry.take_in(doubts, checks, self._doubts.known(subject.connection_id, subject.name), now)
 
-    def _subjects(self) -> Iterator[tuple[Subject, Mapping[str, Folder]]]:
-        """With those of connections that a folder had before: what was sent there is looked for there."""
+    def _subjects(self) -> Mapping[Subject, Mapping[str, Folder]]:
+        """With those of connections that a folder had before, which may be another folder's now: what was sent there is looked
+        for there.
+        """
+        found: dict[Subject, dict[str, Folder]] = defaultdict(dict)
         for subject, folders in self._folders.items():
-            yield subject, folders
-            for connection_id in self._doubts.doubts(folders, self._clock.now()):
-                if connection_id != subject.connection_id:
-                    yield _subject(next(iter(folders.values())), connection_id), folders
+            found[subject] |= folders
+            sent = self._doubts.doubts(folders, self._clock.now()).keys() | self._doubts.checks(folders).keys()
+            for connection_id in sorted(sent - {subject.connection_id}):
+                found[_subject(next(iter(folders.values())), connection_id)] |= folders
+        return found
 
     def _new_inquiry(self, subject: Subject) -> Inquiry:
         kept = self._remembered.get(subject.connection_id)
@@ -183,6 +187,8 @@ class Confirmer:
                 self._search(question)
         except SearchTrouble as trouble:
             self._question = None
+            if trouble.code in _NOT_THIS_KEY:
+                question.inquiry.prefix = ""  # one that had worked is not held on to
             question.inquiry.failed(question.batch, self._clock.monotonic(), max(AFTER_TROUBLE_S, trouble.retry_after_s or 0.0))
             self._tell_trouble(question.subject, trouble)
             return AT_LEAST_REST_S
@@ -246,6 +252,8 @@ class Confirmer:
         now = self._clock.now()
         match ruling:
             case Found(talk_id=talk_id, recording_id=recording_id, doubled=doubled):
+                if recording_id.rpartition("-")[0] != job.uid:
+                    return  # another recording came to its place while we asked
                 if self._apply(lambda: lifecycle.confirmed(job, talk_id, now, doubled=doubled)):
                     self._log.info(Event.LOOKED_UP, job=job.id, found=True, talk_id=talk_id, recording_id=recording_id)
             case Absent(claims=claims, looks=looks, seconds=seconds):

@@ -184,7 +184,9 @@ def doubted(job: Job, claim: Claim) -> Change:
 
 
 def doubted_again(job: Job, suspicion: Suspicion, at: datetime) -> Change:
-    """Unconfirmed in a queue that was put back: other tries than those on record may have followed."""
+    """Unconfirmed in a queue that was put back: other tries than those on record may have followed. One of an `upload` command's
+    stays the operator's.
+    """
     if job.state is not State.UNCONFIRMED:
         raise IllegalEdge(job, Event.DOUBTED)
     return change(
@@ -194,7 +196,6 @@ def doubted_again(job: Job, suspicion: Suspicion, at: datetime) -> Change:
         MAYBE_SENT.message,
         claims=suspicion.tries(job.claims),
         doubted=suspicion.k,
-        owner=None,
         next_attempt_at=at,
         **because(MAYBE_SENT),
     )

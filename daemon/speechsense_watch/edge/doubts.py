@@ -42,7 +42,11 @@ class SqliteDoubts:
 
     def doubts(self, folders: Iterable[str], now: datetime) -> Mapping[str, Sequence[Doubt]]:
         names = tuple(folders)
-        since = "(SELECT max(id) FROM events WHERE job_id = jobs.id AND to_state = 'unconfirmed' AND from_state <> 'unconfirmed')"
+        # One that was unconfirmed before a suspicious start may have had further tries: it is in doubt anew.
+        since = (
+            "(SELECT max(id) FROM events WHERE job_id = jobs.id AND to_state = 'unconfirmed'"
+            " AND (from_state <> 'unconfirmed' OR event = 'doubted'))"
+        )
         rows = self._queue.rows(
             f"SELECT jobs.*, {since} AS since FROM jobs INDEXED BY unfinished WHERE state <> 'done' AND state = 'unconfirmed'"
             f" AND folder IN ({placeholders(names) or 'NULL'}) ORDER BY updated_at LIMIT 10000",
