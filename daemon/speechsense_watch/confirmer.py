@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.beacons import Beacons
@@ -25,14 +26,15 @@ from speechsense_watch.ports import ChannelState, Clock, Doubts, Queue, Searchin
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
 NOT_REACHABLE_REST_S = 5.0
-AFTER_TROUBLE_S = 60.0
+# What the service asks for is waited for within these.
+AFTER_TROUBLE_S, LONGEST_AFTER_TROUBLE_S = 60.0, 3600.0
 # So many talks are read at once, by a Get that takes 100, to stay below what may be read in a second.
 GET_AT_ONCE = 10
 # The key that was tried is not one that the service knows, or not one that it heeds.
 _NOT_THIS_KEY = frozenset({Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION, Code.OUT_OF_RANGE})
 # A filter that is heeded answers with few talks more than it was asked for.
 _HEEDED = 3
-_RUNTIME = "look_ups"
+_RUNTIME, _RUNTIME_QUOTA = "look_ups", "look_ups:quota"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,6 +80,7 @@ class Confirmer:
         self._clock = clock
         self._log = log
         self._quota = Quota()
+        self._go_on_with_quota()
         self._inquiries: dict[Subject, Inquiry] = {}
         self._trouble: dict[Subject, str] = {}
         self._folders: dict[Subject, dict[str, Folder]] = {}
@@ -179,7 +182,7 @@ class Confirmer:
             return 0.0
         if (wait_s := self._quota.wait_s(self._clock.monotonic(), cost)) > 0:
             return min(wait_s, LONGEST_REST_S)
-        self._quota.spend(self._clock.monotonic(), cost)
+        self._spend(cost)
         try:
             if question.to_fetch:
                 self._fetch(question)
@@ -189,10 +192,24 @@ class Confirmer:
             self._question = None
             if trouble.code in _NOT_THIS_KEY:
                 question.inquiry.prefix = ""  # one that had worked is not held on to
-            question.inquiry.failed(question.batch, self._clock.monotonic(), max(AFTER_TROUBLE_S, trouble.retry_after_s or 0.0))
+            wait_s = min(max(AFTER_TROUBLE_S, trouble.retry_after_s or 0.0), LONGEST_AFTER_TROUBLE_S)
+            question.inquiry.failed(question.batch, self._clock.monotonic(), wait_s)
             self._tell_trouble(question.subject, trouble)
             return AT_LEAST_REST_S
         return 0.0
+
+    def _spend(self, cost: int) -> None:
+        """On record before it is asked: a process that dies over and over stays within the quota. Raises QueueTrouble."""
+        now = self._clock.monotonic()
+        self._quota.spend(now, cost)
+        self._queue.set_runtime(_RUNTIME_QUOTA, {"at": self._clock.now().isoformat(), "spent": self._quota.spent(now)})
+
+    def _go_on_with_quota(self) -> None:
+        match self._queue.runtime().get(_RUNTIME_QUOTA):
+            case {"at": str(at), "spent": [*spent]}:
+                # A clock that was put back since makes it no earlier than now.
+                ago_s = max(0.0, (self._clock.now() - datetime.fromisoformat(at)).total_seconds())
+                self._quota.go_on([int(n) for n in spent], self._clock.monotonic() - ago_s)
 
     def _search(self, question: _Question) -> None:
         """By the next key. Raises SearchTrouble, for a key that is not known only when it was the last one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -331,6 +332,30 @@ def test_hundreds_of_doubts_stay_within_the_quota(desk: Desk) -> None:
             assert spent <= limit, (window, spent)
 
 
+def test_a_process_that_dies_and_dies_stays_within_the_quota(desk: Desk) -> None:
+    """What was read before counts on: on record before it is read, by the clock on the wall."""
+    for number in range(150):
+        desk.upload(f"call-{number}", lost=True, stored=False, seed=number + 1)
+    for _ in range(400):
+        desk.restart()
+        desk.run(5)
+        desk.bench.clock.advance(5)
+    for window, limit in READING.items():
+        most = max(sum(cost for when, cost in desk.library.asked if at <= when < at + window) for at, _ in desk.library.asked)
+        assert most <= limit, (window, most)
+
+
+def test_a_service_that_asks_for_time_gets_it(desk: Desk) -> None:
+    """But for an hour at most: whoever waits for ever never finds out."""
+    desk.library.trouble = SearchTrouble(Code.RESOURCE_EXHAUSTED, "quota", math.inf)
+    desk.upload("call", lost=True)
+    desk.run(3500)
+    assert len(desk.library.searches) == 1
+    desk.library.trouble = None
+    desk.run(200)
+    assert desk.state("call") is State.UPLOADED
+
+
 def test_an_answer_does_not_rule_on_a_try_that_began_while_it_was_on_its_way(desk: Desk) -> None:
     """The operator had it sent again, and that answer was lost too: its absence is still to be shown."""
     desk.upload("call", lost=True, stored=False)
@@ -354,7 +379,7 @@ def test_an_answer_does_not_rule_on_a_try_that_began_while_it_was_on_its_way(des
 
 
 def test_a_find_is_not_for_what_lies_at_the_place_by_now(desk: Desk) -> None:
-    """The operator skipped it, another recording came to its place and lost its answer too, all while the answer was on its way."""
+    """While the answer was on its way the operator skipped it, and another one came to its place and lost its own answer."""
     desk.upload("call", lost=True)
 
     def meanwhile() -> None:

@@ -14,6 +14,7 @@ import grpc
 
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code
+from speechsense_watch.edge.retry_info import retry_after_s
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Searching, SearchTrouble
 from yandex.cloud.iam.v1 import iam_token_service_pb2, iam_token_service_pb2_grpc
 from yandex.cloud.speechsense.v1 import search_pb2, talk_service_pb2, talk_service_pb2_grpc
@@ -244,12 +245,17 @@ def _asked(credentials: Credentials, ask: Callable[[tuple[tuple[str, str], ...]]
         code, message = code_of(error), details_of(error)
         if code is Code.UNAUTHENTICATED:
             credentials.refused()
-        raise SearchTrouble(code, message) from error
+        raise SearchTrouble(code, message, retry_after_s(_trailing(error))) from error
 
 
 def code_of(error: grpc.RpcError) -> Code:
     # What the library raises is a Call as well; its type stubs do not say so.
     return Code((error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN).name)
+
+
+def _trailing(error: object) -> Mapping[str, str | bytes]:
+    """What is no call, by the library's type stubs, is one all the same."""
+    return dict([*(error.trailing_metadata() or ())]) if isinstance(error, grpc.Call) else {}
 
 
 def details_of(error: grpc.RpcError) -> str:
