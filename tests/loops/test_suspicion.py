@@ -300,6 +300,29 @@ def test_stopped_and_retried(bench: Bench, state: State) -> None:
     assert bench.job().reason is Reason.MAYBE_SENT_BEFORE
 
 
+def test_what_is_gone_may_have_been_sent_and_put_away(bench: Bench) -> None:
+    """An alarm all the same, but it does not say that it was never sent."""
+    ready(bench)
+    suspicious_start(bench)
+    (bench.folder_path / "call.wav").rename(bench.directory / "archived.wav")
+    bench.write("other", b"")
+    bench.send()
+    assert bench.job().state is State.LOST
+    assert "may have been sent" in bench.job().message
+
+
+def test_a_try_that_is_not_on_record_is_looked_for_afterwards_too(bench: Bench) -> None:
+    """It was shown absent and sent again; should one from before the start come to light, it is a double and told."""
+    ready(bench)
+    suspicious_start(bench)
+    bench.send()
+    job = bench.queue.apply(lifecycle.shown_absent(bench.job(), bench.clock.now(), ""))
+    bench.send()
+    (check,) = SqliteDoubts(bench.queue).checks(["in"])["conn"]
+    assert check.whole == tuple(f"{job.uid}-{n}" for n in range(33, 0, -1))
+    assert check.broken == ()
+
+
 def test_files_that_change_afterwards_are_another_recording(bench: Bench) -> None:
     """Younger than the start, so it was never sent."""
     ready(bench)

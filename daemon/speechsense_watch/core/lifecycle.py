@@ -74,12 +74,15 @@ def left_out(job: Job, problem: Problem, at: datetime, audio: Half | None, metad
     return change(job, Event.LEFT_OUT, at, problem.message, audio=audio, metadata=metadata, **because(problem))
 
 
-def vanished(job: Job, at: datetime) -> Change:
+def vanished(job: Job, at: datetime, suspicion: Suspicion | None = None) -> Change:
     """The files are gone: nothing lost while it was incomplete, an alarm once it was complete."""
     if job.state is State.WAITING:
         problem = Problem(Reason.VANISHED, "The files vanished before the recording was complete.")
     else:
-        problem = Problem(Reason.VANISHED_BEFORE_UPLOAD, "The recording was complete and vanished before it was sent.")
+        message = "The recording was complete and vanished before it was sent."
+        if job.possible_duplicate or (suspicion is not None and suspicion.doubts(job, job.audio)):
+            message = "The recording has vanished. It may have been sent before that, and put away: nothing on record tells."
+        problem = Problem(Reason.VANISHED_BEFORE_UPLOAD, message)
     return change(job, Event.VANISHED, at, problem.message, next_attempt_at=None, **because(problem))
 
 

@@ -71,6 +71,10 @@ class SqliteDoubts:
         for row in rows:
             job = job_of(row)
             whole = tuple(each.recording_id for each in tries[job.id] if each.committed)
+            if job.doubted and job.uid:  # and any of which the queue that was lost would have told
+                on_record = {each.recording_id for each in tries[job.id]}
+                every = (recording_id(job.uid, n) for n in range(job.claims, 0, -1))
+                whole = tuple(name for name in every if name in whole or name not in on_record)
             broken = tuple(each.recording_id for each in tries[job.id] if not each.committed)
             found[job.connection_id].append(Check(job_id=job.id, talk_id=job.talk_id or "", whole=whole, broken=broken))
         return found
