@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.beacons import Beacons
 from speechsense_watch.core.edges import Change, IllegalEdge
-from speechsense_watch.core.lookup import BLIND_AFTER_S, Absent, Batch, Checked, Found, Inquiry, Orphan, Ruling
+from speechsense_watch.core.lookup import BLIND_AFTER_S, Absent, Batch, Check, Checked, Doubt, Found, Inquiry, Orphan, Ruling
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.quota import Quota
 from speechsense_watch.core.rules import Folder, OnUnknown, SearchScope
@@ -50,6 +50,15 @@ class Subject:
     @property
     def scope(self) -> SearchScope:
         return SearchScope(self.organization_id, self.space_id, self.project_id)
+
+
+@dataclass(slots=True)
+class _Case:
+    """What the queue holds that an inquiry is about, and the folders it is of."""
+
+    folders: dict[str, Folder] = field(default_factory=dict)
+    doubts: list[Doubt] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -138,28 +147,28 @@ class Confirmer:
     def _look_at_queue(self) -> None:
         now = self._clock.monotonic()
         self._next_look_at_queue = now + AT_LEAST_REST_S
-        subjects = self._subjects()
+        cases = self._cases()
         # Where nothing is sent or in doubt any more there is nothing to find out.
-        self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in subjects}
-        for subject, folders in subjects.items():
+        self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in cases}
+        for subject, case in cases.items():
             inquiry = self._inquiries.setdefault(subject, self._new_inquiry(subject))
-            inquiry.patience_s = max(folder.search_patience_s for folder in folders.values())
-            doubts = self._doubts.doubts(folders, self._clock.now()).get(subject.connection_id, ())
-            checks = self._doubts.checks(folders).get(subject.connection_id, ())
-            inquiry.take_in(doubts, checks, (), now)
+            inquiry.patience_s = max(folder.search_patience_s for folder in case.folders.values())
+            inquiry.take_in(case.doubts, case.checks, (), now)
             if inquiry.wants_known or inquiry.measure_due(now):
-                inquiry.take_in(doubts, checks, self._doubts.known(subject.connection_id, subject.name), now)
+                inquiry.take_in(case.doubts, case.checks, self._doubts.known(subject.connection_id, subject.name), now)
 
-    def _subjects(self) -> Mapping[Subject, Mapping[str, Folder]]:
+    def _cases(self) -> Mapping[Subject, _Case]:
         """With those of connections that a folder had before, which may be another folder's now: what was sent there is looked
         for there.
         """
-        found: dict[Subject, dict[str, Folder]] = defaultdict(dict)
+        found: dict[Subject, _Case] = defaultdict(_Case)
         for subject, folders in self._folders.items():
-            found[subject] |= folders
-            sent = self._doubts.doubts(folders, self._clock.now()).keys() | self._doubts.checks(folders).keys()
-            for connection_id in sorted(sent - {subject.connection_id}):
-                found[_subject(next(iter(folders.values())), connection_id)] |= folders
+            doubts, checks = self._doubts.doubts(folders, self._clock.now()), self._doubts.checks(folders)
+            for connection_id in {subject.connection_id, *doubts, *checks}:
+                case = found[replace(subject, connection_id=connection_id)]
+                case.folders |= folders
+                case.doubts += doubts.get(connection_id, ())
+                case.checks += checks.get(connection_id, ())
         return found
 
     def _new_inquiry(self, subject: Subject) -> Inquiry:
