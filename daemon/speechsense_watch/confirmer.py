@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.beacons import Beacons
 from speechsense_watch.core.edges import Change, IllegalEdge
-from speechsense_watch.core.lookup import BLIND_AFTER_S, Absent, Batch, Check, Checked, Doubt, Found, Inquiry, Orphan, Ruling
+from speechsense_watch.core.lookup import BLIND_AFTER_S, Absent, Batch, Checked, Found, Inquiry, Orphan, Ruling
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.quota import Quota
-from speechsense_watch.core.rules import Folder, OnUnknown, SearchScope
+from speechsense_watch.core.rules import Folder, OnUnknown
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.log import Event, Log
 from speechsense_watch.ports import ChannelState, Clock, Doubts, Queue, Searching, SearchTrouble, Stale
+from speechsense_watch.subjects import Subject, cases_of, subject_of
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
@@ -35,30 +36,6 @@ _NOT_THIS_KEY = frozenset({Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION, Code
 # A filter that is heeded answers with few talks more than it was asked for.
 _HEEDED = 3
 _RUNTIME, _RUNTIME_QUOTA = "look_ups", "look_ups:quota"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Subject:
-    """What one inquiry is about: a connection, where it is looked for, and the field that carries the recording's id."""
-
-    connection_id: str
-    organization_id: str
-    space_id: str
-    project_id: str
-    name: str
-
-    @property
-    def scope(self) -> SearchScope:
-        return SearchScope(self.organization_id, self.space_id, self.project_id)
-
-
-@dataclass(slots=True)
-class _Case:
-    """What the queue holds that an inquiry is about, and the folders it is of."""
-
-    folders: dict[str, Folder] = field(default_factory=dict)
-    doubts: list[Doubt] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -110,7 +87,7 @@ class Confirmer:
         grouped: dict[Subject, dict[str, Folder]] = defaultdict(dict)
         for name, folder in folders.items():
             if folder.on_unknown is OnUnknown.SEARCH:
-                grouped[_subject(folder, folder.connection_id)][name] = folder
+                grouped[subject_of(folder)][name] = folder
         self._folders, self._question = dict(grouped), None
         remembered = self._queue.runtime().get(_RUNTIME)
         self._remembered = remembered if isinstance(remembered, dict) else {}
@@ -147,7 +124,7 @@ class Confirmer:
     def _look_at_queue(self) -> None:
         now = self._clock.monotonic()
         self._next_look_at_queue = now + AT_LEAST_REST_S
-        cases = self._cases()
+        cases = cases_of(self._folders, self._doubts, self._clock.now())
         # Where nothing is sent or in doubt any more there is nothing to find out.
         self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in cases}
         for subject, case in cases.items():
@@ -156,20 +133,6 @@ class Confirmer:
             inquiry.take_in(case.doubts, case.checks, (), now)
             if inquiry.wants_known or inquiry.measure_due(now):
                 inquiry.take_in(case.doubts, case.checks, self._doubts.known(subject.connection_id, subject.name), now)
-
-    def _cases(self) -> Mapping[Subject, _Case]:
-        """With those of connections that a folder had before, which may be another folder's now: what was sent there is looked
-        for there.
-        """
-        found: dict[Subject, _Case] = defaultdict(_Case)
-        for subject, folders in self._folders.items():
-            doubts, checks = self._doubts.doubts(folders, self._clock.now()), self._doubts.checks(folders)
-            for connection_id in {subject.connection_id, *doubts, *checks}:
-                case = found[replace(subject, connection_id=connection_id)]
-                case.folders |= folders
-                case.doubts += doubts.get(connection_id, ())
-                case.checks += checks.get(connection_id, ())
-        return found
 
     def _new_inquiry(self, subject: Subject) -> Inquiry:
         kept = self._remembered.get(subject.connection_id)
@@ -336,8 +299,3 @@ class Confirmer:
             for subject, inquiry in self._inquiries.items()
         }
         self._queue.set_runtime(_RUNTIME, told)
-
-
-def _subject(folder: Folder, connection_id: str) -> Subject:
-    scope = folder.search
-    return Subject(connection_id, scope.organization_id, scope.space_id, scope.project_id, folder.recording_id_field)
