@@ -276,6 +276,7 @@ class Daemon:
         for service in parts.services:
             service.close()
         parts.claims.keep_only(())
+        parts.shared_claims.keep_only(())
         self._log.info(Event.DAEMON_STOPPED, still_running=still_running)
 
     def _record_the_rest(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
+from uuid import uuid4
 
 from speechsense_watch.attempt import Attempts, Ended, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
@@ -23,9 +26,11 @@ from speechsense_watch.edge.filing import FileFiling
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.iam import Renewing
 from speechsense_watch.edge.in_hand import InHandFile
+from speechsense_watch.edge.machine import this_machine
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.process import owner_alive
 from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.shared_claims import SharedClaims
 from speechsense_watch.edge.sources import sources_of
 from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.edge.supervisor import FolderWatch
@@ -36,7 +41,7 @@ from speechsense_watch.intake import Intake
 from speechsense_watch.log import Event, Log
 from speechsense_watch.loop import Loop
 from speechsense_watch.places import Places
-from speechsense_watch.ports import Clock, Credentials
+from speechsense_watch.ports import Clock, Credentials, Root
 from speechsense_watch.roots import Roots
 from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Scan
@@ -47,6 +52,7 @@ from speechsense_watch.uploader import Surroundings, Uploader
 # filer to copy one to another file system; a question of the confirmer's may be asked page by page.
 _STALLED_AFTER_S = {"intake": 300.0, "uploader": 60.0, "filer": 1800.0, "confirmer": 300.0}
 _MOST_WORKERS = 64
+_QUEUE_ID = "queue_id"
 
 
 def service_of(
@@ -66,6 +72,16 @@ def service_of(
     except OSError as error:
         message = f"{settings.ca_file} cannot be read ({error.strerror})."
         raise ConfigError((ConfigProblem("speechsense.ca_file", message),)) from error
+
+
+def _claimant(queue: SqliteQueue) -> tuple[str, str, str]:
+    """Who we are to other machines: always the same, new with each start, and as people call this machine."""
+    machine = this_machine()
+    # A container has no id, but its queue has one from then on. machine-id(5): not to be shown to others as it is.
+    known = f"{machine.id} {queue.path}" if machine.id else queue.runtime().get(_QUEUE_ID) or uuid4().hex
+    if not machine.id:
+        queue.set_runtime(_QUEUE_ID, known)
+    return hashlib.sha256(f"speechsense-watch {known}".encode()).hexdigest()[:32], uuid4().hex, machine.host
 
 
 def _is_taken(roots: Roots) -> bool:
@@ -124,6 +140,7 @@ class Assembly:
         self.loops = {name: Loop(name, step, clock, log, on_fatal, _STALLED_AFTER_S[name]) for name, step in steps.items()}
         self.folders: dict[str, FolderIntake] = {}
         self.claims = RootClaims()
+        self.shared_claims = SharedClaims(*_claimant(queue), clock.monotonic)
         self._roots: Mapping[tuple[int, int], str] = {}
         self._take_over(config, self._prepare(config))
 
@@ -158,6 +175,7 @@ class Assembly:
         self.folders = folders
         self._roots = roots_of(config.folders)
         self.claims.keep_only(rules.keys())
+        self.shared_claims.keep_only({Path(folder.path) for folder in config.folders})
         for intake in folders.values():
             intake.links_anew()
         self.attempts.rules = config.upload
@@ -188,7 +206,7 @@ class Assembly:
 
     def _folder_intake(self, folder: Folder) -> FolderIntake:
         files = FolderFiles(folder.path, self._clock)
-        roots = Roots(files, self._queue, folder.name, partial(self.claims.hold, folder.name))
+        roots = Roots(files, self._queue, folder.name, partial(self._claim, folder))
         # At once: the uploader does not wait for the first scan.
         roots.look(files.root())
         places = Places(
@@ -209,6 +227,11 @@ class Assembly:
         return FolderIntake(
             folder, files, watch, places, scan, self._clock, self._queue, on_record, self._log, watched=self._is_watched
         )
+
+    def _claim(self, folder: Folder, root: Root) -> str:
+        """Who else works the folder, on this machine or on another that can see it."""
+        held = self.claims.hold(folder.name, root.identity) if root.identity is not None else ""
+        return held or (self.shared_claims.hold(Path(folder.path), folder.rescan_interval_s) if root.remote else "")
 
     def _is_watched(self, path: str) -> bool:
         return watched_around(path, self._roots) is not None

@@ -19,8 +19,8 @@ class Roots:
     files: Files
     queue: Queue
     name: str
-    # Who else works this root, by its identity; empty when nobody does, and then nobody else can.
-    claim: Callable[[tuple[int, int]], str] = lambda _identity: ""
+    # Who else works this root; empty when nobody does, and then nobody else can. Asked only for one that is there.
+    claim: Callable[[Root], str] = lambda _root: ""
     # What it said last.
     claimed_by: str = field(default="", init=False)
     _last: tuple[int, int] | None = None
@@ -36,7 +36,7 @@ class Roots:
         if last != root.identity:
             self._last = root.identity
             self.queue.set_runtime(f"root:{self.name}", list(root.identity))
-        self.claimed_by = self.claim(root.identity)
+        self.claimed_by = self.claim(root)
         return f"Another daemon works this folder ({self.claimed_by})." if self.claimed_by else ""
 
     def gone_counts(self) -> bool:

@@ -190,3 +190,42 @@ def test_a_second_daemon_on_the_same_folder_sends_nothing(rig: Rig, standin: Sta
         rig.stop()
         wait_for(lambda: "folder_back" in second.log(), 20, "the second one goes on")
         second.stop()
+
+
+# The program on another machine, which sees the same folder over a network: no socket of it is seen here, nor one of ours there.
+ELSEWHERE = """
+from speechsense_watch import assembly
+from speechsense_watch.cli import main
+from speechsense_watch.edge import opening, syscalls  # the queue lies on a disk: opening has its own already
+from speechsense_watch.edge.machine import Machine
+
+host = "{host}"
+syscalls.file_system_of = lambda _descriptor: ("nfs", True)
+assembly.this_machine = lambda: Machine("", host)
+assembly.RootClaims.hold = lambda *_: ""
+main()
+"""
+
+
+def test_a_daemon_on_another_machine_that_shares_the_folder_sends_nothing(rig: Rig, standin: StandIn, tmp_path: Path) -> None:
+    """It says who has it, and goes on when that one has ended; in the folder nothing of either is left."""
+    rig.program = ("-c", ELSEWHERE.format(host="pbx1"))
+    rig.start()
+    sent(rig, "a")
+    (tmp_path / "second").mkdir()
+    with Rig(tmp_path / "second", free_port()) as second:
+        second.program = ("-c", ELSEWHERE.format(host="pbx2"))
+        second.speechsense = rig.speechsense
+        second.folder.rmdir()
+        second.folder = rig.folder
+        second.rules = {**rig.rules, "name": "again"}
+        second.start()
+        wait_for(lambda: any(line["code"] == "folder_claimed_twice" for line in status(second)["attention"]), 20, "it is told")
+        (line,) = [each for each in status(second)["attention"] if each["code"] == "folder_claimed_twice"]
+        assert "the machine pbx1" in line["what"]
+        sent(rig, "b")
+        assert len(standin.talks()) == 2
+        rig.stop()
+        wait_for(lambda: "folder_back" in second.log(), 20, "the second one goes on")
+        second.stop()
+    assert [path.name for path in rig.folder.iterdir() if path.name.startswith(".")] == []

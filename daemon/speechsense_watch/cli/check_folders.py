@@ -53,6 +53,12 @@ def check_folder(folder: Folder, roots: Mapping[tuple[int, int], str], clock: Cl
         report.wrong(f"{where}: {folder.path}: {root.trouble}.", f"Checked as user {user_name()}.")
         return
     report.good(f"{where}: {folder.path} can be read ({_watched(folder, root)}).")
+    if root.remote and not os.access(folder.path, os.W_OK | os.X_OK):
+        report.note(
+            f"{where}: {folder.path} lies on {root.file_system} and user {user_name()} may not write there, so daemons on other "
+            "machines that share it cannot be told that this one works it.",
+            "Let that user write there, or make sure that no other machine watches it.",
+        )
     if folder.inner:
         owned = ", ".join(folder.inner)
         report.note(f"{where}: recordings below {owned} belong to the folders that are watched there.")
