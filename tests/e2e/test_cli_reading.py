@@ -931,6 +931,28 @@ def test_a_held_recording_has_no_next_try(desk: Desk, played: PlayedQueue) -> No
     assert f"waits for your `resolve {job.id}`" in desk.type("show", str(job.id)).stdout
 
 
+def test_what_is_looked_up_asks_nothing_of_the_operator(desk: Desk, played: PlayedQueue) -> None:
+    """As long as looking up works, and is new."""
+    job = played.unconfirmed("a")
+    search = (
+        'start_from = "now"\non_unknown = "search"\nrecording_id_field = "id"\nsearch = { organization_id = "o", space_id = "s" }'
+    )
+    desk.config_path.write_text(desk.config_path.read_text().replace('start_from = "now"', search))
+    shown = desk.type("show", str(job.id)).stdout
+    assert "It is looked up in SpeechSense" in shown
+    assert "Look in SpeechSense whether" not in shown
+    played.queue.set_runtime("look_ups", {job.connection_id: {"trouble": "The key may not search."}})
+    assert "Look in SpeechSense whether" in desk.type("show", str(job.id)).stdout
+
+
+def test_a_forgotten_call_is_offered_no_retry(desk: Desk, played: PlayedQueue) -> None:
+    """It would change nothing."""
+    job = played.apply(lifecycle.forgotten(played.ready("a"), played.clock.now()))
+    shown = desk.type("show", str(job.id)).stdout
+    assert "nothing sends this call again" in shown
+    assert "retry" not in shown
+
+
 @pytest.mark.parametrize("event", Event)
 def test_every_event_has_its_words(event: Event) -> None:
     """Else `show` would have nothing to say of a recording's history."""
