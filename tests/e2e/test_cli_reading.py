@@ -240,7 +240,9 @@ def test_an_outage_needs_nobody_but_uploads_are_stopped(desk: Desk, played: Play
     """It goes on by itself: no line of attention, exit code 2 all the same."""
     played.queue.set_runtime("paused", [{**PAUSE, "reason": "unreachable", "needs_operator": False}])
     assert desk.json("status", code=2)["attention"] == []
-    assert "Check the network" in desk.type("status").stdout
+    shown = desk.type("status").stdout
+    assert shown.startswith("Uploads stand still. Nothing needs you as yet")
+    assert "Check the network" in shown
 
 
 def test_the_pause_of_one_connection_leaves_the_others(desk: Desk, played: PlayedQueue, daemon: object) -> None:
