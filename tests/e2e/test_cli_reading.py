@@ -948,11 +948,14 @@ def test_what_is_looked_up_asks_nothing_of_the_operator(desk: Desk, played: Play
 
 
 def test_a_forgotten_call_is_offered_no_retry(desk: Desk, played: PlayedQueue) -> None:
-    """It would change nothing."""
+    """It would change nothing; who tries is told."""
     job = played.apply(lifecycle.forgotten(played.ready("a"), played.clock.now()))
     shown = desk.type("show", str(job.id)).stdout
     assert "nothing sends this call again" in shown
     assert "retry" not in shown
+    refused = desk.type("retry", str(job.id))
+    assert (refused.exit_code, "`forget` removed: nothing sends it again" in refused.stderr) == (1, True)
+    assert played.queue.job(job.id) == job
 
 
 @pytest.mark.parametrize("event", Event)
