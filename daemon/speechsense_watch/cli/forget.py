@@ -135,10 +135,11 @@ def _tell(calls: Sequence[Call], left: Sequence[str], config: Config) -> None:
         click.echo("\nThese files lie where the recorder put them. They are not sent any more; delete them:")
         for path in files:
             click.echo(f"  {printable(path)}")
+        click.echo("If the daemon sees them before that, their names are on record once more: `forget` those then, too.")
     if talks := [line for call in calls for line in _with_the_service(call, config)]:
         click.echo("\nDelete in SpeechSense by hand, since a program cannot:")
         for line in dict.fromkeys(talks):
             click.echo(f"  {printable(line)}")
     click.echo("\nBackups of the queue may still hold it.")
     for copy in copies_beside(Path(config.queue.path)):
-        click.echo(f"So may {printable(copy)}, from before an upgrade: delete it when it is not needed any more.")
+        click.echo(f"So may {printable(copy)}, from before an upgrade or a restore: delete it when it is not needed.")
