@@ -71,8 +71,8 @@ def test_files_in_the_folder_are_named_and_duplicates_go_too(rig: Rig, standin: 
     code, said = rig.call("upload", str(rig.folder / "copy.wav"))
     assert (code, "forgotten" in said) == (1, True)
     assert len(standin.talks()) == 1
-    for path in rig.folder.iterdir():
-        path.unlink()
+    for file in rig.folder.iterdir():
+        file.unlink()
     assert rig.call("forget", "--match", NUMBER, "--yes")[0] == 0
     assert NUMBER.encode() not in held(rig)
 
