@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,12 @@ import pytest
 from speechsense_watch.standin import StandIn
 from support.rig import Rig
 from support.waiting import wait_for
+
+# Ignored for whatever a script starts in the background, or with nohup(1). The programs under test would inherit that, and
+# the tests press Ctrl-C and close terminals.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)

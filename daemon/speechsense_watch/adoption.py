@@ -47,6 +47,7 @@ class Outcome(StrEnum):
     UNREADABLE = "unreadable"
     OTHER_TALK = "known with another talk id"
     TALK_TAKEN = "talk id of another recording"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class Adoption:
             return Outcome.NOT_THERE if trouble.kind is FileTroubleKind.GONE else Outcome.UNREADABLE
         except Halted:
             return Outcome.BUSY
+        if self.queue.is_forgotten(recording.audio.sha256):
+            return Outcome.FORGOTTEN
         uid = uid_of(self.folder.connection_id, recording.audio.sha256, recording.metadata.sha256)
         return _Sent(path, talk_id, recording, uid)
 

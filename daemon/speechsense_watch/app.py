@@ -285,6 +285,8 @@ class Daemon:
         try:
             self._parts.uploader.take_last_ends()
             self._parts.uploader.recover()
+            # What was made a copy of while we ran lacks this, and whoever puts it back is told.
+            self._queue.history.begin(uuid4().hex, self._clock.now())
         except QueueTrouble as trouble:
             self._log.error(Event.LOOP_FAILED, loop="main", message=str(trouble))
         finally:

@@ -112,7 +112,7 @@ class Attempts:
             return self._unfit(job, unfit_by_trouble(trouble, "audio").problem)
         if not tree.gone_counts():
             return Ended(job, root_away=True)
-        return self._settle(lifecycle.vanished(job, self._clock.now()))
+        return self._settle(lifecycle.vanished(job, self._clock.now(), self._queue.suspicion()))
 
     def _unfit(self, job: Job, problem: Problem) -> Ended:
         return self._settle(lifecycle.read_anew(job, problem, self._clock.now()))

@@ -7,9 +7,10 @@ block for the seconds that this takes. Nothing is asked while there is no connec
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.beacons import Beacons
@@ -17,37 +18,24 @@ from speechsense_watch.core.edges import Change, IllegalEdge
 from speechsense_watch.core.lookup import BLIND_AFTER_S, Absent, Batch, Checked, Found, Inquiry, Orphan, Ruling
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.quota import Quota
-from speechsense_watch.core.rules import Folder, OnUnknown, SearchScope
+from speechsense_watch.core.rules import Folder, OnUnknown
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.log import Event, Log
 from speechsense_watch.ports import ChannelState, Clock, Doubts, Queue, Searching, SearchTrouble, Stale
+from speechsense_watch.subjects import Subject, cases_of, subject_of
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
 NOT_REACHABLE_REST_S = 5.0
-AFTER_TROUBLE_S = 60.0
+# What the service asks for is waited for within these.
+AFTER_TROUBLE_S, LONGEST_AFTER_TROUBLE_S = 60.0, 3600.0
 # So many talks are read at once, by a Get that takes 100, to stay below what may be read in a second.
 GET_AT_ONCE = 10
 # The key that was tried is not one that the service knows, or not one that it heeds.
 _NOT_THIS_KEY = frozenset({Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION, Code.OUT_OF_RANGE})
 # A filter that is heeded answers with few talks more than it was asked for.
 _HEEDED = 3
-_RUNTIME = "look_ups"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Subject:
-    """What one inquiry is about: a connection, where it is looked for, and the field that carries the recording's id."""
-
-    connection_id: str
-    organization_id: str
-    space_id: str
-    project_id: str
-    name: str
-
-    @property
-    def scope(self) -> SearchScope:
-        return SearchScope(self.organization_id, self.space_id, self.project_id)
+_RUNTIME, _RUNTIME_QUOTA = "look_ups", "look_ups:quota"
 
 
 @dataclass(slots=True)
@@ -78,6 +66,7 @@ class Confirmer:
         self._clock = clock
         self._log = log
         self._quota = Quota()
+        self._go_on_with_quota()
         self._inquiries: dict[Subject, Inquiry] = {}
         self._trouble: dict[Subject, str] = {}
         self._folders: dict[Subject, dict[str, Folder]] = {}
@@ -98,7 +87,7 @@ class Confirmer:
         grouped: dict[Subject, dict[str, Folder]] = defaultdict(dict)
         for name, folder in folders.items():
             if folder.on_unknown is OnUnknown.SEARCH:
-                grouped[_subject(folder, folder.connection_id)][name] = folder
+                grouped[subject_of(folder)][name] = folder
         self._folders, self._question = dict(grouped), None
         remembered = self._queue.runtime().get(_RUNTIME)
         self._remembered = remembered if isinstance(remembered, dict) else {}
@@ -135,25 +124,15 @@ class Confirmer:
     def _look_at_queue(self) -> None:
         now = self._clock.monotonic()
         self._next_look_at_queue = now + AT_LEAST_REST_S
-        subjects = dict(self._subjects())
+        cases = cases_of(self._folders, self._doubts, self._clock.now())
         # Where nothing is sent or in doubt any more there is nothing to find out.
-        self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in subjects}
-        for subject, folders in subjects.items():
+        self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in cases}
+        for subject, case in cases.items():
             inquiry = self._inquiries.setdefault(subject, self._new_inquiry(subject))
-            inquiry.patience_s = max(folder.search_patience_s for folder in folders.values())
-            doubts = self._doubts.doubts(folders, self._clock.now()).get(subject.connection_id, ())
-            checks = self._doubts.checks(folders).get(subject.connection_id, ())
-            inquiry.take_in(doubts, checks, (), now)
+            inquiry.patience_s = max(folder.search_patience_s for folder in case.folders.values())
+            inquiry.take_in(case.doubts, case.checks, (), now)
             if inquiry.wants_known or inquiry.measure_due(now):
-                inquiry.take_in(doubts, checks, self._doubts.known(subject.connection_id, subject.name), now)
-
-    def _subjects(self) -> Iterator[tuple[Subject, Mapping[str, Folder]]]:
-        """With those of connections that a folder had before: what was sent there is looked for there."""
-        for subject, folders in self._folders.items():
-            yield subject, folders
-            for connection_id in self._doubts.doubts(folders, self._clock.now()):
-                if connection_id != subject.connection_id:
-                    yield _subject(next(iter(folders.values())), connection_id), folders
+                inquiry.take_in(case.doubts, case.checks, self._doubts.known(subject.connection_id, subject.name), now)
 
     def _new_inquiry(self, subject: Subject) -> Inquiry:
         kept = self._remembered.get(subject.connection_id)
@@ -175,7 +154,7 @@ class Confirmer:
             return 0.0
         if (wait_s := self._quota.wait_s(self._clock.monotonic(), cost)) > 0:
             return min(wait_s, LONGEST_REST_S)
-        self._quota.spend(self._clock.monotonic(), cost)
+        self._spend(cost)
         try:
             if question.to_fetch:
                 self._fetch(question)
@@ -183,10 +162,26 @@ class Confirmer:
                 self._search(question)
         except SearchTrouble as trouble:
             self._question = None
-            question.inquiry.failed(question.batch, self._clock.monotonic(), max(AFTER_TROUBLE_S, trouble.retry_after_s or 0.0))
+            if trouble.code in _NOT_THIS_KEY:
+                question.inquiry.prefix = ""  # one that had worked is not held on to
+            wait_s = min(max(AFTER_TROUBLE_S, trouble.retry_after_s or 0.0), LONGEST_AFTER_TROUBLE_S)
+            question.inquiry.failed(question.batch, self._clock.monotonic(), wait_s)
             self._tell_trouble(question.subject, trouble)
             return AT_LEAST_REST_S
         return 0.0
+
+    def _spend(self, cost: int) -> None:
+        """On record before it is asked: a process that dies over and over stays within the quota. Raises QueueTrouble."""
+        now = self._clock.monotonic()
+        self._quota.spend(now, cost)
+        self._queue.set_runtime(_RUNTIME_QUOTA, {"at": self._clock.now().isoformat(), "spent": self._quota.spent(now)})
+
+    def _go_on_with_quota(self) -> None:
+        match self._queue.runtime().get(_RUNTIME_QUOTA):
+            case {"at": str(at), "spent": [*spent]}:
+                # A clock that was put back since makes it no earlier than now.
+                ago_s = max(0.0, (self._clock.now() - datetime.fromisoformat(at)).total_seconds())
+                self._quota.go_on([int(n) for n in spent], self._clock.monotonic() - ago_s)
 
     def _search(self, question: _Question) -> None:
         """By the next key. Raises SearchTrouble, for a key that is not known only when it was the last one."""
@@ -246,6 +241,8 @@ class Confirmer:
         now = self._clock.now()
         match ruling:
             case Found(talk_id=talk_id, recording_id=recording_id, doubled=doubled):
+                if recording_id.rpartition("-")[0] != job.uid:
+                    return  # another recording came to its place while we asked
                 if self._apply(lambda: lifecycle.confirmed(job, talk_id, now, doubled=doubled)):
                     self._log.info(Event.LOOKED_UP, job=job.id, found=True, talk_id=talk_id, recording_id=recording_id)
             case Absent(claims=claims, looks=looks, seconds=seconds):
@@ -302,8 +299,3 @@ class Confirmer:
             for subject, inquiry in self._inquiries.items()
         }
         self._queue.set_runtime(_RUNTIME, told)
-
-
-def _subject(folder: Folder, connection_id: str) -> Subject:
-    scope = folder.search
-    return Subject(connection_id, scope.organization_id, scope.space_id, scope.project_id, folder.recording_id_field)

@@ -84,7 +84,7 @@ class Entering:
         if job.state is State.DONE and job.gone_at is None:
             self.apply(lifecycle.seen_gone(job, now))
         elif job.state in (State.WAITING, State.READY):
-            self.apply(lifecycle.vanished(job, now))
+            self.apply(lifecycle.vanished(job, now, self.queue.suspicion()))
         elif job.state is State.UNUSABLE:
             # Whoever removes a file that could not be used has dealt with it.
             anew = self.apply(lifecycle.read_anew(job, Problem(Reason.READ_AGAIN, "The files were removed."), now))

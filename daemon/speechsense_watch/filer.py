@@ -98,14 +98,14 @@ class Filer:
             job = self._queue.apply(lifecycle.filing(job, *targets, self._clock.now()))
         moves = ((job.audio_path, job.filed_to, job.audio), (job.metadata_path, job.metadata_filed_to, job.metadata))
         return self._each(
-            lambda path, target, half: self._filing.archive(folder.path, path, target, half.stamp),
+            lambda path, target, half: self._filing.archive(folder.path, path, target, half.stamp, half.sha256),
             [(path, target, half) for path, target, half in moves if path and target and half],
         )
 
     def _delete(self, job: Job, folder: Folder) -> FilingResult:
         halves = ((job.audio_path, job.audio), (job.metadata_path, job.metadata))
         return self._each(
-            lambda path, _, half: self._filing.delete(folder.path, path, half.stamp),
+            lambda path, _, half: self._filing.delete(folder.path, path, half.stamp, half.sha256),
             [(path, "", half) for path, half in halves if path and half],
         )
 

@@ -90,3 +90,16 @@ def test_nobody_waits_longer_than_the_longest_window(costs: list[int]) -> None:
         at = spend(quota, at, cost)
         times.append(at)
     assert all(later - earlier <= max(SMALL) + 1e-5 for earlier, later in pairwise(times))
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 4)), max_size=30), st.floats(0, 15), st.integers(1, 12))
+def test_another_process_never_waits_less_than_the_one_before_would(
+    asked: list[tuple[float, int]], later_s: float, cost: int
+) -> None:
+    """Whatever was spent, and whenever it goes on."""
+    before, after, at = Quota(SMALL), Quota(SMALL), 100.0
+    for rest_s, spent in asked:
+        at = spend(before, at + rest_s, spent)
+    after.go_on(before.spent(at), at)
+    assert after.spent(at) == before.spent(at)
+    assert after.wait_s(at + later_s, cost) >= before.wait_s(at + later_s, cost) - 1e-9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -132,6 +133,22 @@ def test_backup_while_uploading_restore_and_a_start(rig: Rig, standin: StandIn, 
     rig.wait_for_states(**dict.fromkeys(stems, State.DONE))
     assert {path: job.talk_id for path, job in rig.jobs().items()} == before
     assert len(standin.talks()) == 31
+
+
+def test_a_copy_that_was_put_back_by_hand(rig: Rig, standin: StandIn, tmp_path: Path) -> None:
+    """The end of the daemon that ran since is in the journal, be it that nothing else is."""
+    rig.rules["on_unknown"] = "hold"
+    rig.start()
+    copy = tmp_path / "copy.db"
+    assert rig.call("backup", str(copy))[0] == 0
+    rig.stop()
+    drop(rig, "call")
+    lose(rig)
+    shutil.copy(copy, rig.queue_path)
+    rig.start()
+    rig.wait_for_states(call=State.UNCONFIRMED)
+    assert "queue_suspicious" in rig.log()
+    assert standin.talks() == []
 
 
 def test_a_queue_carried_to_another_machine_is_told(rig: Rig) -> None:

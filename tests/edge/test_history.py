@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from speechsense_watch.core import lifecycle
+from speechsense_watch.core.model import digest_of
 from speechsense_watch.core.suspicion import Suspicion
 from speechsense_watch.edge import history
 from speechsense_watch.edge.journal import Journal, SuspicionLine
@@ -78,7 +79,7 @@ def test_a_queue_that_was_lost(path: Path, how: str) -> None:
     assert start(path, "c") is None
 
 
-@pytest.mark.parametrize("what", ["start", "talk", "folder", "suspicious"])
+@pytest.mark.parametrize("what", ["start", "talk", "folder", "suspicious", "forgotten"])
 def test_each_kind_of_line_that_the_queue_lacks(path: Path, what: str) -> None:
     """Once: the next start is not suspicious for the same line."""
     start(path, "a")
@@ -90,11 +91,34 @@ def test_each_kind_of_line_that_the_queue_lacks(path: Path, what: str) -> None:
             journal.talk("ab" * 32, "talk-1", NOW)
         case "folder":
             journal.folder("calls", "/in/\udcff", NOW)
+        case "forgotten":
+            journal.forgotten(["cd" * 32], NOW)
         case _:
             journal.suspicion(4, NOW)
     found = start(path, "c")
     assert found is not None
     assert found.suspicion.k == (5 if what == "suspicious" else 1)
+    assert start(path, "d") is None
+
+
+def test_what_was_forgotten_stays_so_when_the_queue_is_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the command that forgot it died before it came to the journal: the next start makes up for it."""
+    start(path, "a")
+    played = PlayedQueue(path, ManualClock())
+    with closing(played.queue):
+        first, second = played.done("first"), played.done("second")
+        assert first.audio
+        assert second.audio
+        played.queue.forget([first], [digest_of(first.audio.sha256)], NOW)
+        monkeypatch.setattr(Journal, "forgotten", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        played.queue.forget([second], [digest_of(second.audio.sha256)], NOW)
+        monkeypatch.undo()
+    assert start(path, "b") is None
+    lose(path)
+    assert start(path, "c") is not None
+    with closing(SqliteQueue(path)) as queue:
+        assert queue.is_forgotten(first.audio.sha256)
+        assert queue.is_forgotten(second.audio.sha256)
     assert start(path, "d") is None
 
 

@@ -11,7 +11,11 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from speechsense_watch.core.rules import SearchScope
+from speechsense_watch.edge.channel import Endpoint, asking
 from speechsense_watch.edge.retry_info import retry_after_s
+from speechsense_watch.ports import SearchTrouble
+from speechsense_watch.standin import Fault, StandIn
 
 
 def details(*messages: Message) -> bytes:
@@ -70,3 +74,24 @@ def test_a_detail_that_is_broken_inside_is_no_plea() -> None:
     """Its type is right, its content is not."""
     broken = Any(type_url="type.googleapis.com/google.rpc.RetryInfo", value=b"\xff\xff")
     assert retry_after_s({DETAILS: Status(details=[broken]).SerializeToString()}) is None
+
+
+class _NoKey:
+    """Keeps `ports.Credentials`."""
+
+    version = 1
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def refused(self) -> None:
+        pass
+
+
+def test_who_asks_a_question_is_told_too(standin: StandIn) -> None:
+    """Reading has a quota of its own, and what the service says of it reaches those who look up."""
+    standin.order(Fault("RESOURCE_EXHAUSTED", methods=("Search",), retry_delay_s=90))
+    endpoint = Endpoint(f"127.0.0.1:{standin.port}", plaintext=True, ca_file="")
+    with asking(endpoint, _NoKey()) as service, pytest.raises(SearchTrouble) as caught:
+        service.search(SearchScope("o", "s"), "conn-1", "userMeta.recording_id", ["a-1"])
+    assert caught.value.retry_after_s == 90.0

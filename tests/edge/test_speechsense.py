@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from speechsense_watch.core.patience import Patience
+from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Kind, PauseReason, judge
+from speechsense_watch.edge import channel
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.speechsense import GrpcService
-from speechsense_watch.ports import ChannelState, CredentialError, Halted, Talk
+from speechsense_watch.ports import ChannelState, CredentialError, Halted, SearchTrouble, Talk
 from speechsense_watch.standin import Fault, Rules, StandIn
 from support.rig import FIELDS, free_port
 from support.waiting import wait_for
@@ -80,6 +82,18 @@ def test_one_message_carries_it_all(connect: Connect, standin: StandIn) -> None:
     assert talk.request_id == TALK.request_id
     assert outcome.server_request_id
     assert outcome.bytes_sent == len(AUDIO)
+
+
+def test_a_question_is_answered_whole_or_not_at_all(connect: Connect, standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came on a later page, or on one that was not asked for any more, must not look absent."""
+    service = connect()
+    ids = {service.send_whole(TALK, pcm(seconds=0.1, seed=seed)).talk_id for seed in range(5)}
+    question = (SearchScope("o", "s"), "conn", "userMeta.operator_id", [TALK.fields["operator_id"]])
+    monkeypatch.setattr(channel, "_PAGE", 2)
+    assert set(service.search(*question)) == ids
+    monkeypatch.setattr(channel, "_MOST_PAGES", 2)
+    with pytest.raises(SearchTrouble, match="no end"):
+        service.search(*question)
 
 
 def test_a_stream_holds_its_last_piece_back_until_the_commit_mark(connect: Connect, standin: StandIn) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from speechsense_watch.adoption import Adoption, Outcome
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.model import Job, State, digest_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.core.verdict import Code
@@ -225,6 +225,19 @@ def test_the_journal_of_a_lost_queue_is_asked_too(tmp_path: Path) -> None:
         assert adopt(bench, "talk-b") is Outcome.OTHER_TALK
         assert adopt(bench) is Outcome.ADOPTED
         assert journal(bench) == ["talk-a"]
+
+
+def test_what_was_forgotten_does_not_come_back_by_a_list(bench: Bench) -> None:
+    """An old list of the script's names it still: nothing of it is put on record."""
+    ready(bench)
+    bench.send()
+    job = bench.job()
+    assert job.audio
+    bench.file()
+    bench.queue.forget([bench.job()], [digest_of(job.audio.sha256)], bench.clock.now())
+    assert adopt(bench) is Outcome.FORGOTTEN
+    assert bench.jobs() == []
+    assert journal(bench) == []
 
 
 def test_a_new_recording_at_an_old_place_is_not_taken_for_the_old_one(bench: Bench) -> None:

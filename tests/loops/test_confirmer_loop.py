@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ class Library:
     trouble: SearchTrouble | None = None
     state: ChannelState = ChannelState.READY
     heeds_filter: bool = True
+    unknown_keys: tuple[str, ...] = ()
     asked: list[tuple[float, int]] = field(default_factory=list)
     searches: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     # What happens elsewhere while a question is on its way.
@@ -48,10 +50,12 @@ class Library:
         self.talks[talk_id] = (recording_id, self.clock.monotonic() + lag_s)
 
     def search(self, scope: SearchScope, connection_id: str, key: str, values: Sequence[str]) -> Sequence[str]:
-        assert (scope, connection_id) == (SCOPE, "conn")
+        assert (scope, connection_id) in ((SCOPE, "conn"), (SCOPE, "conn-2"))
         self.searches.append((key, tuple(values)))
         if self.trouble is not None:
             raise self.trouble
+        if key in self.unknown_keys:
+            raise SearchTrouble(Code.INVALID_ARGUMENT, f"no such key: {key}")
         visible = [talk for talk, (_, at) in self.talks.items() if at <= self.clock.monotonic()]
         known = key == f"{self.prefix}recording_id"
         found = [talk for talk in visible if not self.heeds_filter or (known and self.talks[talk][0] in values)]
@@ -203,6 +207,17 @@ def test_the_prefix_is_found_out_and_remembered(desk: Desk, prefix: str) -> None
     assert {key for key, _ in desk.library.searches} == {f"{prefix}recording_id"}
 
 
+def test_a_key_that_is_refused_one_day_is_found_out_anew(desk: Desk) -> None:
+    """A prefix that was remembered is not held on to, after a restart neither, when the service does not know it any more."""
+    desk.upload("known")
+    desk.run(10)
+    desk.restart()
+    desk.library.prefix, desk.library.unknown_keys = "user.", ("userMeta.recording_id",)
+    desk.upload("call", lost=True)
+    desk.run(200)
+    assert desk.state("call") is State.UPLOADED
+
+
 def test_a_key_that_shows_nothing_proves_nothing(desk: Desk) -> None:
     """The field is not declared: nothing is ever taken for absent, and after an hour it is told."""
     desk.library.prefix = "nothing."
@@ -317,6 +332,30 @@ def test_hundreds_of_doubts_stay_within_the_quota(desk: Desk) -> None:
             assert spent <= limit, (window, spent)
 
 
+def test_a_process_that_dies_and_dies_stays_within_the_quota(desk: Desk) -> None:
+    """What was read before counts on: on record before it is read, by the clock on the wall."""
+    for number in range(150):
+        desk.upload(f"call-{number}", lost=True, stored=False, seed=number + 1)
+    for _ in range(400):
+        desk.restart()
+        desk.run(5)
+        desk.bench.clock.advance(5)
+    for window, limit in READING.items():
+        most = max(sum(cost for when, cost in desk.library.asked if at <= when < at + window) for at, _ in desk.library.asked)
+        assert most <= limit, (window, most)
+
+
+def test_a_service_that_asks_for_time_gets_it(desk: Desk) -> None:
+    """But for an hour at most: whoever waits for ever never finds out."""
+    desk.library.trouble = SearchTrouble(Code.RESOURCE_EXHAUSTED, "quota", math.inf)
+    desk.upload("call", lost=True)
+    desk.run(3500)
+    assert len(desk.library.searches) == 1
+    desk.library.trouble = None
+    desk.run(200)
+    assert desk.state("call") is State.UPLOADED
+
+
 def test_an_answer_does_not_rule_on_a_try_that_began_while_it_was_on_its_way(desk: Desk) -> None:
     """The operator had it sent again, and that answer was lost too: its absence is still to be shown."""
     desk.upload("call", lost=True, stored=False)
@@ -337,6 +376,38 @@ def test_an_answer_does_not_rule_on_a_try_that_began_while_it_was_on_its_way(des
     job = desk.bench.job("call.wav")
     assert question
     assert (job.state, job.claims) == (State.UNCONFIRMED, 2)
+
+
+def test_a_find_is_not_for_what_lies_at_the_place_by_now(desk: Desk) -> None:
+    """While the answer was on its way the operator skipped it, and another one came to its place and lost its own answer."""
+    desk.upload("call", lost=True)
+
+    def meanwhile() -> None:
+        if desk.bench.job("call.wav").claims == 1:
+            desk.bench.queue.apply(lifecycle.skipped(desk.bench.job("call.wav"), desk.bench.clock.now()))
+            desk.bench.drop("call", seed=77)
+            desk.bench.look(desk.bench.folder.rescan_interval_s + 1)
+            desk.bench.settle()
+            desk.bench.service.script.append(LOST)
+            desk.bench.send()
+
+    desk.library.meanwhile = meanwhile
+    desk.run(300)
+    job = desk.bench.job("call.wav")
+    assert (job.state, job.claims, job.talk_id) == (State.UNCONFIRMED, 2, None)
+
+
+def test_a_doubt_on_the_connection_of_another_folder_is_looked_up_with_its_own(desk: Desk) -> None:
+    """A folder goes to the connection from which another one has gone: what is in doubt there is in doubt of both."""
+    desk.upload("call", lost=True)
+    desk.upload("second", lost=True)
+    desk.bench.queue.write("UPDATE jobs SET folder = 'other' WHERE place = ?", (b"second.wav",))
+    mine, other = replace(desk.bench.folder, connection_id="conn-2"), replace(desk.bench.folder, name="other")
+    for rules in ({"in": mine, "other": other}, {"other": other, "in": mine}):
+        desk.confirmer.configure(rules)
+        desk.confirmer._look_at_queue()
+        asked = [inquiry.batch(desk.bench.clock.monotonic() + 60) for inquiry in desk.confirmer._inquiries.values()]
+        assert [len(batch.doubts) for batch in asked if batch] == [2]
 
 
 def test_a_doubt_on_a_connection_that_is_left_does_not_rule_on_the_next(desk: Desk) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from speechsense_watch.core.model import State
+from speechsense_watch.core.rules import AfterUpload
 from speechsense_watch.edge.folder import FolderFiles
 from support.bench import Bench, bench_on
 from support.wavs import pcm
@@ -124,3 +125,25 @@ def test_what_comes_to_a_place_that_was_seen_empty_is_a_new_recording(bench: Ben
     start_anew(bench)
     bench.send(11)
     assert len(bench.service.sent) == 2
+
+
+@pytest.mark.parametrize("fractions", [True, False])
+@pytest.mark.parametrize("how", ["archive", "delete"])
+def test_what_was_uploaded_before_the_move_is_filed_after_it(bench: Bench, how: str, *, fractions: bool) -> None:
+    """By its bytes, since its inode is another one: whoever has the same time and size but other bytes is left alone."""
+    rules = {"after_upload": AfterUpload(how), "archive_to": str(bench.directory / "archive")}
+    bench.configure(**rules)
+    for stem in ("call", "other"):
+        bench.drop(stem, seed=len(stem))
+    bench.settle()
+    bench.send()
+    assert {job.state for job in bench.jobs()} == {State.UPLOADED}
+    move(bench, fractions=fractions)
+    found = (bench.folder_path / "other.wav").stat()
+    (bench.folder_path / "other.wav").write_bytes(pcm(seconds=0.5, seed=99))
+    os.utime(bench.folder_path / "other.wav", ns=(found.st_mtime_ns, found.st_mtime_ns))
+    bench.file()
+    assert {job.state for job in bench.jobs()} == {State.DONE}
+    assert sorted(path.name for path in bench.folder_path.iterdir()) == ["other.json", "other.wav"]
+    archived = sorted(path.name for path in (bench.directory / "archive").rglob("*.*"))
+    assert archived == (["call.json", "call.wav"] if how == "archive" else [])

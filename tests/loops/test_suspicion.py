@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from speechsense_watch.core import lifecycle
+from speechsense_watch.core.edges import Change
 from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.lookup import Try, doubt_of
 from speechsense_watch.core.model import Job, Recording, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import OnUnknown
+from speechsense_watch.core.suspicion import Suspicion
 from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.doubts import reconsider
+from speechsense_watch.edge.doubts import SqliteDoubts
 from support.bench import Bench, bench_on
 from support.starts import HERE
 
@@ -67,6 +70,10 @@ def claim_of(job: Job, *, whole: bool) -> Claim:
     assert job.format
     recording = Recording(audio=job.audio, metadata=job.metadata, format=job.format, fields=job.fields)
     return Claim(n=job.claims + 1, uid="ab" * 32, recording=recording, request_id="r", at=job.updated_at, whole=whole)
+
+
+def replace_owner(change: Change, owner: str) -> Change:
+    return replace(change, after=replace(change.after, owner=owner))
 
 
 def sent_as(bench: Bench) -> list[str]:
@@ -202,6 +209,38 @@ def test_the_same_bytes_twice_are_one_doubt(bench: Bench) -> None:
 # --- the other states of a queue that was put back -------------------------------------------------
 
 
+def test_a_talk_from_before_the_start_is_no_fence(bench: Bench) -> None:
+    """What was unconfirmed may have been sent again after the copy, so later than any talk that the copy knows."""
+    bench.service.script = [LOST_ANSWER]
+    ready(bench)
+    bench.send()
+    bench.clock.advance(bench.folder.rescan_interval_s)
+    ready(bench, "later")
+    bench.send()
+    doubts = SqliteDoubts(bench.queue)
+    (known,) = doubts.known("conn", "recording_id")
+    (doubt,) = doubts.doubts(["in"], bench.clock.now())["conn"]
+    assert known.claimed > doubt.since
+    suspicious_start(bench)
+    (doubt,) = doubts.doubts(["in"], bench.clock.now())["conn"]
+    assert known.claimed < doubt.since
+
+
+def test_the_operators_own_upload_stays_his(bench: Bench) -> None:
+    """It is looked for like any other, and never sent again by itself."""
+    job = ready(bench)
+    bench.queue.apply(replace_owner(lifecycle.claimed(job, claim_of(job, whole=True)), "1:2"))
+    bench.queue.apply(lifecycle.recovered(bench.job(), bench.clock.now()))
+    suspicious_start(bench)
+    assert (bench.job().state, bench.job().claims, bench.job().owner) == (State.UNCONFIRMED, 32, "1:2")
+
+
+@pytest.mark.parametrize(("k", "claims", "last"), [(1, 0, 32), (1, 16, 32), (1, 17, 49), (1, 31, 63), (1, 40, 72), (2, 33, 64)])
+def test_as_many_tries_may_have_followed_those_on_record(k: int, claims: int, last: int) -> None:
+    """However many there were when the copy was made."""
+    assert Suspicion(k, datetime.now(UTC)).tries(claims) == last
+
+
 def test_waiting(bench: Bench) -> None:
     """Doubted as soon as it is complete."""
     bench.write("call.wav", b"")
@@ -259,6 +298,29 @@ def test_stopped_and_retried(bench: Bench, state: State) -> None:
     bench.settle()
     bench.send()
     assert bench.job().reason is Reason.MAYBE_SENT_BEFORE
+
+
+def test_what_is_gone_may_have_been_sent_and_put_away(bench: Bench) -> None:
+    """An alarm all the same, but it does not say that it was never sent."""
+    ready(bench)
+    suspicious_start(bench)
+    (bench.folder_path / "call.wav").rename(bench.directory / "archived.wav")
+    bench.write("other", b"")
+    bench.send()
+    assert bench.job().state is State.LOST
+    assert "may have been sent" in bench.job().message
+
+
+def test_a_try_that_is_not_on_record_is_looked_for_afterwards_too(bench: Bench) -> None:
+    """It was shown absent and sent again; should one from before the start come to light, it is a double and told."""
+    ready(bench)
+    suspicious_start(bench)
+    bench.send()
+    job = bench.queue.apply(lifecycle.shown_absent(bench.job(), bench.clock.now(), ""))
+    bench.send()
+    (check,) = SqliteDoubts(bench.queue).checks(["in"])["conn"]
+    assert check.whole == tuple(f"{job.uid}-{n}" for n in range(33, 0, -1))
+    assert check.broken == ()
 
 
 def test_files_that_change_afterwards_are_another_recording(bench: Bench) -> None:

@@ -18,6 +18,7 @@ _SAID = {
     Outcome.UNREADABLE: "cannot be read",
     Outcome.OTHER_TALK: "is on record with another talk id: see `show`",
     Outcome.TALK_TAKEN: "has the talk id of another recording",
+    Outcome.FORGOTTEN: "was removed by `forget`, and stays so",
 }
 
 

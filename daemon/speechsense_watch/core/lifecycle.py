@@ -74,12 +74,15 @@ def left_out(job: Job, problem: Problem, at: datetime, audio: Half | None, metad
     return change(job, Event.LEFT_OUT, at, problem.message, audio=audio, metadata=metadata, **because(problem))
 
 
-def vanished(job: Job, at: datetime) -> Change:
+def vanished(job: Job, at: datetime, suspicion: Suspicion | None = None) -> Change:
     """The files are gone: nothing lost while it was incomplete, an alarm once it was complete."""
     if job.state is State.WAITING:
         problem = Problem(Reason.VANISHED, "The files vanished before the recording was complete.")
     else:
-        problem = Problem(Reason.VANISHED_BEFORE_UPLOAD, "The recording was complete and vanished before it was sent.")
+        message = "The recording was complete and vanished before it was sent."
+        if job.possible_duplicate or (suspicion is not None and suspicion.doubts(job, job.audio)):
+            message = "The recording has vanished. It may have been sent before that, and put away: nothing on record tells."
+        problem = Problem(Reason.VANISHED_BEFORE_UPLOAD, message)
     return change(job, Event.VANISHED, at, problem.message, next_attempt_at=None, **because(problem))
 
 
@@ -184,7 +187,9 @@ def doubted(job: Job, claim: Claim) -> Change:
 
 
 def doubted_again(job: Job, suspicion: Suspicion, at: datetime) -> Change:
-    """Unconfirmed in a queue that was put back: other tries than those on record may have followed."""
+    """Unconfirmed in a queue that was put back: other tries than those on record may have followed. One of an `upload` command's
+    stays the operator's.
+    """
     if job.state is not State.UNCONFIRMED:
         raise IllegalEdge(job, Event.DOUBTED)
     return change(
@@ -194,7 +199,6 @@ def doubted_again(job: Job, suspicion: Suspicion, at: datetime) -> Change:
         MAYBE_SENT.message,
         claims=suspicion.tries(job.claims),
         doubted=suspicion.k,
-        owner=None,
         next_attempt_at=at,
         **because(MAYBE_SENT),
     )

@@ -7,7 +7,7 @@ in its pages. Look-ups take half of that at most.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 # Seconds -> talks: half of what the service allows.
@@ -20,6 +20,16 @@ class Quota:
 
     windows: Mapping[float, int] = field(default_factory=lambda: READING)
     _spent: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def spent(self, at: float) -> Sequence[int]:
+        """How much by now in each window, the shortest first: what another process needs to go on from here."""
+        return [sum(cost for when, cost in self._spent if at - when < window) for window in sorted(self.windows)]
+
+    def go_on(self, spent: Sequence[int], at: float) -> None:
+        """So much was spent by that moment, before there was anything here: each part of it as late as it may have been."""
+        ages = [0.0, *sorted(self.windows)]
+        parts = [(age, now - before) for age, now, before in zip(ages, spent, [0, *spent], strict=False)]
+        self._spent.extend((at - age, cost) for age, cost in reversed(parts) if cost > 0)
 
     def wait_s(self, at: float, cost: int) -> float:
         """Seconds until so much may be spent; 0 when it may be now."""

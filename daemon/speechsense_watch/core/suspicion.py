@@ -14,6 +14,7 @@ from speechsense_watch.core.reasons import Reason
 
 # So many tries a recording may have had that no record tells of. Each is asked for by a look-up.
 TRIES_APART = 32
+_ROOM = TRIES_APART // 2
 
 MAYBE_SENT = Problem(
     Reason.MAYBE_SENT_BEFORE,
@@ -39,6 +40,8 @@ class Suspicion:
         return not asked and audio is not None and audio.stamp.mtime_ns < self.at.timestamp() * 1e9
 
     def tries(self, claims: int) -> int:
-        """The number of the last try that may have been made. The row of a restored queue tells of those before the copy."""
+        """The number of the last try that may have been made. The row of a restored queue tells of those before the copy, however
+        many they were: there has to be room for those that may have followed.
+        """
         reserved = TRIES_APART * self.k
-        return reserved if claims < reserved else claims + TRIES_APART
+        return reserved if claims + _ROOM <= reserved else claims + TRIES_APART

@@ -14,6 +14,7 @@ import grpc
 
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code
+from speechsense_watch.edge.retry_info import retry_after_s
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, Credentials, Searching, SearchTrouble
 from yandex.cloud.iam.v1 import iam_token_service_pb2, iam_token_service_pb2_grpc
 from yandex.cloud.speechsense.v1 import search_pb2, talk_service_pb2, talk_service_pb2_grpc
@@ -173,7 +174,9 @@ class Conduit:
 def search(
     channel: grpc.Channel, credentials: Credentials, scope: SearchScope, connection_id: str, key: str, values: Sequence[str]
 ) -> Sequence[str]:
-    """As `ports.Searching`. Follows the answer's pages while there are some, up to 10,000 talks, more than SpeechSense gives."""
+    """As `ports.Searching`. Follows the pages up to 10,000 talks, more than SpeechSense gives. An answer that goes on then
+    is none: what it has not named yet would look absent.
+    """
     found: list[str] = []
     request = talk_service_pb2.SearchTalkRequest(
         organization_id=scope.organization_id,
@@ -188,9 +191,9 @@ def search(
         answer = _asked(credentials, lambda headers: stub.Search(request, metadata=headers, timeout=ANSWER_WITHIN_S))
         found += answer.talk_ids
         if not answer.next_page_token:
-            break
+            return found
         request.page_token = answer.next_page_token
-    return found
+    raise SearchTrouble(Code.OUT_OF_RANGE, f"There is no end of talks by {key}, so the filter is not heeded.")
 
 
 def values_of(
@@ -244,12 +247,17 @@ def _asked(credentials: Credentials, ask: Callable[[tuple[tuple[str, str], ...]]
         code, message = code_of(error), details_of(error)
         if code is Code.UNAUTHENTICATED:
             credentials.refused()
-        raise SearchTrouble(code, message) from error
+        raise SearchTrouble(code, message, retry_after_s(_trailing(error))) from error
 
 
 def code_of(error: grpc.RpcError) -> Code:
     # What the library raises is a Call as well; its type stubs do not say so.
     return Code((error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN).name)
+
+
+def _trailing(error: object) -> Mapping[str, str | bytes]:
+    """What is no call, by the library's type stubs, is one all the same."""
+    return dict([*(error.trailing_metadata() or ())]) if isinstance(error, grpc.Call) else {}
 
 
 def details_of(error: grpc.RpcError) -> str:

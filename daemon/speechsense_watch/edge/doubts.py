@@ -42,7 +42,11 @@ class SqliteDoubts:
 
     def doubts(self, folders: Iterable[str], now: datetime) -> Mapping[str, Sequence[Doubt]]:
         names = tuple(folders)
-        since = "(SELECT max(id) FROM events WHERE job_id = jobs.id AND to_state = 'unconfirmed' AND from_state <> 'unconfirmed')"
+        # One that was unconfirmed before a suspicious start may have had further tries: it is in doubt anew.
+        since = (
+            "(SELECT max(id) FROM events WHERE job_id = jobs.id AND to_state = 'unconfirmed'"
+            " AND (from_state <> 'unconfirmed' OR event = 'doubted'))"
+        )
         rows = self._queue.rows(
             f"SELECT jobs.*, {since} AS since FROM jobs INDEXED BY unfinished WHERE state <> 'done' AND state = 'unconfirmed'"
             f" AND folder IN ({placeholders(names) or 'NULL'}) ORDER BY updated_at LIMIT 10000",
@@ -67,6 +71,10 @@ class SqliteDoubts:
         for row in rows:
             job = job_of(row)
             whole = tuple(each.recording_id for each in tries[job.id] if each.committed)
+            if job.doubted and job.uid:  # and any of which the queue that was lost would have told
+                on_record = {each.recording_id for each in tries[job.id]}
+                every = (recording_id(job.uid, n) for n in range(job.claims, 0, -1))
+                whole = tuple(name for name in every if name in whole or name not in on_record)
             broken = tuple(each.recording_id for each in tries[job.id] if not each.committed)
             found[job.connection_id].append(Check(job_id=job.id, talk_id=job.talk_id or "", whole=whole, broken=broken))
         return found

@@ -7,6 +7,7 @@ cut off anywhere and made again: what it finds tells it how far it had come.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from speechsense_watch.core.known import still_the_same
 from speechsense_watch.core.model import Stamp
 from speechsense_watch.edge import syscalls
 from speechsense_watch.ports import Filed, FilesChanged, FilingResult, FilingTrouble
@@ -60,7 +62,7 @@ class FileFiling:
     def __init__(self, calls: FilingCalls | None = None) -> None:
         self._calls = calls or FilingCalls()
 
-    def archive(self, source_root: str, relative_path: str, target: str, expected: Stamp) -> FilingResult:
+    def archive(self, source_root: str, relative_path: str, target: str, expected: Stamp, sha256: str = "") -> FilingResult:
         """The file lies at `target` (absolute) and no longer in the folder, both on disk.
 
         Also Filed when the file is gone and `target` has its size: an earlier call came that far.
@@ -70,10 +72,10 @@ class FileFiling:
                 found = _look(name, directory)
                 if found is None:
                     return self._already_archived(directory, Path(target), expected)
-                if not _is_the_one(found, expected):
+                if (known := _known_again(found, expected, sha256, directory, name)) is None:
                     return _CHANGED
                 with self._target_directory(Path(target).parent) as to_directory:
-                    return _Move(self._calls, directory, name, to_directory, Path(target).name, expected).run()
+                    return _Move(self._calls, directory, name, to_directory, Path(target).name, known).run()
         except OSError as error:
             return _trouble("moving it to the archive", error)
 
@@ -81,14 +83,14 @@ class FileFiling:
         """Whether anything has this absolute path, be it a broken link."""
         return os.path.lexists(target)
 
-    def delete(self, source_root: str, relative_path: str, expected: Stamp) -> FilingResult:
+    def delete(self, source_root: str, relative_path: str, expected: Stamp, sha256: str = "") -> FilingResult:
         """The file is gone from the folder; Filed too when it was gone before."""
         try:
             with _source(source_root, relative_path) as (directory, name):
                 found = _look(name, directory)
                 if found is None:
                     return Filed()
-                if not _is_the_one(found, expected):
+                if _known_again(found, expected, sha256, directory, name) is None:
                     return _CHANGED
                 self._calls.unlink(name, directory)
                 _sync_directory(self._calls, directory)
@@ -283,6 +285,20 @@ def _look(name: str, directory: int) -> os.stat_result | None:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
+
+
+def _known_again(found: os.stat_result, expected: Stamp, sha256: str, directory: int, name: str) -> Stamp | None:
+    """What the file is looked for by from here on; None when it is not the one. On another machine, or put back from a backup, it
+    has a new inode: then its bytes tell, not its time alone. Raises OSError.
+    """
+    if _is_the_one(found, expected):
+        return expected
+    now = Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
+    if not (sha256 and stat.S_ISREG(found.st_mode) and still_the_same(expected, now)):
+        return None
+    with os.fdopen(os.open(name, syscalls.READ_FILE, dir_fd=directory), "rb") as file:
+        same = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        return now if same and _is_the_one(os.fstat(file.fileno()), now) else None
 
 
 def _is_the_one(found: os.stat_result, expected: Stamp) -> bool:

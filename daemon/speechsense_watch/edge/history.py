@@ -21,7 +21,7 @@ from speechsense_watch.core.edges import Change, Event
 from speechsense_watch.core.suspicion import Suspicion
 from speechsense_watch.edge.ballast import Ballast, is_no_room
 from speechsense_watch.edge.damage import journal_trouble
-from speechsense_watch.edge.journal import FolderLine, Journal, StartLine, SuspicionLine, TalkLine
+from speechsense_watch.edge.journal import FolderLine, ForgottenLine, Journal, StartLine, SuspicionLine, TalkLine
 from speechsense_watch.edge.machine import Machine
 from speechsense_watch.edge.rows import from_us, path_bytes, placeholders, to_us
 from speechsense_watch.ports import QueueTrouble
@@ -70,6 +70,7 @@ class _Survey:
     newest: str = ""
     talks_lacking: bool = False
     folders_lacking: list[FolderLine] = field(default_factory=list)
+    forgotten_lacking: list[ForgottenLine] = field(default_factory=list)
 
 
 class History:
@@ -136,12 +137,18 @@ class History:
         with self._connection.transaction() as conn:
             conn.executemany("DELETE FROM known_talks WHERE uid = ?", [(uid,) for uid in gone])
 
+    def stays_forgotten(self, digests: Iterable[str], at: datetime) -> None:
+        """When the queue is lost too. What cannot be written now the next start fills in."""
+        with suppress(OSError):
+            self._journal.forgotten(digests, at)
+
     def fill(self) -> int:
-        """The journal holds every talk id and folder the queue does; returns how many lines it lacked."""
+        """The journal holds every talk id, folder and forgotten call the queue does; returns how many lines it lacked."""
         rows = self._connection.tuples("SELECT name, path, first_watched_at FROM folders")
         folders = ((name, path.decode(errors="surrogateescape"), from_us(at)) for name, path, at in rows)
+        forgotten = ((digest, from_us(at)) for digest, at in self._connection.tuples("SELECT digest, at FROM forgotten"))
         with self._translated():
-            return self._journal.fill(self._talks(), folders)
+            return self._journal.fill(self._talks(), folders, forgotten)
 
     def _talks(self) -> Iterator[tuple[str, str, datetime]]:
         """A page at a time: there may be millions."""
@@ -183,7 +190,8 @@ class History:
 
     def begin(self, start_id: str, now: datetime) -> None:
         """The start is on record in both, in the queue first: a queue that does not know the journal's last start is not the one
-        that made it. Earlier ones tell nothing more.
+        that made it. Earlier ones tell nothing more. The end is put on record in the same way, so that no copy from in between
+        knows it.
         """
         with self._connection.transaction() as conn:
             conn.execute("INSERT INTO starts (id, at) VALUES (?, ?)", (start_id, to_us(now)))
@@ -222,6 +230,8 @@ class History:
         with self._connection.transaction() as conn:
             rows = [(line.name, path_bytes(line.path), to_us(_time(line.at) or now)) for line in survey.folders_lacking]
             conn.executemany("INSERT OR IGNORE INTO folders VALUES (?, ?, ?)", rows)
+            forgotten = [(line.digest, to_us(_time(line.at) or now)) for line in survey.forgotten_lacking]
+            conn.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", forgotten)
             if survey.last_start:
                 # A command that examines makes no start of its own.
                 conn.execute("INSERT OR IGNORE INTO starts (id, at) VALUES (?, ?)", (survey.last_start, to_us(at)))
@@ -232,7 +242,7 @@ class History:
     def _causes(self, survey: _Survey, told: Mapping[str, Mapping[str, str]], machine: Machine, k: int) -> list[str]:
         """In sentences."""
         starts = {start for (start,) in self._connection.tuples("SELECT id FROM starts")}
-        lacks = survey.talks_lacking or bool(survey.folders_lacking) or survey.k > k
+        lacks = survey.talks_lacking or bool(survey.folders_lacking or survey.forgotten_lacking) or survey.k > k
         causes = []
         if lacks or (survey.last_start and survey.last_start not in starts):
             causes.append("The journal knows what the queue does not: it was lost, or is an older copy.")
@@ -268,6 +278,7 @@ class History:
     def _survey(self) -> _Survey:
         survey = _Survey()
         folders = {(name, path) for name, path in self._connection.tuples("SELECT name, path FROM folders")}
+        forgotten = {digest for (digest,) in self._connection.tuples("SELECT digest FROM forgotten")}
         with self._translated():
             lines = self._journal.lines()
             while some := list(islice(lines, _TOGETHER)):
@@ -280,6 +291,8 @@ class History:
                             survey.k = max(survey.k, k)
                         case FolderLine(name=name, path=path) if (name, path_bytes(path)) not in folders:
                             survey.folders_lacking.append(line)
+                        case ForgottenLine(digest=digest) if digest not in forgotten:
+                            survey.forgotten_lacking.append(line)
                 if not survey.talks_lacking:
                     survey.talks_lacking = bool(self._lacking(some))
         return survey

@@ -1,4 +1,5 @@
-"""A second record of what was sent, beside the queue: one fsynced JSON line per talk id, per folder first watched and per start.
+"""A second record of what was sent, beside the queue: one fsynced JSON line per talk id, per folder first watched, per start and
+end, and per call that was forgotten.
 
 It outlives a queue that was lost or restored from an older copy. Lines are written after the queue's commit, so a crash
 in between leaves a line lacking, never a false one; `fill` adds what is lacking at the next start.
@@ -56,7 +57,15 @@ class SuspicionLine:
     at: str
 
 
-Line = TalkLine | FolderLine | StartLine | SuspicionLine
+@dataclass(frozen=True, slots=True)
+class ForgottenLine:
+    """What tells the audio of a call that is not to be sent any more."""
+
+    digest: str
+    at: str
+
+
+Line = TalkLine | FolderLine | StartLine | SuspicionLine | ForgottenLine
 
 
 class Journal:
@@ -82,6 +91,9 @@ class Journal:
     def suspicion(self, k: int, at: datetime) -> None:
         self._append([{"suspicious": k, "at": at.isoformat()}])
 
+    def forgotten(self, digests: Iterable[str], at: datetime) -> None:
+        self._append([{"forgotten": digest, "at": at.isoformat()} for digest in digests])
+
     def lines(self) -> Iterator[Line]:
         """What the file holds; a torn last line, left by a crash, is passed over."""
         try:
@@ -91,15 +103,22 @@ class Journal:
         with file:
             yield from (line for raw in file if (line := _line_of(raw)) is not None)
 
-    def fill(self, talks: Iterable[tuple[str, str, datetime]], folders: Iterable[tuple[str, str, datetime]]) -> int:
-        """The journal holds every talk and folder handed in; returns how many lines it lacked."""
+    def fill(
+        self,
+        talks: Iterable[tuple[str, str, datetime]],
+        folders: Iterable[tuple[str, str, datetime]],
+        forgotten: Iterable[tuple[str, datetime]] = (),
+    ) -> int:
+        """The journal holds everything handed in; returns how many lines it lacked."""
         # 8 bytes for each talk: a million of them as text took half a GB.
-        known_talks, known_folders = array("Q"), set()
+        known_talks, known_folders, known_forgotten = array("Q"), set(), set()
         for line in self.lines():
             if isinstance(line, TalkLine):
                 known_talks.append(_digest(line.uid, line.talk_id))
             elif isinstance(line, FolderLine):
                 known_folders.add((line.name, line.path))
+            elif isinstance(line, ForgottenLine):
+                known_forgotten.add(line.digest)
         known_talks = array("Q", sorted(known_talks))
         count = 0
         fresh_talks = (talk for talk in talks if not _holds(known_talks, _digest(*talk[:2])))
@@ -109,6 +128,10 @@ class Journal:
         for name, path, at in folders:
             if (name, path) not in known_folders:
                 self.folder(name, path, at)
+                count += 1
+        for digest, at in forgotten:
+            if digest not in known_forgotten:
+                self.forgotten([digest], at)
                 count += 1
         return count
 
@@ -197,6 +220,8 @@ def _line_of(raw: bytes) -> Line | None:
             return StartLine(str(start), at)
         case {"suspicious": int(k)}:
             return SuspicionLine(k, at)
+        case {"forgotten": digest}:
+            return ForgottenLine(str(digest), at)
     return None
 
 

@@ -264,6 +264,7 @@ class SqliteQueue:
         """Rows, history and journal lines of these jobs are gone, from the log of the database too, and nothing with these
         digests is sent any more. All of it, or Stale when one of them is not as it was, or in flight.
         """
+        gone = sorted(set(digests))
         # First, as `trim` does: a line without a row looks like a queue that was lost.
         self.history.forget((job.uid for job in jobs if job.uid), overwrite=True)
         with self.transaction() as conn:
@@ -272,7 +273,8 @@ class SqliteQueue:
                 which = "id = ? AND state = ? AND claims = ? AND state NOT IN ('uploading', 'committing', 'uploaded')"
                 if conn.execute(f"DELETE FROM jobs WHERE {which}", (job.id, job.state.value, job.claims)).rowcount != 1:
                     raise Stale
-            conn.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(digest, to_us(at)) for digest in digests])
+            conn.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(digest, to_us(at)) for digest in gone])
+        self.history.stays_forgotten(gone, at)
         with self._lock, translated(self.path):
             # Waits for those who read, as long as for any lock; if one reads on, the next write goes over it.
             self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
