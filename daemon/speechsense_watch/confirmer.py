@@ -26,6 +26,8 @@ from speechsense_watch.subjects import Subject, cases_of, subject_of
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
+# Thousands may be in doubt after a loss, for days: reading and judging them takes at most a twentieth of the time.
+REST_AFTER_LOOK = 19
 NOT_REACHABLE_REST_S = 5.0
 # What the service asks for is waited for within these.
 AFTER_TROUBLE_S, LONGEST_AFTER_TROUBLE_S = 60.0, 3600.0
@@ -123,7 +125,6 @@ class Confirmer:
 
     def _look_at_queue(self) -> None:
         now = self._clock.monotonic()
-        self._next_look_at_queue = now + AT_LEAST_REST_S
         cases = cases_of(self._folders, self._doubts, self._clock.now())
         # Where nothing is sent or in doubt any more there is nothing to find out.
         self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in cases}
@@ -133,6 +134,8 @@ class Confirmer:
             inquiry.take_in(case.doubts, case.checks, (), now)
             if inquiry.wants_known or inquiry.measure_due(now):
                 inquiry.take_in(case.doubts, case.checks, self._doubts.known(subject.connection_id, subject.name), now)
+        then = self._clock.monotonic()
+        self._next_look_at_queue = then + max(AT_LEAST_REST_S, REST_AFTER_LOOK * (then - now))
 
     def _new_inquiry(self, subject: Subject) -> Inquiry:
         kept = self._remembered.get(subject.connection_id)
@@ -212,7 +215,6 @@ class Confirmer:
             self._carry_out(ruling, subject)
         self._tell_blindness(subject, inquiry)
         self._publish()
-        self._next_look_at_queue = 0.0
 
     def _found(self, question: _Question) -> Mapping[str, Sequence[str]]:
         """Talk ids by the recording ids they carry.

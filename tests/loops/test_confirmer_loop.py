@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from speechsense_watch.confirmer import Confirmer
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.lookup import KEPT_FOR
+from speechsense_watch.core.lookup import KEPT_FOR, Doubt
 from speechsense_watch.core.model import State
 from speechsense_watch.core.quota import READING
 from speechsense_watch.core.rules import OnUnknown, SearchScope, UploadRules
@@ -330,6 +332,25 @@ def test_hundreds_of_doubts_stay_within_the_quota(desk: Desk) -> None:
         for at, _ in desk.library.asked:
             spent = sum(cost for when, cost in desk.library.asked if at <= when < at + window)
             assert spent <= limit, (window, spent)
+
+
+def test_looking_over_many_doubts_leaves_the_machine_to_the_exchange(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that takes two seconds to look over is looked over every forty."""
+    desk.upload("a")
+    desk.upload("b", lost=True)
+    looks: list[float] = []
+    read = SqliteDoubts.doubts
+
+    def slowly(doubts: SqliteDoubts, folders: Iterable[str], now: datetime) -> Mapping[str, Sequence[Doubt]]:
+        looks.append(desk.bench.clock.monotonic())
+        desk.bench.clock.advance(2)
+        return read(doubts, folders, now)
+
+    monkeypatch.setattr(SqliteDoubts, "doubts", slowly)
+    desk.run(400)
+    gaps = [later - earlier for earlier, later in pairwise(looks)]
+    assert min(gaps) >= 40
+    assert desk.state("b") is State.UPLOADED
 
 
 def test_a_process_that_dies_and_dies_stays_within_the_quota(desk: Desk) -> None:
