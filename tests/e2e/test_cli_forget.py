@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import closing
+
+import pytest
+from click.testing import CliRunner
+
+from speechsense_watch.cli import group
+from speechsense_watch.cli.forgetting import Call, Forgetting
+from speechsense_watch.core import lifecycle
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.ports import Stale
 from speechsense_watch.standin import Fault, StandIn
+from support.manual_clock import ManualClock
+from support.played_queue import PlayedQueue, recording
 from support.rig import FIELDS, Rig
 from support.waiting import wait_for
 from support.wavs import pcm
@@ -221,3 +233,26 @@ def test_copies_beside_the_queue_are_named(rig: Rig) -> None:
     assert code == 0, said
     assert f"{rig.queue_path}.before-m003_search" in said
     assert f"{rig.queue_path}.replaced-" in said
+
+
+def test_only_what_was_agreed_to_goes(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the operator reads the question another recording may come to the place that he named."""
+    rig.configure()
+    rig.queue_path.parent.mkdir()
+    played = PlayedQueue(rig.queue_path, ManualClock(), "in")
+    agreed = played.done("line1")
+    real = Forgetting.forget
+
+    def forget(forgetting: Forgetting, calls: Sequence[Call]) -> list[str]:
+        if played.queue.counts()[DONE] == len(played.queue.in_states(State)):
+            came = played.found("line1", Reason.READ_AGAIN)
+            played.apply(lifecycle.completed(came, recording("another"), played.clock.now()))
+            raise Stale
+        return real(forgetting, calls)
+
+    with closing(played.queue):
+        monkeypatch.setattr(Forgetting, "forget", forget)
+        path = str(rig.folder / "line1.wav")
+        found = CliRunner().invoke(group, ["forget", "--config", str(rig.config_path), path, "--yes"])
+        assert found.exit_code == 0, found.output
+        assert [(job.state, job.id != agreed.id) for job in played.queue.in_states(State)] == [(State.READY, True)]
