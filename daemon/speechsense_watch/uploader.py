@@ -134,6 +134,10 @@ class Uploader:
         left += [job for job in map(self._queue.job, sorted(read)) if job is not None and job.state is State.READY]
         for job in left:
             self._queue.apply(lifecycle.recovered(job, self._clock.now(), died=died))
+            if job.id in read:
+                # One death counts once, should this start come to no end.
+                read -= {job.id}
+                self._note.holds(read)
         return len(left)
 
     def clock_was_set(self) -> None:

@@ -99,8 +99,7 @@ class SqliteQueue:
             else:
                 _set_up(self._db, path)
             self._data_version = self._pragma("data_version")
-            found = path.stat()
-            self._identity = (found.st_dev, found.st_ino)
+            self._identity, self._identity_of_log = _identity(path), _identity(_log_of(path))
             undo.pop_all()
 
     def close(self) -> None:
@@ -443,11 +442,17 @@ class SqliteQueue:
 
     def is_there(self) -> bool:
         """The file that was opened still lies at its path. One that was removed or replaced takes writes that nobody will see."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self._identity
+        return _identity(self.path) == self._identity
+
+    def take_log_away(self, at: datetime) -> None:
+        """To be called after `close`. Where another file was put in the queue's place, the log beside it is still ours: SQLite
+        would take it for that file's and write it into it. So it goes aside. Raises OSError.
+        """
+        log = _log_of(self.path)
+        if self.is_there() or not self.path.exists() or _identity(log) != self._identity_of_log:
+            return
+        log.rename(f"{self.path}.replaced-{at:%Y%m%dT%H%M%SZ}-wal")
+        self.path.with_name(f"{self.path.name}-shm").unlink(missing_ok=True)
 
     def changed_elsewhere(self) -> bool:
         with self._using():
@@ -471,6 +476,18 @@ def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     if choice.most_bytes is not None:
         where += f" AND audio_size <= {choice.most_bytes}"
     return f"{where} AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _any_of(names: Sequence[object]) -> str:
@@ -511,7 +528,7 @@ def _connect_to_read(path: Path) -> Database:
         db.conn.execute("SELECT 1 FROM sqlite_master")
     except sqlite3.OperationalError as error:
         db.conn.close()
-        wal = path.with_name(f"{path.name}-wal")
+        wal = _log_of(path)
         held = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         if held or not path.is_file() or (wal.exists() and wal.stat().st_size > 0):
             raise
