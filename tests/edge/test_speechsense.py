@@ -119,6 +119,23 @@ def test_a_halt_at_the_commit_mark_leaves_no_talk(connect: Connect, standin: Sta
     assert standin.talks() == []
 
 
+def test_a_call_that_ends_while_the_commit_mark_is_written_counts_as_committed(connect: Connect, standin: StandIn) -> None:
+    """The mark is on the row then: an outcome that does not know of it could not be put on record."""
+    standin.order(Fault("ABORTED", when="mid"))
+    service = connect()
+
+    def mark() -> None:
+        (call,) = service._calls
+        assert call.ended.wait(10)
+        assert not told.wait(0.3)  # nothing is told of the call as long as the mark is being written
+
+    told = threading.Event()
+    outcome = service.send_stream(TALK, pieces(AUDIO[:20_000]), mark, 0.0)
+    told.set()
+    assert (outcome.code, outcome.committed) == (Code.ABORTED, True)
+    assert standin.talks() == []
+
+
 def test_a_halt_in_the_middle_leaves_no_talk(connect: Connect, standin: StandIn) -> None:
     """The same for a file that changes under our hands."""
 

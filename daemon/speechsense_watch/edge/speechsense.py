@@ -202,7 +202,8 @@ class GrpcService:
                         # It is over for us; grpc ends it when its buffers are empty, on a dead connection that is never.
                         call.ended.wait(_ENDS_WITHIN_S)
                         break
-                outcome = self._outcome(call, future)
+                with call.lock:  # a commit mark that is being written at this moment is on the row before anything is told
+                    outcome = self._outcome(call, future)
                 if outcome.halt is None and outcome.code not in (Code.UNAVAILABLE, Code.CANCELLED):
                     self._line.heard(conduit)
             self._count_unavailable(outcome)
