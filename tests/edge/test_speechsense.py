@@ -16,7 +16,7 @@ from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Kind, PauseReason, judge
 from speechsense_watch.edge import channel
 from speechsense_watch.edge.channel import Endpoint
-from speechsense_watch.edge.speechsense import GrpcService
+from speechsense_watch.edge.speechsense import GrpcService, _Call
 from speechsense_watch.ports import ChannelState, CredentialError, Halted, SearchTrouble, Talk
 from speechsense_watch.standin import Fault, Rules, StandIn
 from support.rig import FIELDS, free_port
@@ -134,6 +134,15 @@ def test_a_call_that_ends_while_the_commit_mark_is_written_counts_as_committed(c
     told.set()
     assert (outcome.code, outcome.committed) == (Code.ABORTED, True)
     assert standin.talks() == []
+
+
+def test_what_was_handed_over_counts_as_sent_though_no_more_was_asked_for(connect: Connect) -> None:
+    """The service may keep what it has of it, and that is looked for only where something was sent."""
+    call = _Call()
+    requests = connect()._requests(call, TALK, iter([b"first", b"last"]), commit_nothing, 0.0)
+    handed_over = [next(requests) for _ in range(3)]
+    assert handed_over[-1].audio.chunk.data == b"first"
+    assert call.bytes_sent == 5
 
 
 def test_a_halt_in_the_middle_leaves_no_talk(connect: Connect, standin: StandIn) -> None:

@@ -278,7 +278,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
     said = verdict.problem.message if verdict.problem else ""
     wait_s = backoff.bound_s(job.attempts) * jitter
     # The service may take a stream that broke off for a whole one (grpc/grpc#33038).
-    left = job.leftovers or (outcome.bytes_sent > 0 and not outcome.committed)
+    left = job.leftovers or (not outcome.committed and (outcome.bytes_sent > 0 or outcome.talk_id != ""))
     match verdict.kind:
         case Kind.ACCEPTED:
             return change(

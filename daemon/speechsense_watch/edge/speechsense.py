@@ -29,6 +29,10 @@ from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_servic
 # there may be other machines.
 UNAVAILABLE_IN_A_ROW = 3
 
+# What gRPC makes of a stream that was reset with ENHANCE_YOUR_CALM or INADEQUATE_SECURITY (gRPC over HTTP2, "Errors"). Whoever on
+# the way did that may have done it after the service took the talk: it refuses nothing.
+_LIKE_A_REFUSAL = frozenset({Code.RESOURCE_EXHAUSTED, Code.PERMISSION_DENIED})
+
 LOOK_EVERY_S = 1.0
 _ENDS_WITHIN_S = 0.1
 PATIENCE = Patience()
@@ -148,8 +152,8 @@ class GrpcService:
             held = b""
             for piece in pieces:
                 if held:
+                    call.bytes_sent += len(held)  # from here on the service may have it, whether we are asked for more or not
                     yield from self._offered(call, _chunk(held))
-                    call.bytes_sent += len(held)
                 held = piece
             call.ended.wait(hold_s)
             self._reach_commit(call, at_commit, call.bytes_sent + len(held))
@@ -245,6 +249,8 @@ class GrpcService:
         if code is Code.UNAUTHENTICATED:
             self._credentials.refused()
         details = "" if code is Code.OK else (call.halt_message or _details(future))
+        if code in _LIKE_A_REFUSAL and "RST_STREAM" in details:
+            code = Code.UNAVAILABLE
         trailing = _trailing(future)
         return Outcome(
             code=code,
