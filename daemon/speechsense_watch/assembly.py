@@ -191,7 +191,8 @@ class Assembly:
         }
         self.throttle.configure(config.upload)
         self.uploader.configure(config.upload, rules)
-        self.filer.configure(rules, config.queue.history_s)
+        gone_counts = {name: tree.gone_counts for name, tree in self.attempts.trees.items()}
+        self.filer.configure(rules, config.queue.history_s, gone_counts)
         self.confirmer.configure(rules)
         self.intake.configure(folders)
 
