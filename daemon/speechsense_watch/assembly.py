@@ -156,9 +156,9 @@ class Assembly:
             service.close()
             raise
         self._speechsense, self._credentials = config.speechsense, credentials
+        self.attempts.service = self.uploader.service = self.confirmer.service = service
         self.services[-1].retire()
         self.services = [*(old for old in self.services if not old.closed), service]
-        self.attempts.service = self.uploader.service = self.confirmer.service = service
         self._take_over(config, folders)
 
     def _prepare(self, config: Config) -> dict[str, FolderIntake]:

@@ -245,6 +245,15 @@ def test_stopping_ends_what_is_not_committed(connect: Connect, standin: StandIn)
     assert len(standin.talks()) == 1
 
 
+def test_a_call_that_comes_after_the_last_is_not_begun(connect: Connect, standin: StandIn) -> None:
+    """A reload puts another service in place while a worker is about to call this one: nothing was sent, and that is known."""
+    service = connect()
+    service.retire()
+    for outcome in (service.send_whole(TALK, AUDIO), service.send_stream(TALK, pieces(), commit_nothing, 0.0)):
+        assert (outcome.committed, judge(outcome).kind) == (False, Kind.GIVEN_BACK)
+    assert standin.calls() == []
+
+
 def test_a_channel_tells_when_it_is_ready_and_why_not(tmp_path: Path) -> None:
     """Nothing listens; then something does, and whoever waits is woken."""
     port, woken = free_port(), threading.Event()

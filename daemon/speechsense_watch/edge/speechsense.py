@@ -120,8 +120,8 @@ class GrpcService:
         """Another service takes over; this one closes when its last call has ended."""
         with self._lock:
             self._retired = True
-            idle = not self._calls
-        if idle:
+            self.closed = not self._calls
+        if self.closed:
             self.close()
 
     # --- calls -------------------------------------------------------------------------------
@@ -190,7 +190,8 @@ class GrpcService:
         except CredentialError as error:
             return Outcome(code=Code.UNAUTHENTICATED, message=str(error))
         with self._lock:
-            if self._stopping and not call.committed:
+            # Closed: whoever calls had us in hand when another service took over.
+            if self.closed or (self._stopping and not call.committed):
                 return Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN)
             self._calls.add(call)
         try:
@@ -216,6 +217,7 @@ class GrpcService:
             with self._lock:
                 self._calls.discard(call)
                 last = self._retired and not self._calls
+                self.closed = self.closed or last
             if last:
                 self.close()
 
