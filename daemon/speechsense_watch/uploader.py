@@ -227,7 +227,9 @@ class Uploader:
         try:
             job = self._queue.apply(lifecycle.finished(job, ended.outcome, verdict, self._backoff(), moment.wall, self._chance()))
         except (Stale, edges.IllegalEdge):
-            self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state)
+            # The talk id is nowhere else on record then.
+            self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state, talk_id=ended.outcome.talk_id)
+            self._leave_nothing_in_flight(self._queue.job(job.id))
         self._tell(job, ended.outcome, verdict.kind)
         if verdict.kind is Kind.CHANGED:
             self._look(job.place)
@@ -249,9 +251,8 @@ class Uploader:
         if ended.broke_off:
             # In a way nobody foresaw: not at once again.
             self._resting[ended.job.id] = self._clock.monotonic() + BROKE_OFF_REST_S
-        if job is not None and job.state in IN_FLIGHT and job.owner is None:
-            # Broken off with the claim on disk, or a claim that failed and is on disk all the same: as honest as after a crash.
-            self._apply(lifecycle.recovered(job, self._clock.now()))
+        # Broken off with the claim on disk, or a claim that failed and is on disk all the same.
+        self._leave_nothing_in_flight(job)
         if job is not None and job.state is State.UPLOADED:
             self.accepted += 1  # adopted from the journal: its files are due for filing
         if job is not None and job.reason is Reason.FORGOTTEN:
@@ -264,6 +265,11 @@ class Uploader:
             if ended.trouble.fatal:
                 raise ended.trouble
             self._unwritable(str(ended.trouble))
+
+    def _leave_nothing_in_flight(self, job: Job | None) -> None:
+        """Nobody works on it any more: as honest as after a crash."""
+        if job is not None and job.state in IN_FLIGHT and job.owner is None:
+            self._apply(lifecycle.recovered(job, self._clock.now()))
 
     def _pause_for(self, reason: PauseReason, message: str) -> None:
         """The service pauses; the same trouble again changes nothing."""
