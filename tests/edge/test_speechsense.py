@@ -169,6 +169,13 @@ def test_every_status_comes_back_as_it_is(connect: Connect, standin: StandIn, co
     assert standin.talks() == []
 
 
+def test_of_a_long_refusal_the_beginning_is_kept(connect: Connect, standin: StandIn) -> None:
+    standin.order(Fault("INVALID_ARGUMENT", message="so it is " + "x" * 5000))
+    message = connect().send_whole(TALK, AUDIO).message
+    assert message.startswith("so it is x")
+    assert len(message) < 1010
+
+
 def test_a_lost_answer_is_unknown(connect: Connect, standin: StandIn) -> None:
     """The talk is stored, we cannot know; and one attempt makes one talk: gRPC's own retries are off."""
     standin.order(Fault("lost_answer", count=2))

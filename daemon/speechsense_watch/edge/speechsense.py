@@ -29,9 +29,13 @@ from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_servic
 # there may be other machines.
 UNAVAILABLE_IN_A_ROW = 3
 
-# What gRPC makes of a stream that was reset with ENHANCE_YOUR_CALM or INADEQUATE_SECURITY (gRPC over HTTP2, "Errors"). Whoever on
-# the way did that may have done it after the service took the talk: it refuses nothing.
+# Statuses that gRPC makes itself of an answer too large to be read, or of a stream that was reset with ENHANCE_YOUR_CALM or
+# INADEQUATE_SECURITY (gRPC over HTTP2, "Errors"), and the words that tell them from the service's own. They refuse nothing: the
+# service may have taken the talk before.
 _LIKE_A_REFUSAL = frozenset({Code.RESOURCE_EXHAUSTED, Code.PERMISSION_DENIED})
+_NOT_THE_SERVICES = ("Stream removed", "RST_STREAM", "metadata size exceeds", "CLIENT: Received message larger")
+# Each try writes down what was said of it three times.
+_MOST_SAID = 1000
 
 LOOK_EVERY_S = 1.0
 _ENDS_WITHIN_S = 0.1
@@ -251,7 +255,7 @@ class GrpcService:
         if code is Code.UNAUTHENTICATED:
             self._credentials.refused()
         details = "" if code is Code.OK else (call.halt_message or _details(future))
-        if code in _LIKE_A_REFUSAL and "RST_STREAM" in details:
+        if code in _LIKE_A_REFUSAL and any(words in details for words in _NOT_THE_SERVICES):
             code = Code.UNAVAILABLE
         trailing = _trailing(future)
         return Outcome(
@@ -312,7 +316,8 @@ def _chunk(data: bytes) -> talk_service_pb2.StreamTalkRequest:
 
 def _details(future: _Future) -> str:
     details = future.details() if isinstance(future, grpc.Call) else ""
-    return (details or "").strip()
+    said = (details or "").strip()
+    return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}..."
 
 
 def _trailing(future: _Future) -> dict[str, str | bytes]:

@@ -1,4 +1,6 @@
-"""A stream that is reset is no word of the service: HTTP/2 has codes for it of which gRPC makes statuses that look like one."""
+"""A stream that is reset and an answer that cannot be read are no word of the service, though gRPC makes statuses of them that
+look like one.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,10 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 
+import grpc
 import pytest
 
 from speechsense_watch.core.verdict import Code, Kind, judge
@@ -15,6 +19,7 @@ from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.ports import ChannelState, Talk
 from support.waiting import wait_for
+from yandex.cloud.speechsense.v1 import talk_service_pb2, talk_service_pb2_grpc
 
 TALK = Talk(connection_id="conn", fields={}, request_id="one", uid="ab" * 32)
 # RFC 9113, 6: types of frames and their flags; 7: error codes.
@@ -86,3 +91,28 @@ def test_before_it_the_service_is_in_trouble_and_no_quota_or_right_is_lacking(co
     with resetting(code, whole=False) as service:
         outcome = service.send_stream(TALK, iter([b"x" * 1000] * 2), lambda: None, 10.0)
     assert (outcome.code, outcome.committed, judge(outcome).kind) == (Code.UNAVAILABLE, False, Kind.SERVICE)
+
+
+@pytest.mark.parametrize("too_much", ["in one trailer", "as the answer"])
+def test_an_answer_too_large_to_be_read_refuses_nothing(too_much: str) -> None:
+    """gRPC says RESOURCE_EXHAUSTED of it, as a service does that has no quota left; but this one has taken the talk."""
+
+    class Verbose(talk_service_pb2_grpc.TalkServiceServicer):
+        def Upload(  # noqa: N802 - the name in the contract
+            self, request: talk_service_pb2.UploadTalkRequest, context: grpc.ServicerContext
+        ) -> talk_service_pb2.UploadTalkResponse:
+            if too_much == "in one trailer":
+                context.set_trailing_metadata((("x-note", "v" * 20_000),))
+                return talk_service_pb2.UploadTalkResponse(talk_id="stored")
+            return talk_service_pb2.UploadTalkResponse(talk_id="t" * 5 * 2**20)
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    talk_service_pb2_grpc.add_TalkServiceServicer_to_server(Verbose(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with closing(GrpcService(Endpoint(f"127.0.0.1:{port}", plaintext=True), NoKey(), lambda: None)) as service:
+            wait_for(lambda: service.channel().state is ChannelState.READY)
+            assert judge(service.send_whole(TALK, b"x" * 1000)).kind is Kind.UNKNOWN
+    finally:
+        server.stop(None).wait()
