@@ -85,6 +85,8 @@ class Uploader:
         self._resting: dict[int, float] = {}
         self._ended: SimpleQueue[Ended] = SimpleQueue()
         self._in_hand: Ended | None = None
+        # Jobs whose refusal has still to be taken back.
+        self._taken_back: list[int] = []
         # Which key or token the service was last told; 0 before the first.
         self._credentials = 0
         self._begun_with: dict[int, int] = {}
@@ -205,6 +207,9 @@ class Uploader:
     def _take_ends(self) -> None:
         """An answer that could not be recorded stays in hand, first in line, until it is."""
         while True:
+            while self._taken_back:
+                self._reinstate(self._taken_back[0])
+                del self._taken_back[0]
             if self._in_hand is None:
                 try:
                     self._in_hand = self._ended.get_nowait()
@@ -238,9 +243,7 @@ class Uploader:
         if verdict.pause is PauseReason.QUEUE_NOT_WRITABLE:
             self._writable_from = moment.monotonic + STORAGE_AGAIN_S
         before = dict(self.traffic.pauses)
-        reinstated = self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
-        for job_id in reinstated:
-            self._reinstate(job_id)
+        self._taken_back += self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
         if self._begun_with.get(job.id, self._credentials) != self._credentials:
             self.traffic.probe_at_once()  # refused or not, it was another key
         self._tell_pauses(before, ended.job.fields)
@@ -283,8 +286,7 @@ class Uploader:
         job = self._queue.job(job_id)
         if job is not None and job.state is State.REFUSED:
             # A refused probe goes to the back, so that the next probe is another recording.
-            change = lifecycle.reinstated(job, self._clock.now())
-            self._queue.apply(change)
+            self._apply(lifecycle.reinstated(job, self._clock.now()))
 
     def _settle_unconfirmed(self) -> None:
         now = self._clock.now()

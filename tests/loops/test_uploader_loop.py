@@ -320,6 +320,28 @@ def test_five_recordings_refused_in_a_row_are_a_fault_of_the_configuration(bench
     assert {job.state for job in bench.jobs()} == {State.UPLOADED}
 
 
+def test_a_disk_that_fills_up_meanwhile_leaves_none_of_them_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be taken back at once is taken back when the queue can be written again."""
+    for number in range(5):
+        bench.drop(f"call-{number}", seed=number)
+    bench.settle()
+    bench.service.script += [before(Code.INVALID_ARGUMENT, "no such key")] * 5
+    real, failed = bench.queue.apply, []
+
+    def full_once(change: edges.Change) -> Job:
+        if change.event is edges.Event.REINSTATED and len(failed) < 2:
+            failed.append(change)
+            if len(failed) == 2:
+                raise QueueTrouble("The queue: database or disk is full.", full=True)
+        return real(change)
+
+    monkeypatch.setattr(bench.queue, "apply", full_once)
+    for _ in range(4):
+        bench.send(6)
+    assert len(failed) == 2
+    assert {job.state for job in bench.jobs()} == {State.READY}
+
+
 def test_a_recording_dropped_twice_is_a_duplicate(bench: Bench) -> None:
     """Same audio, same metadata: skipped, naming the job it doubles."""
     bench.drop("first")
