@@ -174,7 +174,8 @@ def _in_order(_logger: Any, _method: str, values: MutableMapping[str, Any]) -> M
 # --- what may not go out as it is ------------------------------------------------------------
 
 _SECRET_KEY = re.compile(r"(?:^|_)(?:authorization|api_?key|token|secret|password|private_key)$")
-_SECRET_TEXT = re.compile(r"\b(Api-Key|Bearer)\s+[^\s'\",;)\]}]+", re.IGNORECASE)
+# Of a header of a request. The file that a key lies in is called so as well: what follows its path is a word of ours.
+_SECRET_TEXT = re.compile(r"(?<![\w/])(Api-Key|Bearer)\s+[^\s'\",;)\]}]+", re.IGNORECASE)
 
 
 class _Cleaner:

@@ -140,6 +140,12 @@ def test_the_pause_of_a_connection_names_it() -> None:
     assert line.do == "speechsense-watch list --state ready"
 
 
+def test_a_queue_that_cannot_be_written_is_a_matter_of_its_disk() -> None:
+    """Not of the service."""
+    pauses = (pause(PauseReason.QUEUE_NOT_WRITABLE),)
+    assert only(Snapshot(pauses=pauses, disk=Disk("/var/lib/my queue", 80 * GB, 100 * GB))).do == "df -h '/var/lib/my queue'"
+
+
 def test_a_pause_for_a_reason_of_another_version_is_told_all_the_same() -> None:
     """A newer daemon may know more reasons than this command."""
     told = Standstill(scope="service", reason="news", message="No.", since=None, next_probe_at=None, needs_operator=True)

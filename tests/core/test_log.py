@@ -155,6 +155,14 @@ def test_values_of_secret_keys_are_hidden(key: str) -> None:
     assert told[key] == told["more"][key] == "[hidden]"
 
 
+def test_the_path_of_the_key_hides_no_word_after_it() -> None:
+    """It is called as the header is."""
+    stream = to_json()
+    said = "There is no API key: neither /etc/x/api-key nor $Y exists."
+    logger().info(Event.ATTEMPT_FINISHED, message=said)
+    assert json.loads(stream.getvalue())["message"] == said
+
+
 def test_a_header_inside_a_text_is_hidden() -> None:
     """An error of a library may repeat what it was given."""
     stream = to_json()

@@ -240,7 +240,9 @@ def test_an_outage_needs_nobody_but_uploads_are_stopped(desk: Desk, played: Play
     """It goes on by itself: no line of attention, exit code 2 all the same."""
     played.queue.set_runtime("paused", [{**PAUSE, "reason": "unreachable", "needs_operator": False}])
     assert desk.json("status", code=2)["attention"] == []
-    assert "Check the network" in desk.type("status").stdout
+    shown = desk.type("status").stdout
+    assert shown.startswith("Uploads stand still. Nothing needs you as yet")
+    assert "Check the network" in shown
 
 
 def test_the_pause_of_one_connection_leaves_the_others(desk: Desk, played: PlayedQueue, daemon: object) -> None:
@@ -929,6 +931,31 @@ def test_a_held_recording_has_no_next_try(desk: Desk, played: PlayedQueue) -> No
         desk.config_path.read_text().replace('start_from = "now"', 'start_from = "now"\non_unknown = "hold"')
     )
     assert f"waits for your `resolve {job.id}`" in desk.type("show", str(job.id)).stdout
+
+
+def test_what_is_looked_up_asks_nothing_of_the_operator(desk: Desk, played: PlayedQueue) -> None:
+    """As long as looking up works, and is new."""
+    job = played.unconfirmed("a")
+    search = (
+        'start_from = "now"\non_unknown = "search"\nrecording_id_field = "id"\nsearch = { organization_id = "o", space_id = "s" }'
+    )
+    desk.config_path.write_text(desk.config_path.read_text().replace('start_from = "now"', search))
+    shown = desk.type("show", str(job.id)).stdout
+    assert "It is looked up in SpeechSense" in shown
+    assert "Look in SpeechSense whether" not in shown
+    played.queue.set_runtime("look_ups", {job.connection_id: {"trouble": "The key may not search."}})
+    assert "Look in SpeechSense whether" in desk.type("show", str(job.id)).stdout
+
+
+def test_a_forgotten_call_is_offered_no_retry(desk: Desk, played: PlayedQueue) -> None:
+    """It would change nothing; who tries is told."""
+    job = played.apply(lifecycle.forgotten(played.ready("a"), played.clock.now()))
+    shown = desk.type("show", str(job.id)).stdout
+    assert "nothing sends this call again" in shown
+    assert "retry" not in shown
+    refused = desk.type("retry", str(job.id))
+    assert (refused.exit_code, "`forget` removed: nothing sends it again" in refused.stderr) == (1, True)
+    assert played.queue.job(job.id) == job
 
 
 @pytest.mark.parametrize("event", Event)

@@ -116,6 +116,8 @@ def test_backup_while_uploading_restore_and_a_start(rig: Rig, standin: StandIn, 
     assert "It is sound" in output
     assert rig.call("backup", str(copy))[0] == 1
     assert rig.call("backup", "--force", str(copy))[0] == 0
+    code, output = rig.call("backup", str(tmp_path / "none" / "copy.db"))
+    assert (code, output) == (1, f"speechsense-watch: {tmp_path}/none/copy.db cannot be written: No such file or directory.\n")
     rig.wait_for_states(**dict.fromkeys(stems, State.DONE))
     before = {path: job.talk_id for path, job in rig.jobs().items()}
     code, output = rig.call("restore", "--yes", str(copy))

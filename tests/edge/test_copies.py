@@ -127,8 +127,9 @@ def test_what_is_no_sound_copy_is_refused(path: Path, tmp_path: Path, what: str)
             with closing(sqlite3.connect(file)) as conn:
                 conn.execute("CREATE TABLE notes (text TEXT)")
                 conn.commit()
-    with pytest.raises(NotACopy):
+    with pytest.raises(NotACopy) as told:
         inspect(file)
+    assert "Restore it from a backup" not in str(told.value)  # that is for a damaged queue: this is the backup
 
 
 # --- putting one back ------------------------------------------------------------------------

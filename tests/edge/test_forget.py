@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from speechsense_watch.cli.forgetting import copies_beside
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.model import Job, State, digest_of
 from speechsense_watch.core.verdict import Code, Outcome
@@ -107,6 +108,14 @@ def test_a_digest_is_known_by_the_audio(played: PlayedQueue) -> None:
     assert played.queue.is_forgotten(job.audio.sha256)
     assert not played.queue.is_forgotten("ab" * 32)
     assert digest(job) != job.audio.sha256
+
+
+def test_copies_that_this_program_made_beside_the_queue_are_named(tmp_path: Path) -> None:
+    """They hold what the queue held then: from before an upgrade, and from before a `restore`."""
+    names = ("queue.db.before-m006_forgotten", "queue.db.replaced-20260101T000000Z", "queue.db.journal", "queue.db")
+    for name in names:
+        (tmp_path / name).touch()
+    assert [Path(copy).name for copy in copies_beside(tmp_path / "queue.db")] == list(names[:2])
 
 
 # --- the journal -------------------------------------------------------------------------------

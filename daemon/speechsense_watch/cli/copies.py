@@ -51,13 +51,13 @@ def backup_command(config_path: Path | None, file: Path, force: bool) -> None:  
     try:
         with closing(SqliteQueue(path, read_only=True, as_it_is=True)) as queue, _bar("Copying") as progress:
             contents = back_up(queue, file, progress)
-    except (QueueTrouble, NewerSchema, FileNotFoundError) as error:
-        if not path.exists():
-            fail(f"There is no queue at {path}: the daemon has not run with this configuration yet.", EXIT_FAILED)
+    except (QueueTrouble, NewerSchema) as error:
         fail(printable(f"{path}: {error}"), EXIT_CANNOT_OPEN)
     except NotACopy as error:
         fail(printable(f"The copy is no good, so the queue is damaged or the disk is: {error}"), EXIT_FAILED)
     except OSError as error:
+        if not path.exists():
+            fail(f"There is no queue at {path}: the daemon has not run with this configuration yet.", EXIT_FAILED)
         fail(printable(f"{file} cannot be written: {error.strerror}."), EXIT_FAILED)
     click.echo(f"{printable(str(file))}: {_described(contents)}")
 

@@ -141,4 +141,4 @@ def _tell(calls: Sequence[Call], left: Sequence[str], config: Config) -> None:
             click.echo(f"  {printable(line)}")
     click.echo("\nBackups of the queue may still hold it.")
     for copy in copies_beside(Path(config.queue.path)):
-        click.echo(f"So may {printable(copy)}, from before an upgrade: delete it when it is not needed any more.")
+        click.echo(f"So may {printable(copy)}, from before an upgrade or a `restore`: delete it when it is not needed any more.")

@@ -115,5 +115,5 @@ def _remove(path: str, sha256: str) -> Removal:
 
 
 def copies_beside(queue: Path) -> list[str]:
-    """Copies of the queue from before an upgrade, which hold what it held then."""
-    return sorted(str(path) for path in queue.parent.glob(f"{queue.name}.before-*"))
+    """Copies of the queue from before an upgrade or a `restore`, which hold what it held then."""
+    return sorted(str(path) for why in ("before", "replaced") for path in queue.parent.glob(f"{queue.name}.{why}-*"))

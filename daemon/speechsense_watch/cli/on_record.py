@@ -30,6 +30,7 @@ from speechsense_watch.cli.words import (
     when,
 )
 from speechsense_watch.core.model import Job, State
+from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.taking import is_suspect
 from speechsense_watch.core.verdict import Kind
 from speechsense_watch.edge.records import AttemptRow, EventRow
@@ -38,7 +39,7 @@ from speechsense_watch.edge.records import AttemptRow, EventRow
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
     """All that is told of one recording. `held`: why it is not tried although it is due, empty when nothing stands in its way.
-    `alone`: the folder's recordings have no metadata files.
+    `alone`: the folder's recordings have no metadata files. `looked_up`: the daemon finds out by itself what became of it.
     """
 
     job: Job
@@ -46,6 +47,7 @@ class Story:
     roots: Mapping[str, str]
     held: str
     alone: bool
+    looked_up: bool
     waits_for: Report | None
     attempts: Sequence[AttemptRow]
     events: Sequence[EventRow]
@@ -54,7 +56,7 @@ class Story:
 
 def picture_of(story: Story, now: datetime, config_path: Path | None) -> RenderableType:
     job = story.job
-    parts: list[RenderableType] = [_heading(job, now), _facts(story, now)]
+    parts: list[RenderableType] = [_heading(story, now), _facts(story, now)]
     if (report := story.waits_for) is not None:
         told = (job.message, job.hint)
         parts.append(sentences(Missing=_but(report.missing, told), Next=_but(report.next, told)))
@@ -73,12 +75,13 @@ def _but(told: Sequence[str], before: Sequence[str | None]) -> Sequence[str]:
     return [sentence for sentence in told if sentence not in before]
 
 
-def _heading(job: Job, now: datetime) -> RenderableType:
+def _heading(story: Story, now: datetime) -> RenderableType:
+    job = story.job
     words = Text.assemble((f"Recording {job.id}: ", "bold"), (state_in_words(job, now), COLORS[job.state] or "bold"))
     lines: list[RenderableType] = [words]
     if job.message:
         lines.append(Text(printable(job.message)))
-    if job.hint:
+    if job.hint and not story.looked_up:
         lines.append(Text(printable(job.hint), style="dim"))
     return Group(*lines)
 
@@ -154,6 +157,8 @@ def _advice(story: Story, config_path: Path | None) -> Iterator[RenderableType]:
     """What the operator may type now."""
     job = story.job
     commands = _CHANGED if job.changed_after_upload else _ADVICE.get(job.state, [])
+    if job.reason is Reason.FORGOTTEN:
+        commands = []  # `retry` would read it, and leave it out again
     if job.state is State.READY and story.held:
         commands = [each for each in commands if not each[0].startswith("retry")]
     if commands:

@@ -226,6 +226,8 @@ def _not_retried(job: Job) -> str:
             )
         case State.UPLOADING | State.COMMITTING:
             return f"Job {job.id} is being sent at this moment: nothing to retry."
+        case State.SKIPPED:
+            return f"Job {job.id} is a call that `forget` removed: nothing sends it again. Delete its files."
         case State.LOST:
             return (
                 f"Job {job.id} is lost: its files are gone, so there is nothing to send. Put them back and it goes on by itself; "

@@ -25,6 +25,7 @@ from speechsense_watch.cli.screen import console, emit
 from speechsense_watch.cli.unrecorded import Report, Spot, Surroundings, explain, related, report_as_json, spots_of
 from speechsense_watch.cli.words import printable
 from speechsense_watch.config import Config
+from speechsense_watch.core.attention import UNCONFIRMED_PATIENCE
 from speechsense_watch.core.model import Job, State, half_by_name
 from speechsense_watch.core.rules import OnUnknown
 from speechsense_watch.edge.clock import SystemClock
@@ -107,6 +108,7 @@ def _show(jobs: Sequence[Job], config: Config, records: Records, config_path: Pa
         roots=roots,
         held=_held(job, config, records),
         alone=_alone(job, config),
+        looked_up=_looked_up(job, config, records),
         waits_for=_waits_for(job, config, records),
         attempts=attempts,
         events=events,
@@ -120,9 +122,21 @@ def _alone(job: Job, config: Config) -> bool:
     return job.metadata == half_by_name(job.audio_path or "") or (job.metadata_path is None and job.place.folder in without)
 
 
+def _looked_up(job: Job, config: Config, records: Records) -> bool:
+    """Whether the operator may leave it to the daemon: it is looked for in SpeechSense, and not for long yet."""
+    if job.state is not State.UNCONFIRMED or _policy(job, config) is not OnUnknown.SEARCH:
+        return False
+    new = SystemClock().now() - job.updated_at < UNCONFIRMED_PATIENCE
+    return new and not look_up_troubles(records.runtime()).get(job.connection_id)
+
+
+def _policy(job: Job, config: Config) -> OnUnknown | None:
+    return next((folder.on_unknown for folder in config.folders if folder.name == job.place.folder), None)
+
+
 def _held(job: Job, config: Config, records: Records) -> str:
     """Why it is not tried now; empty where it is when its time comes."""
-    policy = {folder.name: folder.on_unknown for folder in config.folders}.get(job.place.folder)
+    policy = _policy(job, config)
     if job.state is State.UNCONFIRMED and policy is OnUnknown.SEARCH:
         trouble = look_up_troubles(records.runtime()).get(job.connection_id)
         more = f" That does not work at the moment: {printable(trouble)}" if trouble else ""

@@ -122,6 +122,8 @@ def picture(view: Overview) -> RenderableType:
 
 def _needs(view: Overview) -> RenderableType:
     if not view.attention and view.daemon.fresh:
+        if view.stopped:
+            return Text("Uploads stand still. Nothing needs you as yet: the pause below says why.", style="bold yellow")
         return Text("Nothing needs you.", style="bold green")
     lines: list[RenderableType] = [Text("Needs you", style="bold red")]
     if not view.daemon.fresh:

@@ -154,9 +154,13 @@ def _pauses(snapshot: Snapshot) -> Iterator[Attention]:
         if not pause.needs_operator:
             continue
         what = "All uploads stand" if pause.scope == SERVICE else f"Uploads to connection {pause.scope} stand"
-        do = "speechsense-watch check --online"
-        if pause.reason == PauseReason.MANY_REFUSED:
-            do = "speechsense-watch list --state ready"
+        match pause.reason:
+            case PauseReason.MANY_REFUSED:
+                do = "speechsense-watch list --state ready"
+            case PauseReason.QUEUE_NOT_WRITABLE if snapshot.disk is not None:
+                do = f"df -h {shlex.quote(snapshot.disk.path)}"
+            case _:
+                do = "speechsense-watch check --online"
         text = _sentences(f"{what} still.", pause.message, pause_hint(pause.reason))
         yield Attention(code="paused", count=1, since=pause.since, what=text, do=do)
 

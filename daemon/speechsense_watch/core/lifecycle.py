@@ -438,9 +438,10 @@ def filed(job: Job, at: datetime, *, note: Problem | None = None) -> Change:
 
 def retried(job: Job, at: datetime) -> Change:
     """Read anew and sent, rules of choice lifted; a `ready` job is due now. At a `done` place whose files changed
-    the mark is cleared and the next scan makes a new job (the queue hands the place out again).
+    the mark is cleared and the next scan makes a new job (the queue hands the place out again). Not for a forgotten call,
+    which would only be left out once more: IllegalEdge.
     """
-    if job.state is State.DONE and not job.changed_after_upload:
+    if job.reason is Reason.FORGOTTEN or (job.state is State.DONE and not job.changed_after_upload):
         raise IllegalEdge(job, Event.RETRIED)
     message = "The operator asked for another try."
     if job.state is State.READY:

@@ -17,6 +17,8 @@ from threading import Lock
 
 Identity = tuple[int, int]
 _CREDENTIALS = struct.Struct("3i")
+# So many may have asked since the holder looked last; whoever comes later learns no more than that somebody holds it.
+_ASKING = 64
 
 
 class RootClaims:
@@ -36,6 +38,7 @@ class RootClaims:
     def _hold(self, name: str, root: Identity) -> str:
         held = self._held.get(name)
         if held is not None and held[0] == root:
+            _let_go(held[1])
             return ""
         if any(identity == root for identity, _ in self._held.values()):
             return ""  # ours, under the name it had before a reload
@@ -63,14 +66,21 @@ def _name(root: Identity) -> bytes:
 
 
 def _claim(root: Identity) -> socket.socket:
-    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         claim.bind(_name(root))
-        claim.listen(1)
+        claim.listen(_ASKING)
     except OSError:
         claim.close()
         raise
     return claim
+
+
+def _let_go(claim: socket.socket) -> None:
+    """Those who asked were told by the kernel. Until they are taken out of its queue they keep their place in it."""
+    with suppress(OSError):
+        for _ in range(_ASKING):
+            claim.accept()[0].close()
 
 
 def _holder(root: Identity) -> str:

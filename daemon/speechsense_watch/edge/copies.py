@@ -63,8 +63,12 @@ def inspect(path: Path) -> Contents:
             return Contents(size, queue.counts(), told[0], at)
     except OSError as error:
         raise NotACopy(f"{path} cannot be read: {error.strerror}.") from error
-    except (QueueTrouble, NewerSchema) as error:
-        raise NotACopy(f"{path} is not a queue of speechsense-watch, or is damaged: {error}") from error
+    except QueueTrouble as error:
+        # What its message advises is for the queue.
+        said = error.__cause__ if error.fatal else error
+        raise NotACopy(f"{path} is not a queue of speechsense-watch, or is damaged ({said}): take another copy.") from error
+    except NewerSchema as error:
+        raise NotACopy(f"{path} cannot be used: {error}") from error
 
 
 def _opened(path: Path) -> SqliteQueue:
