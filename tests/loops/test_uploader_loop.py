@@ -326,7 +326,8 @@ def test_a_disk_that_fills_up_meanwhile_leaves_none_of_them_refused(bench: Bench
         bench.drop(f"call-{number}", seed=number)
     bench.settle()
     bench.service.script += [before(Code.INVALID_ARGUMENT, "no such key")] * 5
-    real, failed = bench.queue.apply, []
+    real = bench.queue.apply
+    failed: list[edges.Change] = []
 
     def full_once(change: edges.Change) -> Job:
         if change.event is edges.Event.REINSTATED and len(failed) < 2:
