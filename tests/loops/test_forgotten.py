@@ -75,10 +75,11 @@ def test_it_is_known_elsewhere_and_with_other_metadata(tmp_path: Path, stream_ab
 
 
 def test_no_retry_sends_a_forgotten_call(bench: Bench) -> None:
-    """`retry --state skipped` is typed for others."""
+    """Its row says so; nor does what the files become on their own."""
     forget(bench, sent(bench))
     again(bench)
-    bench.queue.apply(lifecycle.retried(bench.job(), bench.clock.now()))
+    with pytest.raises(edges.IllegalEdge):
+        lifecycle.retried(bench.job(), bench.clock.now())
     again(bench)
     assert (bench.job().reason, len(bench.service.sent)) == (Reason.FORGOTTEN, 1)
 
