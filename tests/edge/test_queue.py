@@ -79,6 +79,21 @@ def test_a_change_decided_before_another_claim_is_stale(played: PlayedQueue, que
     assert dump(queue) == before
 
 
+def test_what_several_keep_on_a_finished_row_is_not_taken_back(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """Filer, intake, look-ups and commands change such a row without moving it: none by what it was before another was there."""
+    seen = played.uploaded("filed")
+    queue.apply(lifecycle.filing(seen, "/archive/filed.wav", None, LATER))
+    with pytest.raises(Stale):
+        queue.apply(lifecycle.looked_after(seen, LATER, "", doubled=True))
+    done = played.done("retried")
+    seen = queue.apply(lifecycle.changed_after_upload(done, LATER, "The metadata changed."))
+    assert seen.audio is not None
+    assert seen.metadata is not None
+    queue.apply(lifecycle.retried(seen, LATER))
+    with pytest.raises(Stale):
+        queue.apply(lifecycle.seen_same(seen, seen.audio, seen.metadata, LATER))
+
+
 def test_a_change_of_a_row_that_is_gone_is_stale(played: PlayedQueue, queue: SqliteQueue) -> None:
     """Trimmed meanwhile."""
     job = played.ready("call")

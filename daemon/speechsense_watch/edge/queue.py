@@ -44,6 +44,9 @@ _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 # condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
 # finished jobs out: were it of no use, the statement would fail and not just be slow (sqlite.org/lang_indexedby.html).
 _UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
+# What the filer, the intake, look-ups and commands change on a row that stays in its state. A change decided before one of
+# theirs would take that back.
+_KEPT_BY_SEVERAL = ("possible_duplicate", "changed_after_upload", "filed_to", "metadata_filed_to", "gone_at", "leftovers")
 # What records how an upload ended: for these the ballast is given up.
 _ENDS = frozenset(
     {
@@ -250,9 +253,11 @@ class SqliteQueue:
                 return int(conn.execute(f"INSERT INTO jobs ({names}) VALUES ({values})", tuple(columns.values())).lastrowid or 0)
             before = change.before
             assignments = ", ".join(f"{name} = ?" for name in columns)
+            seen = columns_of(before)
+            as_seen = " AND ".join(f"{name} IS ?" for name in _KEPT_BY_SEVERAL)
             done = conn.execute(
-                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ?",
-                (*columns.values(), before.id, before.state.value, before.claims),
+                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ? AND {as_seen}",
+                (*columns.values(), before.id, before.state.value, before.claims, *(seen[name] for name in _KEPT_BY_SEVERAL)),
             )
         except sqlite3.IntegrityError as error:
             raise self._conflict(change, error) from error
