@@ -20,7 +20,7 @@ from speechsense_watch.core.edges import Event
 from speechsense_watch.core.model import Half, Job, Place, Problem, Stamp, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Order
-from speechsense_watch.edge import queue as queue_module
+from speechsense_watch.edge import queue_file
 from speechsense_watch.edge.journal import TalkLine
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
@@ -452,7 +452,7 @@ conn.close()
 
 def test_a_queue_that_another_process_holds_is_a_passing_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is waited for, then told; nothing is lost or half written, and it goes on once the other has let go."""
-    monkeypatch.setattr(queue_module, "_BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(queue_file, "_BUSY_TIMEOUT_MS", 50)
     path = tmp_path / "queue.db"
     with closing(SqliteQueue(path)) as queue:
         holder = subprocess.Popen(
