@@ -7,6 +7,8 @@ PIP := $(RUN) -m pip --disable-pip-version-check --no-input
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 # Below this share of branches the suite counts as failed.
 COVERAGE_MIN := 90
+# One more than there are cores: many tests wait for a program more than they compute.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -19,7 +21,7 @@ demo: $(VENV)/.project  ## the whole thing on this machine in 20 seconds, agains
 	@$(VENV)/bin/speechsense-watch demo
 
 test: $(VENV)/.project  ## the test suite
-	@$(RUN) -m pytest -n auto --dist worksteal $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN))
+	@$(RUN) -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) $(if $(COVERAGE),--cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN))
 
 coverage: COVERAGE := yes
 coverage: test  ## the test suite, and every branch of daemon/ that it does not take

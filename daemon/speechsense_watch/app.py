@@ -124,7 +124,8 @@ class Daemon:
     def _close(self) -> None:
         try:
             self._queue.close()
-        except QueueTrouble as trouble:
+            self._queue.take_log_away(self._clock.now())
+        except (OSError, QueueTrouble) as trouble:
             self._log.error(Event.LOOP_FAILED, loop="main", message=str(trouble))
         if self._fatal is None:
             self._held.ended_well()

@@ -156,9 +156,9 @@ class Assembly:
             service.close()
             raise
         self._speechsense, self._credentials = config.speechsense, credentials
+        self.attempts.service = self.uploader.service = self.confirmer.service = service
         self.services[-1].retire()
         self.services = [*(old for old in self.services if not old.closed), service]
-        self.attempts.service = self.uploader.service = self.confirmer.service = service
         self._take_over(config, folders)
 
     def _prepare(self, config: Config) -> dict[str, FolderIntake]:
@@ -191,7 +191,8 @@ class Assembly:
         }
         self.throttle.configure(config.upload)
         self.uploader.configure(config.upload, rules)
-        self.filer.configure(rules, config.queue.history_s)
+        gone_counts = {name: tree.gone_counts for name, tree in self.attempts.trees.items()}
+        self.filer.configure(rules, config.queue.history_s, gone_counts)
         self.confirmer.configure(rules)
         self.intake.configure(folders)
 

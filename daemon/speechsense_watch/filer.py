@@ -26,6 +26,7 @@ BATCH = 200
 # A row whose file was gone for this long is forgotten wholly.
 FORGET_AFTER = timedelta(days=3 * 365)
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_AWAY = FilingTrouble("the folder is not there at the moment: is its file system mounted, or does another daemon work it?")
 
 _Do = Callable[[str, str, Half], FilingResult]
 
@@ -38,7 +39,8 @@ class Filer:
         self._filing = filing
         self._clock = clock
         self._log = log
-        self._folders: Mapping[str, Folder] = {}
+        # With the question whether a file that is not there is really gone.
+        self._folders: Mapping[str, tuple[Folder, Callable[[], bool]]] = {}
         self._history = timedelta(days=90)
         self._next_housekeeping_at = 0.0
         self._housekept_at: float | None = None
@@ -46,8 +48,10 @@ class Filer:
         # Folders whose roots are there: only their forgotten rows may go.
         self.present: Iterable[str] = ()
 
-    def configure(self, folders: Mapping[str, Folder], history_s: float) -> None:
-        self._folders, self._history = folders, timedelta(seconds=history_s)
+    def configure(self, folders: Mapping[str, Folder], history_s: float, gone_counts: Mapping[str, Callable[[], bool]]) -> None:
+        """`gone_counts` tells of each folder whether a file that is not there is really gone."""
+        self._folders = {name: (folder, gone_counts[name]) for name, folder in folders.items()}
+        self._history = timedelta(seconds=history_s)
 
     def step(self) -> float:
         """Every uploaded recording that is due is filed, or has a reason and a time to try again."""
@@ -69,12 +73,15 @@ class Filer:
 
     def _file_now(self, job: Job) -> None:
         now = self._clock.now()
-        folder = self._folders.get(job.place.folder)
+        folder, gone_counts = self._folders.get(job.place.folder, (None, None))
         action = folder.after_upload if folder else AfterUpload.KEEP
-        if folder is None or action is AfterUpload.KEEP or job.audio is None or job.metadata is None:
+        if folder is None or gone_counts is None or action is AfterUpload.KEEP or job.audio is None or job.metadata is None:
             self._queue.apply(lifecycle.filed(job, now))
             return
         result = self._archive(job, folder) if action is AfterUpload.ARCHIVE else self._delete(job, folder)
+        # Asked afterwards: what was not found may be gone, or its file system was away already.
+        if not isinstance(result, FilingTrouble) and not gone_counts():
+            result = _AWAY
         self._settle(job, result, now)
 
     def _settle(self, job: Job, result: FilingResult, now: datetime) -> None:

@@ -145,12 +145,14 @@ class _FromLibraries(logging.Handler):
 
 def take_over() -> None:
     """From here on nothing of this process reaches the log past `configure`: neither what libraries log and warn of, nor an
-    exception that ends a thread or the program.
+    exception that ends a thread or the program, or that nobody can catch.
     """
     logging.root.handlers = [_FromLibraries(logging.WARNING)]
     logging.captureWarnings(capture=True)
     threading.excepthook = lambda ended: _died(ended.exc_value, ended.thread.name if ended.thread else "")
     sys.excepthook = lambda _kind, error, _trace: _died(error, "main")
+    # What nobody can catch, as when a generator is thrown away.
+    sys.unraisablehook = lambda ignored: _died(ignored.exc_value, threading.current_thread().name)
 
 
 def _died(error: BaseException | None, thread: str) -> None:

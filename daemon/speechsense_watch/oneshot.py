@@ -224,6 +224,8 @@ class OneShot:
 
     def _claim(self, source: Source, recording: Recording, uid: str) -> tuple[Job, Talk] | Ending:
         for _ in range(_TRIES):
+            if self._queue.is_forgotten(recording.audio.sha256):
+                return forgotten()  # while we waited for the connection
             before = self._at_place(source)
             if (ending := self._in_the_way(before)) is not None:
                 return ending

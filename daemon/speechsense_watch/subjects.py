@@ -47,7 +47,7 @@ def cases_of(folders: Mapping[Subject, Mapping[str, Folder]], queue: Doubts, now
     """
     found: dict[Subject, Case] = defaultdict(Case)
     for subject, own in folders.items():
-        doubts, checks = queue.doubts(own, now), queue.checks(own)
+        doubts, checks = queue.doubts(own, now, subject.name), queue.checks(own)
         for connection_id in {subject.connection_id, *doubts, *checks}:
             case = found[replace(subject, connection_id=connection_id)]
             case.folders |= own

@@ -85,6 +85,8 @@ class Uploader:
         self._resting: dict[int, float] = {}
         self._ended: SimpleQueue[Ended] = SimpleQueue()
         self._in_hand: Ended | None = None
+        # Jobs whose refusal has still to be taken back.
+        self._taken_back: list[int] = []
         # Which key or token the service was last told; 0 before the first.
         self._credentials = 0
         self._begun_with: dict[int, int] = {}
@@ -134,6 +136,10 @@ class Uploader:
         left += [job for job in map(self._queue.job, sorted(read)) if job is not None and job.state is State.READY]
         for job in left:
             self._queue.apply(lifecycle.recovered(job, self._clock.now(), died=died))
+            if job.id in read:
+                # One death counts once, should this start come to no end.
+                read -= {job.id}
+                self._note.holds(read)
         return len(left)
 
     def clock_was_set(self) -> None:
@@ -205,6 +211,9 @@ class Uploader:
     def _take_ends(self) -> None:
         """An answer that could not be recorded stays in hand, first in line, until it is."""
         while True:
+            while self._taken_back:
+                self._reinstate(self._taken_back[0])
+                del self._taken_back[0]
             if self._in_hand is None:
                 try:
                     self._in_hand = self._ended.get_nowait()
@@ -227,7 +236,9 @@ class Uploader:
         try:
             job = self._queue.apply(lifecycle.finished(job, ended.outcome, verdict, self._backoff(), moment.wall, self._chance()))
         except (Stale, edges.IllegalEdge):
-            self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state)
+            # The talk id is nowhere else on record then.
+            self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state, talk_id=ended.outcome.talk_id)
+            self._leave_nothing_in_flight(self._queue.job(job.id))
         self._tell(job, ended.outcome, verdict.kind)
         if verdict.kind is Kind.CHANGED:
             self._look(job.place)
@@ -236,9 +247,7 @@ class Uploader:
         if verdict.pause is PauseReason.QUEUE_NOT_WRITABLE:
             self._writable_from = moment.monotonic + STORAGE_AGAIN_S
         before = dict(self.traffic.pauses)
-        reinstated = self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
-        for job_id in reinstated:
-            self._reinstate(job_id)
+        self._taken_back += self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
         if self._begun_with.get(job.id, self._credentials) != self._credentials:
             self.traffic.probe_at_once()  # refused or not, it was another key
         self._tell_pauses(before, ended.job.fields)
@@ -249,9 +258,8 @@ class Uploader:
         if ended.broke_off:
             # In a way nobody foresaw: not at once again.
             self._resting[ended.job.id] = self._clock.monotonic() + BROKE_OFF_REST_S
-        if job is not None and job.state in IN_FLIGHT and job.owner is None:
-            # Broken off with the claim on disk, or a claim that failed and is on disk all the same: as honest as after a crash.
-            self._apply(lifecycle.recovered(job, self._clock.now()))
+        # Broken off with the claim on disk, or a claim that failed and is on disk all the same.
+        self._leave_nothing_in_flight(job)
         if job is not None and job.state is State.UPLOADED:
             self.accepted += 1  # adopted from the journal: its files are due for filing
         if job is not None and job.reason is Reason.FORGOTTEN:
@@ -265,6 +273,11 @@ class Uploader:
                 raise ended.trouble
             self._unwritable(str(ended.trouble))
 
+    def _leave_nothing_in_flight(self, job: Job | None) -> None:
+        """Nobody works on it any more: as honest as after a crash."""
+        if job is not None and job.state in IN_FLIGHT and job.owner is None:
+            self._apply(lifecycle.recovered(job, self._clock.now()))
+
     def _pause_for(self, reason: PauseReason, message: str) -> None:
         """The service pauses; the same trouble again changes nothing."""
         pause = self.traffic.pauses.get(SERVICE)
@@ -277,8 +290,7 @@ class Uploader:
         job = self._queue.job(job_id)
         if job is not None and job.state is State.REFUSED:
             # A refused probe goes to the back, so that the next probe is another recording.
-            change = lifecycle.reinstated(job, self._clock.now())
-            self._queue.apply(change)
+            self._apply(lifecycle.reinstated(job, self._clock.now()))
 
     def _settle_unconfirmed(self) -> None:
         now = self._clock.now()

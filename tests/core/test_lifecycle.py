@@ -301,10 +301,11 @@ def test_sending_again_does_not_clear() -> None:
         (Outcome(code=Code.UNAVAILABLE, bytes_sent=1), True),
         (Outcome(code=Code.CANCELLED, halt=Halt.CHANGED, bytes_sent=1), True),
         (Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN, bytes_sent=1), True),
+        (Outcome(code=Code.OK, talk_id="torn"), True),
         (Outcome(code=Code.INTERNAL), False),
         (Outcome(code=Code.CANCELLED, halt=Halt.CHANGED), False),
     ],
-    ids=["failed", "service down", "files changed", "stopped", "failed before a byte", "changed before a byte"],
+    ids=["failed", "service down", "files changed", "stopped", "answered early", "failed before a byte", "changed before a byte"],
 )
 def test_a_stream_that_broke_off_may_have_left_a_talk(outcome: Outcome, *, left: bool) -> None:
     """The service may take what it has for whole (grpc/grpc#33038): it is looked for once the recording has its own talk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import io
 import json
 import logging
@@ -244,6 +245,7 @@ def _taken_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logging.root, "handlers", [])
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     take_over()
     yield
     logging.captureWarnings(capture=False)
@@ -281,6 +283,22 @@ def test_a_thread_that_ends_by_an_exception_is_told_by_the_same_rules(capsys: py
     sys.excepthook(ValueError, ValueError(NUMBER), None)
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [(line["event"], line["loop"]) for line in told] == [("loop_failed", "explain"), ("loop_failed", "main")]
+    assert NUMBER not in stream.getvalue()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("_taken_over")
+def test_an_exception_that_nobody_can_catch_is_told_by_the_same_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python writes such a one to the terminal and goes on."""
+
+    class Leaving:
+        def __del__(self) -> None:
+            fail(NUMBER)
+
+    stream = to_json()
+    Leaving()
+    gc.collect()
+    assert json.loads(stream.getvalue())["event"] == "loop_failed"
     assert NUMBER not in stream.getvalue()
     assert capsys.readouterr() == ("", "")
 

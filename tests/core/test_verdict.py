@@ -94,7 +94,8 @@ def test_accepted_is_only_what_was_sent_whole_and_has_a_talk_id() -> None:
     assert (accepted.kind, accepted.problem, accepted.pause) == (Kind.ACCEPTED, None, None)
     early = judge(Outcome(code=Code.OK, talk_id="t1"))
     assert early.kind is Kind.TRANSIENT
-    assert early.problem == Problem(Reason.UPLOAD_FAILED, "The service answered before the recording was sent whole.")
+    said = "The service answered before the recording was sent whole, with talk t1."
+    assert early.problem == Problem(Reason.UPLOAD_FAILED, said)
     without = judge(Outcome(code=Code.OK, committed=True))
     assert without.kind is Kind.UNKNOWN
     assert without.problem is not None

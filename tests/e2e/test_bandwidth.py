@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from speechsense_watch.core.model import State
+from speechsense_watch.core.taking import BIG_ABOVE_BYTES
 from speechsense_watch.standin import StandIn
 from support.proxy import Proxy
-from support.rig import Rig
+from support.rig import FIELDS, Rig
 from support.waiting import wait_for
 from support.wavs import pcm
 
@@ -32,3 +33,19 @@ def test_the_limit_holds_on_the_wire(tmp_path: Path) -> None:
             at = begin + tenth / 10
             assert proxy.up.bytes_between(at, at + 1) <= 1.3 * LIMIT
         assert rig.stop() == 0
+
+
+def test_calls_of_hours_hold_up_no_short_ones(tmp_path: Path) -> None:
+    """All the line is theirs, and they are first: a short one that comes has its place, and its share, at once."""
+    with StandIn(tmp_path / "service") as standin, Rig(tmp_path, standin.port) as rig:
+        rig.upload |= {"bandwidth": "1MiB/s", "order": "oldest"}
+        audio = pcm(600, seed=1)
+        assert len(audio) > BIG_ABOVE_BYTES
+        for number in range(5):
+            rig.drop(f"giant{number}", audio, {**FIELDS, "client_id": str(number)})
+        rig.start()
+        wait_for(lambda: list(rig.states().values()).count(State.UPLOADING) == 3, 20)
+        for number in range(5):
+            rig.drop(f"short{number}", pcm(2, seed=number))
+        wait_for(lambda: list(rig.states().values()).count(State.DONE) == 5, 15)
+        assert all(job.state is not State.DONE for path, job in rig.jobs().items() if path.startswith("giant"))

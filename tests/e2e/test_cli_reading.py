@@ -955,6 +955,7 @@ def test_a_forgotten_call_is_offered_no_retry(desk: Desk, played: PlayedQueue) -
     assert "retry" not in shown
     refused = desk.type("retry", str(job.id))
     assert (refused.exit_code, "`forget` removed: nothing sends it again" in refused.stderr) == (1, True)
+    assert desk.type("retry", "--state", "skipped", "--yes").stdout == "There is no recording that is skipped.\n"
     assert played.queue.job(job.id) == job
 
 

@@ -324,3 +324,25 @@ def test_a_queue_removed_under_the_daemon_ends_it(rig: Rig, standin: StandIn) ->
     rig.start()
     rig.wait_for_states(first=DONE, second=DONE)
     assert len(standin.talks()) == 2
+
+
+def test_an_older_copy_put_in_the_place_of_the_queue_under_the_daemon_ends_it(rig: Rig, standin: StandIn) -> None:
+    """The log beside it belongs to the queue that was there, and does not get into the copy. What is missing there is adopted."""
+    rig.rules["on_unknown"] = "hold"
+    rig.start()
+    assert rig.process is not None
+    for number in range(60):
+        rig.drop(f"call{number}", pcm(seconds=0.3, seed=number))
+        if number == 29:
+            wait_for(lambda: list(rig.states().values()).count(DONE) == 30, 30)
+            assert rig.call("backup", str(rig.directory / "copy.db"))[0] == 0
+    wait_for(lambda: list(rig.states().values()).count(DONE) == 60, 30)
+    copy = (rig.directory / "copy.db").read_bytes()
+    (rig.directory / "copy.db").replace(rig.queue_path)
+    assert rig.process.wait(timeout=20) == 1
+    assert rig.queue_path.read_bytes() == copy
+    assert len(list(rig.queue_path.parent.glob("queue.db.replaced-*-wal"))) == 1
+    rig.start()
+    wait_for(lambda: list(rig.states().values()).count(DONE) == 60, 30)
+    assert rig.stop() == 0
+    assert len(standin.talks()) == 60

@@ -110,6 +110,10 @@ def test_space_around_the_key_is_left_out(clock: ManualClock, key_file: Path, co
         (b"", "is empty: put the API key there."),
         (b" \n", "is empty: put the API key there."),
         (b"id: 1\nsecret: topsecret\n", "has more than one line."),
+        (
+            b'{"id": "topsecret"}',
+            'is JSON, no API key. If it is the key file of a service account, set `auth = "service-account"`',
+        ),
         (b"Api-Key topsecret", "has a space, a control or a non-English character."),
         (b"topsecret\x00", "has a space, a control or a non-English character."),
         ("topsecretключ".encode(), "has a space, a control or a non-English character."),

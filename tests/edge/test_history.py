@@ -17,7 +17,8 @@ from speechsense_watch.core.suspicion import Suspicion
 from speechsense_watch.edge import history
 from speechsense_watch.edge.journal import Journal, SuspicionLine
 from speechsense_watch.edge.machine import Machine, this_machine
-from speechsense_watch.edge.queue import SqliteQueue, mark
+from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.queue_file import mark
 from speechsense_watch.ports import QueueTrouble
 from support.manual_clock import ManualClock
 from support.played_queue import PlayedQueue

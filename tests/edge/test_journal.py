@@ -233,3 +233,20 @@ def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "in the way").mkdir()
     with pytest.raises(IsADirectoryError):
         list(Journal(tmp_path / "in the way").lines())
+
+
+def test_a_journal_that_finds_no_room_to_be_rewritten_stays_and_takes_none(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What uploads need is not left to half a copy of it."""
+    journal.talks([("u1", "t1", AT), ("u2", "t2", AT)])
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        journal.without(frozenset({"u1"}), overwrite=True)
+    monkeypatch.undo()
+    assert [line.talk_id for line in journal.lines() if isinstance(line, TalkLine)] == ["t1", "t2"]
+    assert [each.name for each in path.parent.iterdir()] == [path.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from speechsense_watch.edge import opening
 from speechsense_watch.edge.ballast import BYTES_PER_UPLOAD, LEAST_BYTES, MARGIN_BYTES, Ballast
 from speechsense_watch.edge.lock import LockBusy, acquire, holder_cannot_write
 from speechsense_watch.edge.opening import opened_whole, passing, unfit_place
+from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.syscalls import _REMOTE, name_of_magic
 from speechsense_watch.ports import QueueTrouble
 from support.manual_clock import ManualClock
@@ -118,6 +120,26 @@ def test_every_page_is_looked_at_only_after_an_end_that_nobody_saw(tmp_path: Pat
     with pytest.raises(QueueTrouble, match="is damaged") as trouble:
         opened_whole(path, ballast, doubtful=True)
     assert trouble.value.fatal
+
+
+def test_what_is_damaged_is_not_written_to(tmp_path: Path) -> None:
+    """Not even what its log holds, as after a kill: it may be the log of another file that lay there."""
+    path = tmp_path / "killed" / "queue.db"
+    path.parent.mkdir()
+    with closing(SqliteQueue(tmp_path / "queue.db")) as queue:
+        root = queue.rows("SELECT rootpage FROM sqlite_master WHERE name = 'by_talk'")[0]["rootpage"]
+        queue.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        queue.set_runtime("daemon", {"pid": 1})
+        for end in ("", "-wal"):
+            shutil.copy(tmp_path / f"queue.db{end}", f"{path}{end}")
+    with path.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xa5" * 4096)
+    held = {each.name: each.read_bytes() for each in path.parent.iterdir()}
+    assert len(held["queue.db-wal"]) > 4096
+    with pytest.raises(QueueTrouble, match="is damaged"):
+        opened_whole(path, Ballast(path), doubtful=True)
+    assert {each.name: each.read_bytes() for each in path.parent.iterdir() if not each.name.endswith("-shm")} == held
 
 
 def test_a_lock_tells_how_its_last_holder_ended(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from speechsense_watch.core.edges import Event
 from speechsense_watch.core.model import Half, Job, Place, Problem, Stamp, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Order
-from speechsense_watch.edge import queue as queue_module
+from speechsense_watch.edge import queue_file
 from speechsense_watch.edge.journal import TalkLine
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
@@ -77,6 +77,21 @@ def test_a_change_decided_before_another_claim_is_stale(played: PlayedQueue, que
     with pytest.raises(Stale):
         queue.apply(lifecycle.vanished(seen, LATER))
     assert dump(queue) == before
+
+
+def test_what_several_keep_on_a_finished_row_is_not_taken_back(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """Filer, intake, look-ups and commands change such a row without moving it: none by what it was before another was there."""
+    seen = played.uploaded("filed")
+    queue.apply(lifecycle.filing(seen, "/archive/filed.wav", None, LATER))
+    with pytest.raises(Stale):
+        queue.apply(lifecycle.looked_after(seen, LATER, "", doubled=True))
+    done = played.done("retried")
+    seen = queue.apply(lifecycle.changed_after_upload(done, LATER, "The metadata changed."))
+    assert seen.audio is not None
+    assert seen.metadata is not None
+    queue.apply(lifecycle.retried(seen, LATER))
+    with pytest.raises(Stale):
+        queue.apply(lifecycle.seen_same(seen, seen.audio, seen.metadata, LATER))
 
 
 def test_a_change_of_a_row_that_is_gone_is_stale(played: PlayedQueue, queue: SqliteQueue) -> None:
@@ -437,7 +452,7 @@ conn.close()
 
 def test_a_queue_that_another_process_holds_is_a_passing_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is waited for, then told; nothing is lost or half written, and it goes on once the other has let go."""
-    monkeypatch.setattr(queue_module, "_BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(queue_file, "_BUSY_TIMEOUT_MS", 50)
     path = tmp_path / "queue.db"
     with closing(SqliteQueue(path)) as queue:
         holder = subprocess.Popen(

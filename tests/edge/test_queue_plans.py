@@ -59,7 +59,7 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "read_anew": (lambda q: on_record(q).read_anew(AT + timedelta(days=1)), "by_age"),
     "at": (lambda q: on_record(q).at(PATHS), "by_place"),
     "after": (lambda q: on_record(q).after("deep/b.wav", 4), "by_place"),
-    "doubts": (lambda q: SqliteDoubts(q).doubts(["calls"], AT), "unfinished"),
+    "doubts": (lambda q: SqliteDoubts(q).doubts(["calls"], AT, "recording_id"), "unfinished"),
     "checks": (lambda q: SqliteDoubts(q).checks(["calls"]), "with_leftovers"),
     "thought_there": (lambda q: list(on_record(q).thought_there("deep")), "by_place"),
 }

@@ -16,7 +16,7 @@ from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Kind, PauseReason, judge
 from speechsense_watch.edge import channel
 from speechsense_watch.edge.channel import Endpoint
-from speechsense_watch.edge.speechsense import GrpcService
+from speechsense_watch.edge.speechsense import GrpcService, _Call
 from speechsense_watch.ports import ChannelState, CredentialError, Halted, SearchTrouble, Talk
 from speechsense_watch.standin import Fault, Rules, StandIn
 from speechsense_watch.standin.faults import When
@@ -120,6 +120,33 @@ def test_a_halt_at_the_commit_mark_leaves_no_talk(connect: Connect, standin: Sta
     assert standin.talks() == []
 
 
+def test_a_call_that_ends_while_the_commit_mark_is_written_counts_as_committed(connect: Connect, standin: StandIn) -> None:
+    """The mark is on the row then: an outcome that does not know of it could not be put on record."""
+    service = connect()
+
+    def mark() -> None:
+        (call,) = service._calls
+        assert call.future is not None
+        call.future.cancel()  # as when the service ends it just then
+        assert call.ended.wait(10)
+        assert not told.wait(0.3)  # nothing is told of the call as long as the mark is being written
+
+    told = threading.Event()
+    outcome = service.send_stream(TALK, pieces(AUDIO[:20_000]), mark, 0.0)
+    told.set()
+    assert (outcome.code, outcome.committed) == (Code.CANCELLED, True)
+    assert standin.talks() == []
+
+
+def test_what_was_handed_over_counts_as_sent_though_no_more_was_asked_for(connect: Connect) -> None:
+    """The service may keep what it has of it, and that is looked for only where something was sent."""
+    call = _Call()
+    requests = connect()._requests(call, TALK, iter([b"first", b"last"]), commit_nothing, 0.0)
+    handed_over = [next(requests) for _ in range(3)]
+    assert handed_over[-1].audio.chunk.data == b"first"
+    assert call.bytes_sent == 5
+
+
 def test_a_halt_in_the_middle_leaves_no_talk(connect: Connect, standin: StandIn) -> None:
     """The same for a file that changes under our hands."""
 
@@ -143,6 +170,13 @@ def test_every_status_comes_back_as_it_is_from_every_moment(connect: Connect, st
     assert (stream.code, stream.committed, stream.message, stream.halt) == (code, stored, "so it is", None)
     assert (whole.code, whole.committed, whole.message, whole.halt) == (code, True, "so it is", None)
     assert len(standin.talks()) == (2 if stored else 0)
+
+
+def test_of_a_long_refusal_the_beginning_is_kept(connect: Connect, standin: StandIn) -> None:
+    standin.order(Fault("INVALID_ARGUMENT", message="so it is " + "x" * 5000))
+    message = connect().send_whole(TALK, AUDIO).message
+    assert message.startswith("so it is x")
+    assert len(message) < 1010
 
 
 def test_a_lost_answer_is_unknown(connect: Connect, standin: StandIn) -> None:
@@ -219,6 +253,15 @@ def test_stopping_ends_what_is_not_committed(connect: Connect, standin: StandIn)
     assert (whole.code, slow.halt, slow.committed) == (Code.OK, Halt.SHUTDOWN, False)  # type: ignore[attr-defined]
     assert service.send_stream(TALK, pieces(), commit_nothing, 0.0).halt is Halt.SHUTDOWN
     assert len(standin.talks()) == 1
+
+
+def test_a_call_that_comes_after_the_last_is_not_begun(connect: Connect, standin: StandIn) -> None:
+    """A reload puts another service in place while a worker is about to call this one: nothing was sent, and that is known."""
+    service = connect()
+    service.retire()
+    for outcome in (service.send_whole(TALK, AUDIO), service.send_stream(TALK, pieces(), commit_nothing, 0.0)):
+        assert (outcome.committed, judge(outcome).kind) == (False, Kind.GIVEN_BACK)
+    assert standin.calls() == []
 
 
 def test_a_channel_tells_when_it_is_ready_and_why_not(tmp_path: Path) -> None:

@@ -341,10 +341,10 @@ def test_looking_over_many_doubts_leaves_the_machine_to_the_exchange(desk: Desk,
     looks: list[float] = []
     read = SqliteDoubts.doubts
 
-    def slowly(doubts: SqliteDoubts, folders: Iterable[str], now: datetime) -> Mapping[str, Sequence[Doubt]]:
+    def slowly(doubts: SqliteDoubts, folders: Iterable[str], now: datetime, name: str) -> Mapping[str, Sequence[Doubt]]:
         looks.append(desk.bench.clock.monotonic())
         desk.bench.clock.advance(2)
-        return read(doubts, folders, now)
+        return read(doubts, folders, now, name)
 
     monkeypatch.setattr(SqliteDoubts, "doubts", slowly)
     desk.run(400)
@@ -448,3 +448,19 @@ def test_an_orphan_of_a_call_that_was_forgotten_meanwhile_is_listed_all_the_same
     assert doubts.add_orphan(99, "conn", "torn", "ab-1", desk.bench.clock.now(), whole=False)
     (orphan,) = doubts.orphans()
     assert (orphan.talk_id, orphan.job_id) == ("torn", None)
+
+
+@pytest.mark.parametrize("key_then", ["", "call_id"], ids=["without a key", "by another key"])
+def test_what_was_sent_otherwise_than_it_is_looked_for_is_not_taken_for_absent(tmp_path: Path, key_then: str) -> None:
+    """Who follows the advice to set up the look-up has nothing sent again that the service has already."""
+    then = {"on_unknown": OnUnknown.HOLD, "recording_id_field": key_then}
+    now = {"on_unknown": OnUnknown.SEARCH, "recording_id_field": "recording_id", "search": SCOPE}
+    with bench_on(tmp_path, UploadRules(concurrency=1), **then) as bench:
+        desk = Desk(bench)
+        desk.upload("old", lost=True, stored=False)
+        bench.configure(search_patience_s=PATIENCE_S, **now)
+        desk.restart()
+        desk.upload("lost", lost=True, stored=False)
+        desk.upload("new")
+        desk.run(20 * PATIENCE_S)
+        assert (desk.state("old"), desk.state("lost")) == (State.UNCONFIRMED, State.READY)

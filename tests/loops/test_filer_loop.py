@@ -57,6 +57,22 @@ def test_archive_keeps_the_relative_path(archiving: Bench, tmp_path: Path) -> No
     assert archiving.job("2026/01/call.wav").gone_at is not None
 
 
+@pytest.mark.parametrize("action", [AfterUpload.ARCHIVE, AfterUpload.DELETE])
+def test_a_folder_that_is_not_mounted_has_lost_nothing(tmp_path: Path, action: AfterUpload) -> None:
+    """An empty directory in its place is no evidence that the files are gone: they are filed when they are back."""
+    with bench_on(tmp_path, after_upload=action, archive_to=str(tmp_path / "archive")) as bench:
+        upload(bench)
+        away = bench.folder_path.rename(tmp_path / "away")
+        bench.folder_path.mkdir()
+        bench.file()
+        assert (bench.job().state, bench.job().reason) == (State.UPLOADED, Reason.FILING_FAILED)
+        bench.folder_path.rmdir()
+        away.rename(bench.folder_path)
+        bench.file(61)
+        assert bench.job().state is State.DONE
+        assert names(bench.folder_path) == []
+
+
 def test_a_name_that_is_taken_is_never_overwritten(archiving: Bench, tmp_path: Path) -> None:
     """Both halves get the same free name."""
     (tmp_path / "archive").mkdir()

@@ -60,6 +60,14 @@ def test_a_forgotten_call_whose_files_still_lie_there_is_left_out(bench: Bench) 
     assert bench.events(job.id)[-1] == "forgotten"
 
 
+def test_a_call_that_comes_back_leaves_nothing_of_who_called(bench: Bench) -> None:
+    """The fields were read before the call was known by its audio; nor are they in the log of the database."""
+    forget(bench, sent(bench))
+    again(bench)
+    for path in bench.queue.path.parent.glob(f"{bench.queue.path.name}*"):
+        assert str(FIELDS["operator_name"]).encode() not in path.read_bytes(), path.name
+
+
 @pytest.mark.parametrize("stream_above", [0, 2**20])
 def test_it_is_known_elsewhere_and_with_other_metadata(tmp_path: Path, stream_above: int) -> None:
     """A copy, a restored backup, metadata written anew: the audio is the call. Another call goes out as ever."""
@@ -75,10 +83,11 @@ def test_it_is_known_elsewhere_and_with_other_metadata(tmp_path: Path, stream_ab
 
 
 def test_no_retry_sends_a_forgotten_call(bench: Bench) -> None:
-    """`retry --state skipped` is typed for others."""
+    """Its row says so; nor does what the files become on their own."""
     forget(bench, sent(bench))
     again(bench)
-    bench.queue.apply(lifecycle.retried(bench.job(), bench.clock.now()))
+    with pytest.raises(edges.IllegalEdge):
+        lifecycle.retried(bench.job(), bench.clock.now())
     again(bench)
     assert (bench.job().reason, len(bench.service.sent)) == (Reason.FORGOTTEN, 1)
 

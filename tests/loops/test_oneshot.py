@@ -15,7 +15,7 @@ import pytest
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.lifecycle import Claim
-from speechsense_watch.core.model import AudioFormat, Half, Job, Place, Problem, Recording, Stamp, State, uid_of
+from speechsense_watch.core.model import AudioFormat, Half, Job, Place, Problem, Recording, Stamp, State, digest_of, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import AfterUpload, Folder, OnUnknown, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
@@ -314,6 +314,19 @@ def test_stopped_while_it_waits_for_a_connection_it_begins_nothing(desk: Desk) -
     one.stopping = True
     assert one.run(desk.source()).result is Result.LATER
     assert desk.jobs() == []
+
+
+def test_a_call_forgotten_while_it_waits_for_a_connection_is_not_sent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another command, in the twenty seconds that this may take."""
+
+    def channel() -> Channel:
+        desk.queue.forget([], [digest_of(hashlib.sha256(AUDIO).hexdigest())], desk.clock.now())
+        return Channel(ChannelState.READY)
+
+    monkeypatch.setattr(desk.service, "channel", channel)
+    ending = desk.upload()
+    assert (ending.result, "forgotten" in ending.message) == (Result.REFUSED, True)
+    assert (desk.jobs(), desk.service.calls) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.rules import Order, UploadRules
 from speechsense_watch.core.taking import BIG_ABOVE_BYTES, PATIENCE
 from speechsense_watch.core.verdict import Code, Outcome
+from speechsense_watch.ports import QueueTrouble
 from speechsense_watch.uploader import Uploader
 from support.bench import Bench, bench_on
 
@@ -228,6 +229,27 @@ def test_a_shutdown_is_no_death(bench: Bench) -> None:
     bench.uploader.ended_well()
     restart(bench)
     assert (bench.job().state, bench.job().deaths, len(begun)) == (State.READY, 0, 1)
+
+
+def test_a_death_counts_once_however_many_starts_it_takes_to_write_that_down(bench: Bench) -> None:
+    """On a disk that is full one start after the other ends early."""
+    come(bench, "a", "b")
+    slowly(bench)
+    bench.send()
+    real = bench.queue.apply
+
+    def no_room_for_the_second(change: edges.Change) -> Job:
+        if change.after.id == bench.job("b.wav").id:
+            raise QueueTrouble("The disk is full.", full=True)
+        return real(change)
+
+    bench.queue.apply = no_room_for_the_second  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(QueueTrouble):
+            restart(bench)
+    bench.queue.apply = real  # type: ignore[method-assign]
+    restart(bench)
+    assert [bench.job(f"{stem}.wav").deaths for stem in ("a", "b")] == [1, 1]
 
 
 def test_without_a_note_what_is_in_flight_counts(bench: Bench) -> None:

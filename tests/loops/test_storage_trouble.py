@@ -175,3 +175,23 @@ def test_a_talk_id_that_found_no_room_in_the_journal_is_on_record_and_made_good(
         journal = (tmp_path / "queue.db.journal").read_text()
         assert journal.count("talk-1") == journal.count("talk-2") == 1
         assert not any(job.possible_duplicate for job in bench.jobs())
+
+
+def test_a_ballast_that_cannot_be_made_for_another_reason_is_told(tmp_path: Path) -> None:
+    """Nothing is begun without it, and all goes on by itself once it can be."""
+    with bench_on(tmp_path) as bench:
+        bench.queue._ballast = Ballast(tmp_path / "queue.db", renews=True)
+        in_its_place = tmp_path / "queue.db.ballast"
+        in_its_place.mkdir()
+        bench.drop()
+        for _ in range(3):
+            bench.send(6)
+        assert bench.service.calls == []
+        assert bench.paused() == {"service": "queue_not_writable"}
+        assert "see to the directory's rights" in bench.log.getvalue()
+        in_its_place.rmdir()
+        bench.settle()
+        bench.send(6)
+        bench.send(6)
+        assert bench.job().state is State.UPLOADED
+        assert bench.paused() == {}

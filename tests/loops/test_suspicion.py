@@ -219,10 +219,10 @@ def test_a_talk_from_before_the_start_is_no_fence(bench: Bench) -> None:
     bench.send()
     doubts = SqliteDoubts(bench.queue)
     (known,) = doubts.known("conn", "recording_id")
-    (doubt,) = doubts.doubts(["in"], bench.clock.now())["conn"]
+    (doubt,) = doubts.doubts(["in"], bench.clock.now(), "recording_id")["conn"]
     assert known.claimed > doubt.since
     suspicious_start(bench)
-    (doubt,) = doubts.doubts(["in"], bench.clock.now())["conn"]
+    (doubt,) = doubts.doubts(["in"], bench.clock.now(), "recording_id")["conn"]
     assert known.claimed < doubt.since
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import OnUnknown, Order, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
 from speechsense_watch.edge import folder
-from speechsense_watch.ports import Channel, ChannelState, FileTrouble, FileTroubleKind, QueueTrouble
+from speechsense_watch.ports import Channel, ChannelState, FileTrouble, FileTroubleKind, QueueTrouble, Talk
 from speechsense_watch.recording import hash_of
 from support.bench import Bench, bench_on
 from support.starts import examined
@@ -318,6 +318,29 @@ def test_five_recordings_refused_in_a_row_are_a_fault_of_the_configuration(bench
     for _ in range(3):
         bench.send()
     assert {job.state for job in bench.jobs()} == {State.UPLOADED}
+
+
+def test_a_disk_that_fills_up_meanwhile_leaves_none_of_them_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be taken back at once is taken back when the queue can be written again."""
+    for number in range(5):
+        bench.drop(f"call-{number}", seed=number)
+    bench.settle()
+    bench.service.script += [before(Code.INVALID_ARGUMENT, "no such key")] * 5
+    real = bench.queue.apply
+    failed: list[edges.Change] = []
+
+    def full_once(change: edges.Change) -> Job:
+        if change.event is edges.Event.REINSTATED and len(failed) < 2:
+            failed.append(change)
+            if len(failed) == 2:
+                raise QueueTrouble("The queue: database or disk is full.", full=True)
+        return real(change)
+
+    monkeypatch.setattr(bench.queue, "apply", full_once)
+    for _ in range(4):
+        bench.send(6)
+    assert len(failed) == 2
+    assert {job.state for job in bench.jobs()} == {State.READY}
 
 
 def test_a_recording_dropped_twice_is_a_duplicate(bench: Bench) -> None:
@@ -680,6 +703,22 @@ def test_a_claim_that_failed_and_is_on_disk_all_the_same_is_settled(bench: Bench
     bench.send(61)
     assert len(bench.service.calls) == 1
     assert (bench.job().state, bench.job().possible_duplicate) == (State.UPLOADED, True)
+
+
+def test_an_outcome_that_does_not_fit_its_row_leaves_nothing_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what a crash would make of it: the commit mark counts for more than what is told of it."""
+
+    def forgetful(talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
+        at_commit()
+        return before(Code.ABORTED)
+
+    with bench_on(tmp_path, UploadRules(stream_above_bytes=0), on_unknown=OnUnknown.HOLD) as bench:
+        monkeypatch.setattr(bench.service, "send_stream", forgetful)
+        bench.drop()
+        bench.settle()
+        bench.send()
+        assert bench.job().state is State.UNCONFIRMED
+        assert "attempt_stale" in bench.log.getvalue()
 
 
 def test_a_clock_that_was_ahead_does_not_put_anything_off_for_long(streaming: Bench) -> None:

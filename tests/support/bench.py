@@ -183,7 +183,7 @@ class Bench:
         self.attempts.trees = {self.folder.name: Tree(self.folder, self.files, roots.gone_counts, self.places.sources)}
         self.queue.reconnect(self.folder.name, self.folder.connection_id)
         self.uploader.configure(self.upload_rules, {self.folder.name: self.folder})
-        self.filer.configure({self.folder.name: self.folder}, 90 * 86400.0)
+        self.filer.configure({self.folder.name: self.folder}, 90 * 86400.0, {self.folder.name: roots.gone_counts})
 
     def _start(self, job: Job, probe: bool, hand_back: Callable[[Ended], None]) -> None:  # noqa: FBT001
         self.started.append((job, probe))

@@ -21,7 +21,7 @@ from speechsense_watch.core.edges import Change, Event, change
 from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.lookup import Inquiry, Try
 from speechsense_watch.core.model import Job, State
-from speechsense_watch.edge import channel, doubts, folder, queue, speechsense, syscalls
+from speechsense_watch.edge import channel, doubts, folder, queue_file, speechsense, syscalls
 from speechsense_watch.edge.history import History
 from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.folder_intake import FolderIntake
@@ -70,13 +70,13 @@ def _no_intent() -> None:
 
 
 def _normal_instead_of_full() -> None:
-    set_up = queue._set_up
+    set_up = queue_file._set_up
 
     def relaxed(db: Any, path: Path) -> None:
         set_up(db, path)
         db.conn.execute("PRAGMA synchronous = NORMAL")
 
-    replace(queue, "_set_up", relaxed)
+    replace(queue_file, "_set_up", relaxed)
 
 
 # --- after it ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 
 import click
@@ -72,4 +73,6 @@ def group() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program's entry point."""
+    # gRPC's own tracing writes what it sends, the key and the fields of a call, to standard error and so past our log.
+    os.environ.pop("GRPC_TRACE", None)
     group(args=arguments, prog_name="speechsense-watch")

@@ -42,15 +42,15 @@ def forget_command(
     There is no way back.
 
     \b
-    Exit codes: 0 forgotten, 1 nothing was (unknown, being sent, or a file could not be deleted), 73 the queue cannot be
-    written, 78 the configuration is wrong.
+    Exit codes: 0 forgotten, 1 nothing was (unknown, being sent, not complete yet, or a file could not be read or deleted),
+    73 the queue cannot be written, 78 the configuration is wrong.
     """
     if bool(recordings) == bool(match):
         raise click.UsageError("Name recordings, or give --match.")
     config = config_with_queue(config_path)
     with existing_queue(Path(config.queue.path)) as queue:
         records = Records(queue)
-        calls = _planned(recordings, match, config, records)
+        calls = _calls(_chosen(recordings, match, config, records), config, records)
         for line in _plan(calls, config, records):
             click.echo(printable(line))
         if dry_run:
@@ -64,7 +64,9 @@ def forget_command(
             try:
                 left = forgetting.forget(calls)
             except Stale:
-                calls = _planned(recordings, match, config, records)  # the daemon changed a row between our look and our word
+                # The daemon changed a row between our look and our word. What was agreed to is these, whatever else has come.
+                jobs = [job for call in calls if (job := records.job(call.job.id)) is not None]
+                calls = _calls(jobs, config, records)
             except CannotForget as error:
                 fail(printable(str(error)), EXIT_FAILED)
             else:
@@ -74,11 +76,16 @@ def forget_command(
     _tell(calls, left, config)
 
 
-def _planned(recordings: Sequence[str], match: str | None, config: Config, records: Records) -> list[Call]:
-    """The calls that go. Ends the program when one is not to be found, or cannot go now: all or none."""
-    jobs = list(records.containing(match)) if match else [_one(text, config, records) for text in recordings]
+def _chosen(recordings: Sequence[str], match: str | None, config: Config, records: Records) -> Sequence[Job]:
+    """Ends the program when one is not to be found."""
+    jobs = records.containing(match) if match else [_one(text, config, records) for text in recordings]
     if not jobs:
         fail(f'there is no recording with "{printable(match or "")}" in its paths or fields.', EXIT_FAILED)
+    return jobs
+
+
+def _calls(jobs: Sequence[Job], config: Config, records: Records) -> list[Call]:
+    """The calls that go with them. Ends the program when one cannot go now: all or none."""
     calls = calls_of(jobs, records, folder_paths(config, records))
     early = [call for call in calls if call.too_early]
     for call in early:
@@ -135,6 +142,7 @@ def _tell(calls: Sequence[Call], left: Sequence[str], config: Config) -> None:
         click.echo("\nThese files lie where the recorder put them. They are not sent any more; delete them:")
         for path in files:
             click.echo(f"  {printable(path)}")
+        click.echo("If the daemon sees them before that, their names are on record once more: `forget` those then, too.")
     if talks := [line for call in calls for line in _with_the_service(call, config)]:
         click.echo("\nDelete in SpeechSense by hand, since a program cannot:")
         for line in dict.fromkeys(talks):

@@ -167,7 +167,9 @@ def _tell_of_others(jobs: Sequence[Job], config: Config) -> None:
 
 def _chosen(queue: SqliteQueue, states: Sequence[str], folder: str | None, config: Config, *, ask: bool) -> Sequence[int]:
     """The numbers of the jobs in these states, once the operator has agreed. Ends the program when there are none."""
-    where, keys = f"state IN ({placeholders(states)}) AND (state <> 'done' OR changed_after_upload = 1)", [*states]
+    # A call that was forgotten is not what they are after.
+    where = f"state IN ({placeholders(states)}) AND reason IS NOT 'forgotten' AND (state <> 'done' OR changed_after_upload = 1)"
+    keys = [*states]
     if folder is not None:
         where, keys = f"{where} AND folder = ?", [*keys, folder]
     ids = [int(row["id"]) for row in queue.rows(f"SELECT id FROM jobs WHERE {where} ORDER BY id", keys)]  # noqa: S608

@@ -1,8 +1,8 @@
 """The life of a job: every edge between its states (`core.edges`), one pure function each.
 
 An edge takes the job as it was read and yields a `Change`: the whole row as it will be, the word for the edge, and what
-goes into the log of attempts. The queue carries a change out by one compare-and-set on state and claim counter, together
-with a row in the append-only events, so that whatever the row says can be explained by its events.
+goes into the log of attempts. The queue carries a change out by one compare-and-set, on state and claim counter above all,
+together with a row in the append-only events, so that whatever the row says can be explained by its events.
 
 An edge that `core.edges` does not know cannot be built: IllegalEdge says so.
 """
@@ -278,7 +278,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
     said = verdict.problem.message if verdict.problem else ""
     wait_s = backoff.bound_s(job.attempts) * jitter
     # The service may take a stream that broke off for a whole one (grpc/grpc#33038).
-    left = job.leftovers or (outcome.bytes_sent > 0 and not outcome.committed)
+    left = job.leftovers or (not outcome.committed and (outcome.bytes_sent > 0 or outcome.talk_id != ""))
     match verdict.kind:
         case Kind.ACCEPTED:
             return change(

@@ -322,6 +322,14 @@ def _fitting(due: Sequence[tuple[float, int, Doubt | Check]], ids: list[str], mo
     return tuple(chosen)
 
 
+def carries(job: Job, name: str) -> bool:
+    """Whether the latest try of this recording bore its id in the field `name`. One from before the field was declared, or under
+    the name it had then, is not found by it: not to find it shows nothing. Earlier tries than the latest were shown to be absent
+    by what they bore, or their recording is marked as a possible duplicate.
+    """
+    return bool(job.uid) and job.fields.get(name, "").startswith(f"{job.uid}-")
+
+
 def doubt_of(job: Job, since: int, tries: Sequence[Try], now: datetime) -> Doubt:
     """The doubt about an unconfirmed job. `tries` are those on record, the first one first. Of what may have been sent before the
     queue was lost no record tells which tries there were: each number up to the counter may have been one that arrived.

@@ -39,8 +39,8 @@ _PLAINLY_ELSE = "|".join(
 )
 _NUMBER = "|".join(
     (
-        # +7 (916) 123-45-67: what people write in groups
-        r"(?<!\d)\+?\(?\d{1,6}(?:[\s().-]{1,3}\d{1,6}){1,6}(?!\d)",
+        # +7 (916) 123-45-67: what people write in groups, with whatever dash their editor makes of it
+        r"(?<!\d)\+?\(?\d{1,6}(?:[\s()._\u2010-\u2015\u2212-]{1,3}\d{1,6}){1,6}(?!\d)",
         rf"\d{{{_FEWEST_DIGITS},}}",
     )
 )

@@ -189,7 +189,9 @@ def _in_words(outcome: Outcome) -> str:
     if outcome.halt is Halt.SHUTDOWN:
         return "the daemon was stopped before the answer came."
     if outcome.code is Code.OK and not outcome.committed:
-        return "The service answered before the recording was sent whole."
+        # It may keep what it had of it under that id.
+        torn = f", with talk {outcome.talk_id}" if outcome.talk_id else ""
+        return f"The service answered before the recording was sent whole{torn}."
     if outcome.code is Code.OK:
         return "The service answered without a talk id."
     return f"SpeechSense said {outcome.code}: {outcome.message or 'no more than that'}"

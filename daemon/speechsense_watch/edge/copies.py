@@ -15,7 +15,8 @@ from pathlib import Path
 from speechsense_watch.core.model import State
 from speechsense_watch.edge.history import RESTORED
 from speechsense_watch.edge.ownership import give_to_owner_of
-from speechsense_watch.edge.queue import SqliteQueue, fold, mark
+from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.queue_file import fold, mark
 from speechsense_watch.edge.schema import NewerSchema
 from speechsense_watch.ports import QueueTrouble
 

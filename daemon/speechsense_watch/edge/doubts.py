@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from speechsense_watch.core.beacons import Known
-from speechsense_watch.core.lookup import Check, Doubt, Try, doubt_of, recording_id
+from speechsense_watch.core.lookup import Check, Doubt, Try, carries, doubt_of, recording_id
 from speechsense_watch.core.model import Job
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.rows import from_us, job_of, placeholders, to_us
@@ -40,7 +40,7 @@ class SqliteDoubts:
     def __init__(self, queue: SqliteQueue) -> None:
         self._queue = queue
 
-    def doubts(self, folders: Iterable[str], now: datetime) -> Mapping[str, Sequence[Doubt]]:
+    def doubts(self, folders: Iterable[str], now: datetime, name: str) -> Mapping[str, Sequence[Doubt]]:
         names = tuple(folders)
         # One that was unconfirmed before a suspicious start may have had further tries: it is in doubt anew.
         since = (
@@ -56,7 +56,9 @@ class SqliteDoubts:
         found: dict[str, list[Doubt]] = defaultdict(list)
         for row in rows:
             job = job_of(row)
-            found[job.connection_id].append(doubt_of(job, row["since"] or 0, _of(job, tries[job.id]), now))
+            doubt = doubt_of(job, row["since"] or 0, _of(job, tries[job.id]), now)
+            may_resend = doubt.may_resend and carries(job, name)
+            found[job.connection_id].append(replace(doubt, may_resend=may_resend))
         return found
 
     def checks(self, folders: Iterable[str]) -> Mapping[str, Sequence[Check]]:

@@ -143,14 +143,18 @@ class Journal:
             return
         with self._locked() as descriptor, os.fdopen(descriptor, "rb", closefd=False) as old:
             fresh = self._path.with_name(self._path.name + ".new")
-            with open(fresh, "wb", opener=_private) as new:
-                if os.geteuid() == 0:
-                    # A command of root's must not leave the daemon a journal that it may not write.
-                    owner = os.fstat(descriptor)
-                    os.fchown(new.fileno(), owner.st_uid, owner.st_gid)
-                new.writelines(line for line in old if not _names_one_of(line, uids))
-                new.flush()
-                os.fsync(new.fileno())
+            try:
+                with open(fresh, "wb", opener=_private) as new:
+                    if os.geteuid() == 0:
+                        # A command of root's must not leave the daemon a journal that it may not write.
+                        owner = os.fstat(descriptor)
+                        os.fchown(new.fileno(), owner.st_uid, owner.st_gid)
+                    new.writelines(line for line in old if not _names_one_of(line, uids))
+                    new.flush()
+                    os.fsync(new.fileno())
+            except OSError:
+                fresh.unlink(missing_ok=True)  # on a full disk it would take the room that uploads wait for
+                raise
             fresh.replace(self._path)
             _sync_directory(self._path.parent)
             if overwrite:

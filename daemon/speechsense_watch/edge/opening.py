@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from speechsense_watch.edge.ballast import Ballast
@@ -25,24 +26,25 @@ def opened_whole(path: Path, ballast: Ballast, *, doubtful: bool) -> SqliteQueue
     recordings with their history, and the price of not finding out in the midst of an upload. Raises QueueTrouble, NewerSchema.
     """
     try:
-        queue = SqliteQueue(path, ballast=ballast)
+        return _opened(path, ballast, doubtful=doubtful)
     except QueueTrouble as trouble:
         if not (trouble.full and ballast.give_up()):
             raise
-        queue = SqliteQueue(path, ballast=ballast)
-    try:
-        if doubtful:
-            _look_at_every_page(queue)
-    except QueueTrouble:
-        queue.close()
-        raise
-    return queue
+        return _opened(path, ballast, doubtful=doubtful)
 
 
-def _look_at_every_page(queue: SqliteQueue) -> None:
-    found = str(queue.rows("PRAGMA quick_check(1)")[0]["quick_check"])
+def _opened(path: Path, ballast: Ballast, *, doubtful: bool) -> SqliteQueue:
+    if doubtful and path.is_file() and path.stat().st_size:
+        _look_at_every_page(path)
+    return SqliteQueue(path, ballast=ballast)
+
+
+def _look_at_every_page(path: Path) -> None:
+    """Read only, so that what is damaged stays as it is: else SQLite would write the log beside it into it in the end."""
+    with closing(SqliteQueue(path, read_only=True, as_it_is=True)) as queue:
+        found = str(queue.rows("PRAGMA quick_check(1)")[0]["quick_check"])
     if found != "ok":
-        raise QueueTrouble(damaged(queue.path, " ".join(found.split())), fatal=True)
+        raise QueueTrouble(damaged(path, " ".join(found.split())), fatal=True)
 
 
 def unfit_place(directory: Path) -> str:

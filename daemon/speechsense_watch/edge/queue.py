@@ -1,9 +1,4 @@
-"""The queue: one SQLite file, the only truth about what was sent.
-
-One connection writes, guarded by a lock, in short BEGIN IMMEDIATE transactions (sqlite-utils' `atomic()` is deferred and
-fails at once with SQLITE_BUSY_SNAPSHOT when a read precedes the write). WAL with synchronous=FULL: what `apply` returned is
-on disk. Reading commands open the same file read-only beside the daemon.
-"""
+"""The queue: the only truth about what was sent. What `apply` returned is on disk."""
 
 from __future__ import annotations
 
@@ -11,32 +6,24 @@ import json
 import os
 import posixpath
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import RLock
-from typing import Any
-
-from sqlite_utils import Database
 
 from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event
 from speechsense_watch.core.model import HOLDS_UID, Job, Place, State, digest_of
 from speechsense_watch.core.rules import Order
 from speechsense_watch.core.suspicion import Suspicion
 from speechsense_watch.core.taking import SUSPECT_AFTER
-from speechsense_watch.edge import schema
 from speechsense_watch.edge.ballast import Ballast
-from speechsense_watch.edge.damage import journal_trouble, no_room_beside, refuse_odd, trouble_of
 from speechsense_watch.edge.history import History
 from speechsense_watch.edge.journal import Journal
+from speechsense_watch.edge.queue_file import QueueFile, translated
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
 from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 
-_OLDER = "The queue is of an earlier speechsense-watch: start the daemon anew, which brings it up to date."
-_BUSY_TIMEOUT_MS = 10_000
-_WAL_TRIES = 5
 # What was written a moment after somebody looked at the clock is not from the future.
 _SAME_MOMENT = timedelta(seconds=5)
 _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
@@ -44,6 +31,9 @@ _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 # condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
 # finished jobs out: were it of no use, the statement would fail and not just be slow (sqlite.org/lang_indexedby.html).
 _UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
+# What the filer, the intake, look-ups and commands change on a row that stays in its state. A change decided before one of
+# theirs would take that back.
+_KEPT_BY_SEVERAL = ("possible_duplicate", "changed_after_upload", "filed_to", "metadata_filed_to", "gone_at", "leftovers")
 # What records how an upload ended: for these the ballast is given up.
 _ENDS = frozenset(
     {
@@ -53,19 +43,8 @@ _ENDS = frozenset(
 )
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """SQLite's and the journal's errors as QueueTrouble."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise trouble_of(path, getattr(error, "sqlite_errorname", ""), str(error)) from error
-    except OSError as error:
-        raise journal_trouble(path, error) from error
-
-
-class SqliteQueue:
-    """Keeps `ports.Queue`. `path` must lie on a local file system; its directory exists."""
+class SqliteQueue(QueueFile):
+    """Keeps `ports.Queue`."""
 
     def __init__(
         self,
@@ -76,75 +55,16 @@ class SqliteQueue:
         as_it_is: bool = False,
         ballast: Ballast | None = None,
     ) -> None:
-        """Opens, or creates and migrates. `untouched`: a file that nobody writes is read, without making anything beside it;
-        `as_it_is`: by tables that may be those of an earlier version. Raises QueueTrouble, schema.NewerSchema.
-        """
-        self.path = path
-        self._ballast = ballast or Ballast(path)
-        # The first fatal trouble: from then on nothing more is asked of this connection.
-        self._broken: QueueTrouble | None = None
-        # There was no room lately: it has to be shown that there is.
-        self._doubted = False
-        self._lock = RLock()
+        """As `QueueFile`, which tells what the words mean."""
+        super().__init__(path, read_only=read_only, untouched=untouched, as_it_is=as_it_is, ballast=ballast)
         self._known_runtime: dict[str, str] = {}
         self.history = History(self, Journal(path.with_name(path.name + ".journal")), path, self._ballast)
-        refuse_odd(path)
-        with translated(path), ExitStack() as undo:
-            self._db = _connected(path, read_only=read_only, untouched=untouched)
-            undo.callback(self._db.conn.close)
-            if read_only or untouched:
-                schema.refuse_newer(self._db)
-                if schema.is_older(self._db) and not as_it_is:
-                    raise QueueTrouble(_OLDER)
-            else:
-                _set_up(self._db, path)
-            self._data_version = self._pragma("data_version")
-            found = path.stat()
-            self._identity = (found.st_dev, found.st_ino)
-            undo.pop_all()
 
     def close(self) -> None:
         """What the journal lacks then, the next start fills in."""
-        with self._lock, translated(self.path):
-            with suppress(OSError):
-                self.history.pay()
-            self._db.conn.close()
-
-    def copy_to(self, target: Path, progress: Callable[[int, int], None] = lambda _done, _pages: None) -> None:
-        """The empty file `target` holds the queue as it is at this moment, in one file and on disk, while others go on writing.
-        `progress` is told how many pages are done, of how many. Raises QueueTrouble.
-        """
-        with self._using():
-            schema.copy_whole(self._db.conn, target, progress)
-
-    @contextmanager
-    def _using(self) -> Iterator[None]:
-        """One thread at a time. After a fatal trouble nothing reaches the connection any more: what it would write or answer
-        might contradict what is on disk.
-        """
-        with self._lock:
-            if self._broken is not None:
-                raise QueueTrouble(str(self._broken), fatal=True)
-            try:
-                with translated(self.path):
-                    yield
-            except QueueTrouble as trouble:
-                self._doubted |= trouble.full
-                if trouble.fatal:
-                    self._broken = trouble
-                raise
-
-    def rows(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[dict[str, Any]]:
-        """For reading: every row of a SELECT."""
-        with self._using():
-            cursor = self._db.conn.execute(sql, parameters)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-    def tuples(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """The same without the columns' names: half the time where a million rows are read."""
-        with self._using():
-            return self._db.conn.execute(sql, parameters).fetchall()
+        with self._lock, translated(self.path), suppress(OSError):
+            self.history.pay()
+        super().close()
 
     def _jobs(self, which: str, parameters: Sequence[object] = ()) -> list[Job]:
         return [job_of(row) for row in self.rows(f"SELECT jobs.* FROM jobs {which}", parameters)]
@@ -153,40 +73,11 @@ class SqliteQueue:
         found = self._jobs(f"WHERE {where} LIMIT 1", parameters)
         return found[0] if found else None
 
-    @contextmanager
-    def transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
-        """`spare`: it may use the room that the ballast made."""
-        with self._using():
-            if not spare:
-                self._keep_ballast()
-            conn = self._db.conn
-            conn.execute("BEGIN IMMEDIATE")
-            try:
-                yield conn
-                conn.execute("COMMIT")
-            finally:
-                if conn.in_transaction:
-                    conn.execute("ROLLBACK")
-
-    # --- room ------------------------------------------------------------------------------------
-
     def make_ready(self) -> None:
         with self._using():
             self._keep_ballast()
             self.history.pay()
-            if not self._doubted:
-                return
-            self._ballast.make_sure_of_room()
-        with self.transaction() as conn:
-            # Random, or SQLite would see that the page stays as it is and write nothing.
-            conn.execute("INSERT INTO runtime VALUES ('written', random()) ON CONFLICT DO UPDATE SET value = excluded.value")
-        self._doubted = False
-
-    def _keep_ballast(self) -> None:
-        try:
-            self._ballast.keep()
-        except OSError as error:
-            raise no_room_beside(self.path, error) from error
+        self.make_sure_of_room()
 
     # --- writing -----------------------------------------------------------------------------
 
@@ -228,6 +119,8 @@ class SqliteQueue:
                 raise
             job_id = self._carry_out(change)
         self.history.enter([change])
+        if change.event is Event.FORGOTTEN:
+            self.fold_log()
         stored = self.job(job_id)
         if stored is None:
             raise Stale  # `forget` was there right behind us
@@ -251,9 +144,11 @@ class SqliteQueue:
                 return int(conn.execute(f"INSERT INTO jobs ({names}) VALUES ({values})", tuple(columns.values())).lastrowid or 0)
             before = change.before
             assignments = ", ".join(f"{name} = ?" for name in columns)
+            seen = columns_of(before)
+            as_seen = " AND ".join(f"{name} IS ?" for name in _KEPT_BY_SEVERAL)
             done = conn.execute(
-                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ?",
-                (*columns.values(), before.id, before.state.value, before.claims),
+                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ? AND {as_seen}",
+                (*columns.values(), before.id, before.state.value, before.claims, *(seen[name] for name in _KEPT_BY_SEVERAL)),
             )
         except sqlite3.IntegrityError as error:
             raise self._conflict(change, error) from error
@@ -276,9 +171,7 @@ class SqliteQueue:
                     raise Stale
             conn.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(digest, to_us(at)) for digest in gone])
         self.history.stays_forgotten(gone, at)
-        with self._lock, translated(self.path):
-            # Waits for those who read, as long as for any lock; if one reads on, the next write goes over it.
-            self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self.fold_log()
 
     def _conflict(self, change: Change, error: sqlite3.IntegrityError) -> Exception:
         if "jobs.uid" in str(error) and change.after.uid:
@@ -441,23 +334,6 @@ class SqliteQueue:
     def runtime(self) -> Mapping[str, object]:
         return {row["key"]: json.loads(row["value"]) for row in self.rows("SELECT key, value FROM runtime")}
 
-    def is_there(self) -> bool:
-        """The file that was opened still lies at its path. One that was removed or replaced takes writes that nobody will see."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self._identity
-
-    def changed_elsewhere(self) -> bool:
-        with self._using():
-            version = self._pragma("data_version")
-            changed, self._data_version = version != self._data_version, version
-            return changed
-
-    def _pragma(self, name: str) -> int:
-        return int(self._db.conn.execute(f"PRAGMA {name}").fetchone()[0])
-
 
 def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     """The choice as a condition and its parameters; folders and pausing connections are few, jobs in work too."""
@@ -476,83 +352,6 @@ def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
 def _any_of(names: Sequence[object]) -> str:
     """What stands in an IN. Of nothing SQLite makes a condition that is never true, and no index fits that."""
     return placeholders(names) or "NULL"
-
-
-def fold(path: Path) -> None:
-    """The queue is in its one file; nothing of it is left in the log beside it. To be called while nobody else has it open.
-    Raises QueueTrouble; of a file that is no database the log is left alone too.
-    """
-    with translated(path), closing(_connect(path, "ro&immutable=1").conn) as conn:
-        conn.execute("SELECT count(*) FROM sqlite_master")
-    with translated(path), closing(_connect(path, "rw").conn) as conn:
-        busy = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        if busy:
-            raise QueueTrouble("The queue: somebody else reads it at this moment.")
-
-
-def mark(path: Path, key: str, value: object) -> None:
-    """A word for the next start of a queue that nobody has open yet. Raises QueueTrouble."""
-    with translated(path), closing(_connect(path, "rw").conn) as conn:
-        conn.execute("INSERT OR REPLACE INTO runtime VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
-
-
-def _connected(path: Path, *, read_only: bool, untouched: bool) -> Database:
-    if untouched:
-        return _connect(path, "ro&immutable=1")
-    return _connect_to_read(path) if read_only else _connect(path, "rwc")
-
-
-def _connect_to_read(path: Path) -> Database:
-    """SQLite makes files beside the queue for that. Where it cannot, on a disk that is full or read-only, and nobody has the
-    queue open nor left anything to recover, it is read as it lies there (sqlite.org/uri.html, "immutable").
-    """
-    db = _connect(path, "ro")
-    try:
-        db.conn.execute("SELECT 1 FROM sqlite_master")
-    except sqlite3.OperationalError as error:
-        db.conn.close()
-        wal = path.with_name(f"{path.name}-wal")
-        held = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        if held or not path.is_file() or (wal.exists() and wal.stat().st_size > 0):
-            raise
-        return _connect(path, "ro&immutable=1")
-    except sqlite3.Error:
-        db.conn.close()
-        raise
-    return db
-
-
-def _connect(path: Path, mode: str) -> Database:
-    uri = path.absolute().as_uri() + f"?mode={mode}"
-    # Several threads share the connection under our own lock; isolation_level=None leaves BEGIN to us.
-    conn = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    conn.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    conn.execute("PRAGMA foreign_keys = ON")
-    # No plugins: nothing that happens to be installed may run on our connection.
-    return Database(conn, execute_plugins=False)
-
-
-def _set_up(db: Database, path: Path) -> None:
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)  # it holds names and numbers of callers
-    schema.refuse_newer(db)
-    _switch_to_wal(db.conn)
-    db.conn.execute("PRAGMA synchronous = FULL")
-    # What was deleted or written over is zeros from then on, not calls that a copy of the file still shows.
-    db.conn.execute("PRAGMA secure_delete = ON")
-    db.conn.execute("PRAGMA journal_size_limit = 67108864")
-    schema.migrate(db, path)
-
-
-def _switch_to_wal(conn: sqlite3.Connection) -> None:
-    """As every statement, this waits while others write; the pragma itself fails at once when others are about the same."""
-    for _ in range(_WAL_TRIES):
-        with suppress(sqlite3.OperationalError):
-            conn.execute("PRAGMA journal_mode = WAL")
-            return
-        conn.execute("BEGIN IMMEDIATE")
-        conn.execute("ROLLBACK")
-    conn.execute("PRAGMA journal_mode = WAL")
 
 
 def _write_event(conn: sqlite3.Connection, job_id: int, change: Change) -> None:

@@ -116,6 +116,11 @@ def header_of(scheme: Scheme, content: bytes, source: str) -> str:
         raise AuthError(f"The {scheme.what} in {source} is empty: put the {scheme.what} there.")
     if len(secret) > LARGEST_SECRET_BYTES:
         raise AuthError(f"What is in {source} is too long for an {scheme.what}: is it the right file?")
+    if secret.startswith(b"{"):
+        raise AuthError(
+            f"What is in {source} is JSON, no {scheme.what}. If it is the key file of a service account, set "
+            '`auth = "service-account"` under [speechsense].'
+        )
     alone = f"It must hold the {scheme.what} and nothing else, on one line."
     if b"\n" in secret or b"\r" in secret:
         raise AuthError(f"The {scheme.what} in {source} has more than one line. {alone}")

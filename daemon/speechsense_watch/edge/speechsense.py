@@ -29,6 +29,14 @@ from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_servic
 # there may be other machines.
 UNAVAILABLE_IN_A_ROW = 3
 
+# Statuses that gRPC makes itself of an answer too large to be read, or of a stream that was reset with ENHANCE_YOUR_CALM or
+# INADEQUATE_SECURITY (gRPC over HTTP2, "Errors"), and the words that tell them from the service's own. They refuse nothing: the
+# service may have taken the talk before.
+_LIKE_A_REFUSAL = frozenset({Code.RESOURCE_EXHAUSTED, Code.PERMISSION_DENIED})
+_NOT_THE_SERVICES = ("Stream removed", "RST_STREAM", "metadata size exceeds", "CLIENT: Received message larger")
+# Each try writes down what was said of it three times.
+_MOST_SAID = 1000
+
 LOOK_EVERY_S = 1.0
 _ENDS_WITHIN_S = 0.1
 PATIENCE = Patience()
@@ -116,8 +124,8 @@ class GrpcService:
         """Another service takes over; this one closes when its last call has ended."""
         with self._lock:
             self._retired = True
-            idle = not self._calls
-        if idle:
+            self.closed = not self._calls
+        if self.closed:
             self.close()
 
     # --- calls -------------------------------------------------------------------------------
@@ -148,8 +156,8 @@ class GrpcService:
             held = b""
             for piece in pieces:
                 if held:
+                    call.bytes_sent += len(held)  # from here on the service may have it, whether we are asked for more or not
                     yield from self._offered(call, _chunk(held))
-                    call.bytes_sent += len(held)
                 held = piece
             call.ended.wait(hold_s)
             self._reach_commit(call, at_commit, call.bytes_sent + len(held))
@@ -186,7 +194,8 @@ class GrpcService:
         except CredentialError as error:
             return Outcome(code=Code.UNAUTHENTICATED, message=str(error))
         with self._lock:
-            if self._stopping and not call.committed:
+            # Closed: whoever calls had us in hand when another service took over.
+            if self.closed or (self._stopping and not call.committed):
                 return Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN)
             self._calls.add(call)
         try:
@@ -202,7 +211,8 @@ class GrpcService:
                         # It is over for us; grpc ends it when its buffers are empty, on a dead connection that is never.
                         call.ended.wait(_ENDS_WITHIN_S)
                         break
-                outcome = self._outcome(call, future)
+                with call.lock:  # a commit mark that is being written at this moment is on the row before anything is told
+                    outcome = self._outcome(call, future)
                 if outcome.halt is None and outcome.code not in (Code.UNAVAILABLE, Code.CANCELLED):
                     self._line.heard(conduit)
             self._count_unavailable(outcome)
@@ -211,6 +221,7 @@ class GrpcService:
             with self._lock:
                 self._calls.discard(call)
                 last = self._retired and not self._calls
+                self.closed = self.closed or last
             if last:
                 self.close()
 
@@ -244,6 +255,8 @@ class GrpcService:
         if code is Code.UNAUTHENTICATED:
             self._credentials.refused()
         details = "" if code is Code.OK else (call.halt_message or _details(future))
+        if code in _LIKE_A_REFUSAL and any(words in details for words in _NOT_THE_SERVICES):
+            code = Code.UNAVAILABLE
         trailing = _trailing(future)
         return Outcome(
             code=code,
@@ -303,7 +316,8 @@ def _chunk(data: bytes) -> talk_service_pb2.StreamTalkRequest:
 
 def _details(future: _Future) -> str:
     details = future.details() if isinstance(future, grpc.Call) else ""
-    return (details or "").strip()
+    said = (details or "").strip()
+    return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}..."
 
 
 def _trailing(future: _Future) -> dict[str, str | bytes]:

@@ -42,8 +42,8 @@ class Searching(Protocol):
 class Doubts(Protocol):
     """What the queue holds that look-ups are about. Raises QueueTrouble."""
 
-    def doubts(self, folders: Iterable[str], now: datetime) -> Mapping[str, Sequence[Doubt]]:
-        """The unconfirmed jobs of these folders, by connection."""
+    def doubts(self, folders: Iterable[str], now: datetime, name: str) -> Mapping[str, Sequence[Doubt]]:
+        """The unconfirmed jobs of these folders, by connection; they are asked for by the field `name`."""
         ...
 
     def checks(self, folders: Iterable[str]) -> Mapping[str, Sequence[Check]]:
