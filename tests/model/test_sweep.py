@@ -22,7 +22,7 @@ def test_a_daemon_that_is_slow_to_start_is_given_more_time(tmp_path: Path, needs
         lives = iter([{YOUNG}, set()])
         sweep._passed_by_a_start = lambda: next(lives)  # type: ignore[method-assign]
 
-        def live(plan: Plan, longest_s: float, incident: Incident | None = None) -> bool:  # noqa: ARG001 - as it is called
+        def live(plan: Plan, longest_s: float, incident: Incident | None = None) -> bool:
             if plan.die_at:
                 assert not state.exists()
             if died := longest_s >= needs_s:
