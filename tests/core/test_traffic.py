@@ -59,6 +59,27 @@ def test_a_trouble_of_a_connection_stops_only_that(traffic: Traffic) -> None:
     """And shows that the service works."""
     traffic.ended(1, "a", DOWN, at())
     traffic.ended(2, "a", NO_RIGHT, at(1))
+    assert reasons(traffic) == {"a": PauseReason.PERMISSION_DENIED}
+
+
+def test_a_plea_to_wait_is_not_taken_back_by_what_began_before_it(traffic: Traffic) -> None:
+    """Neither by the end of other uploads, however they end, nor by another trouble without one."""
+    traffic.ended(1, "a", verdict(Kind.SERVICE, PauseReason.QUOTA), at(), 300.0)
+    for job, end in enumerate((ACCEPTED, DOWN, NO_RIGHT, REFUSED, UNKNOWN, ACCEPTED), start=2):
+        traffic.ended(job, "a", end, at(job))
+        assert traffic.pauses[SERVICE].probe_at == pytest.approx(1300.0)
+    assert not traffic.probe_due(SERVICE, 1299.0)
+    traffic.ended(9, "a", ACCEPTED, at(300))
+    assert SERVICE not in traffic.pauses
+
+
+def test_another_key_is_tried_though_the_service_asked_to_wait_for_the_old_one(traffic: Traffic) -> None:
+    """And what it shows counts."""
+    traffic.ended(1, "a", verdict(Kind.SERVICE, PauseReason.KEY_REFUSED), at(), 300.0)
+    traffic.probe_at_once()
+    assert traffic.probe_due(SERVICE, 1001.0)
+    traffic.ended(2, "a", ACCEPTED, at(2))
+    assert traffic.pauses == {}
 
 
 def test_a_pause_that_goes_on_keeps_its_beginning_and_another_reason_begins_anew(traffic: Traffic) -> None:

@@ -132,3 +132,26 @@ def test_all_uploads_share_the_limit(tmp_path: Path) -> None:
         assert [how for how, _ in bench.service.calls] == ["stream"] * 4
         took_s = bench.clock.monotonic() - begun
         assert sum(sizes) / KIB <= took_s <= sum(sizes) / KIB * 1.1
+
+
+class LiftedMeanwhile(Throttle):
+    """Its limit is lifted by a reload right after somebody has looked at it."""
+
+    def __getattribute__(self, name: str) -> object:
+        value = super().__getattribute__(name)
+        if name == "bytes_per_s":
+            self.bytes_per_s = None
+        return value
+
+
+def test_a_limit_that_is_lifted_at_any_moment_fails_no_upload() -> None:
+    """Each question is answered by the limit as it was when it was asked."""
+    clock = ManualClock()
+    for ask in (
+        lambda throttle: throttle.take(100),
+        lambda throttle: throttle.lets_whole(100),
+        lambda throttle: list(throttle.paced([b"audio"])),
+    ):
+        throttle = LiftedMeanwhile(clock)
+        throttle.bytes_per_s = 1000
+        ask(throttle)
