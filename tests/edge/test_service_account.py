@@ -226,6 +226,9 @@ def test_a_token_that_has_expired_by_our_clock_names_the_clock(iam: Iam, file: P
     assert told.startswith(
         "IAM gave a token that expired 10 minutes ago. Check this machine's clock (it says 2026-03-01 09:00 UTC)"
     )
+    # A number that is no time at all is told as well.
+    iam.script.lives = -timedelta(days=200 * 365)
+    assert refusal(account(iam, file, clock)).startswith("IAM gave a token that expired 36500 days ago.")
 
 
 # --- reaching IAM ----------------------------------------------------------------------------
