@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from speechsense_watch.core import edges, lifecycle, taking
+from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.model import Job, Problem, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
@@ -291,22 +291,6 @@ def test_many_lost_answers_in_a_row_make_the_next_a_probe(bench: Bench) -> None:
     assert len(bench.service.calls) == 4
     bench.send(61)
     assert bench.service.calls[4][0] == "probe"
-
-
-def test_a_pause_does_not_last_as_long_as_a_call_of_hours_takes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is probed with a short one, though the long one has waited for longer; with that when there is no other."""
-    monkeypatch.setattr(taking, "BIG_ABOVE_BYTES", 30_000)
-    bench.upload_rules = UploadRules(concurrency=1)
-    bench.configure()
-    for number, seconds in enumerate((0.5, 3, 0.5)):
-        bench.drop(f"call{number}", seed=number, seconds=seconds)
-    bench.settle()
-    still = before(Code.RESOURCE_EXHAUSTED, "still")
-    bench.service.script = [Outcome(code=Code.RESOURCE_EXHAUSTED, message="said so", committed=True), still, still]
-    bench.send()
-    for _ in range(2):
-        bench.send(61)
-    assert [job.place.path for job, _ in bench.started] == ["call2.wav", "call2.wav", "call0.wav"]
 
 
 def test_five_recordings_refused_in_a_row_are_a_fault_of_the_configuration(bench: Bench) -> None:
