@@ -25,6 +25,7 @@ class Throttle:
         self._clock = clock
         self._lock = threading.Lock()
         self._free_at = 0.0
+        # Changed by another thread at any moment: each use takes one look at it.
         self.bytes_per_s: int | None = None
         # No piece is larger, whatever the limit.
         self.piece_bytes = 2**20
@@ -37,16 +38,18 @@ class Throttle:
 
     def lets_whole(self, size: int) -> bool:
         """Whether a body of that size may leave in one go."""
-        return not self.bytes_per_s or size <= self.bytes_per_s * BURST_S
+        limit = self.bytes_per_s
+        return not limit or size <= limit * BURST_S
 
     def take(self, count: int) -> None:
         """Returns when `count` bytes may go. Raises Halted when we are stopping."""
-        if not self.bytes_per_s:
+        limit = self.bytes_per_s
+        if not limit:
             return
         with self._lock:
             now = self._clock.monotonic()
             start = max(now, self._free_at)
-            self._free_at = start + count / self.bytes_per_s
+            self._free_at = start + count / limit
         while (left_s := start - self._clock.monotonic()) > 0:
             if self.stopped:
                 raise Halted(Halt.SHUTDOWN)
@@ -67,6 +70,5 @@ class Throttle:
                 at += len(part)
 
     def _most(self) -> int:
-        if not self.bytes_per_s:
-            return self.piece_bytes
-        return min(self.piece_bytes, max(_LEAST_PIECE_BYTES, int(self.bytes_per_s * BURST_S)))
+        limit = self.bytes_per_s
+        return min(self.piece_bytes, max(_LEAST_PIECE_BYTES, int(limit * BURST_S))) if limit else self.piece_bytes
