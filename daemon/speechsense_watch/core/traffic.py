@@ -20,7 +20,7 @@ _PROBE_MIN_S, _PROBE_SPREAD_S = 20.0, 40.0
 @dataclass(frozen=True, slots=True)
 class Pause:
     """`scope` is "service" or a connection id; `probe_at` is on the monotonic clock, seconds, `probe_expected_at` the same
-    for people.
+    for people. Until `asked_until`, on the same clock, the service asked us to wait.
     """
 
     scope: str
@@ -29,7 +29,6 @@ class Pause:
     since: datetime
     probe_at: float
     probe_expected_at: datetime
-    # Until then the service has asked us to wait: nothing that began before it did so ends that.
     asked_until: float = 0.0
 
     @property
@@ -64,32 +63,25 @@ class Traffic:
 
     def pause(self, scope: str, reason: PauseReason, message: str, at: Moment, at_least_s: float | None = None) -> None:
         """The scope is paused; a pause that goes on keeps its beginning. `at_least_s` is how long the service asked us to
-        wait (google.rpc.RetryInfo: "clients should wait at least this long"); it can only make the wait longer.
+        wait (google.rpc.RetryInfo: "clients should wait at least this long"); it can only make the wait longer, and holds
+        whatever else comes to pause the scope meanwhile.
         """
         old = self.pauses.get(scope)
         since = old.since if old and old.reason is reason else at.wall
         asked_until = at.monotonic + min(at_least_s, self.retry_max_s) if at_least_s else 0.0
-        if old:
-            asked_until = max(asked_until, old.asked_until)
-        wait_s = min(_PROBE_MIN_S + _PROBE_SPREAD_S * at.jitter, self.retry_max_s)
-        wait_s = max(wait_s, asked_until - at.monotonic)
-        expected = at.wall + timedelta(seconds=wait_s)
-        self.pauses[scope] = Pause(scope, reason, message, since, at.monotonic + wait_s, expected, asked_until)
+        asked_until = max(asked_until, old.asked_until if old else 0.0)
+        probe_at = max(at.monotonic + min(_PROBE_MIN_S + _PROBE_SPREAD_S * at.jitter, self.retry_max_s), asked_until)
+        expected = at.wall + timedelta(seconds=probe_at - at.monotonic)
+        self.pauses[scope] = Pause(scope, reason, message, since, probe_at, expected, asked_until)
 
     def lift(self, scope: str) -> None:
         self.pauses.pop(scope, None)
-
-    def _works(self, scope: str, at: Moment) -> None:
-        """What was under way already when the service asked us to wait may end well; that takes no word back."""
-        pause = self.pauses.get(scope)
-        if pause and pause.asked_until <= at.monotonic:
-            self.lift(scope)
 
     def channel_ready(self, at: Moment) -> None:
         """The connection is there: a pause for want of it may be probed at once."""
         pause = self.pauses.get(SERVICE)
         if pause and pause.reason in _NO_CONNECTION:
-            self.pauses[SERVICE] = replace(pause, probe_at=min(pause.probe_at, at.monotonic))
+            self.pauses[SERVICE] = replace(pause, probe_at=min(pause.probe_at, max(at.monotonic, pause.asked_until)))
 
     def probe_due(self, scope: str, monotonic: float) -> bool:
         pause = self.pauses.get(scope)
@@ -157,6 +149,12 @@ class Traffic:
             case Kind.CHANGED | Kind.GIVEN_BACK:
                 pass
         return []
+
+    def _works(self, scope: str, at: Moment) -> None:
+        """Whoever was on the way when the service asked us to wait says nothing of the time that it asked for."""
+        pause = self.pauses.get(scope)
+        if pause and pause.asked_until <= at.monotonic:
+            self.lift(scope)
 
     def _lift_service(self, at: Moment) -> None:
         pause = self.pauses.get(SERVICE)
