@@ -78,19 +78,19 @@ class Sweep:
 
     def _die_young(self) -> None:
         """At what a start does that no later one does: nothing was sent yet, so there may be nothing again."""
-        world = self._world
         first, second = (self._passed_by_a_start() for _ in range(2))
-        self._rare |= first - second
-        for point in sorted(first - second):
-            shutil.rmtree(world.queue_path.parent)
-            if self.lives.live(Plan(die_at=point[0], nth=point[1]), REACHED_WITHIN_S):
-                self._done.add(point)
+        self._die_each(first - second, self._live_anew)
         self.lives.live(Plan(), REACHED_WITHIN_S)
 
     def _passed_by_a_start(self) -> set[tuple[str, int]]:
         self._world.visits_path.unlink(missing_ok=True)
-        self.lives.live(Plan(), REACHED_WITHIN_S)
+        self.lives.live(Plan(), CALM_S)
         return visited(self._world.visits_path)
+
+    def _live_anew(self, plan: Plan, longest_s: float) -> bool:
+        # It may have been killed before there was anything to remove.
+        shutil.rmtree(self._world.queue_path.parent, ignore_errors=True)
+        return self.lives.live(plan, longest_s)
 
     def _die_without_a_queue(self) -> None:
         """All is sent and the journal knows it: the queue is lost before each start, and nothing may be sent again."""
@@ -98,21 +98,25 @@ class Sweep:
         before = self._known()
         talks = len(lives.ledger.read())
         lives.restart_without_queue(Plan(), CALM_S)
-        points = sorted(visited(self._world.visits_path) - before)
-        self._rare |= set(points)
-        for point in points:
-            if lives.restart_without_queue(Plan(die_at=point[0], nth=point[1]), CALM_S):
-                self._done.add(point)
+        self._die_each(visited(self._world.visits_path) - before, lives.restart_without_queue)
         lives.drain(DRAIN_WITHIN_S)
         if (again := len(lives.ledger.read()) - talks) != 0:
             lives.figures.broken.append(f"doubled: {again} were sent again when the queue was lost")
+
+    def _die_each(self, points: set[tuple[str, int]], live: Callable[[Plan, float], bool]) -> None:
+        """In lives that begin as no others do, so that nobody comes by there later: ever longer ones, on a busy machine."""
+        self._rare |= points
+        for point in sorted(points):
+            plan = Plan(die_at=point[0], nth=point[1])
+            if any(live(plan, CALM_S * 2.0**tried) for tried in range(TRIES)):
+                self._done.add(point)
 
     def _known(self) -> set[tuple[str, int]]:
         return self._rare | visited(self._world.visits_path)
 
     def _next(self) -> tuple[str, int] | None:
         """The one least often tried, of those not yet died at."""
-        left = [point for point in self._known() - self._done if self._tried.get(point, 0) < TRIES]
+        left = [point for point in self._known() - self._rare - self._done if self._tried.get(point, 0) < TRIES]
         return min(left, key=lambda point: (self._tried.get(point, 0), point[1], point[0]), default=None)
 
     def _bundle(self, times: int = 1) -> None:
