@@ -37,16 +37,18 @@ class Throttle:
 
     def lets_whole(self, size: int) -> bool:
         """Whether a body of that size may leave in one go."""
-        return not self.bytes_per_s or size <= self.bytes_per_s * BURST_S
+        rate = self.bytes_per_s
+        return not rate or size <= rate * BURST_S
 
     def take(self, count: int) -> None:
         """Returns when `count` bytes may go. Raises Halted when we are stopping."""
-        if not self.bytes_per_s:
+        rate = self.bytes_per_s  # once: a reload may lift the limit at any moment
+        if not rate:
             return
         with self._lock:
             now = self._clock.monotonic()
             start = max(now, self._free_at)
-            self._free_at = start + count / self.bytes_per_s
+            self._free_at = start + count / rate
         while (left_s := start - self._clock.monotonic()) > 0:
             if self.stopped:
                 raise Halted(Halt.SHUTDOWN)
@@ -67,6 +69,7 @@ class Throttle:
                 at += len(part)
 
     def _most(self) -> int:
-        if not self.bytes_per_s:
+        rate = self.bytes_per_s
+        if not rate:
             return self.piece_bytes
-        return min(self.piece_bytes, max(_LEAST_PIECE_BYTES, int(self.bytes_per_s * BURST_S)))
+        return min(self.piece_bytes, max(_LEAST_PIECE_BYTES, int(rate * BURST_S)))

@@ -20,7 +20,7 @@ from speechsense_watch.core.masking import without_values
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
-from speechsense_watch.core.taking import Hands
+from speechsense_watch.core.taking import Hands, probe_turn
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
 from speechsense_watch.core.verdict import Kind, Outcome, PauseReason, judge
 from speechsense_watch.holding import Holding, Room
@@ -373,7 +373,7 @@ class Uploader:
 
     def _longest_untouched(self, without: frozenset[str]) -> Job | None:
         found = self._picking.probes(self._choice(without), self._hands)
-        return min(found, key=lambda job: job.updated_at, default=None)
+        return min(found, key=probe_turn, default=None)
 
     def _begin_due(self) -> None:
         if SERVICE in self.traffic.pauses or not self._hands.free:

@@ -59,6 +59,7 @@ def test_a_trouble_of_a_connection_stops_only_that(traffic: Traffic) -> None:
     """And shows that the service works."""
     traffic.ended(1, "a", DOWN, at())
     traffic.ended(2, "a", NO_RIGHT, at(1))
+    assert reasons(traffic) == {"a": PauseReason.PERMISSION_DENIED}
 
 
 def test_a_pause_that_goes_on_keeps_its_beginning_and_another_reason_begins_anew(traffic: Traffic) -> None:
@@ -92,6 +93,31 @@ def test_a_probe_comes_after_20_to_60_seconds_and_never_after_retry_max(
     assert wait_s <= max(60.0, asked_s or 0.0) + 1e-6
     shown_s = (traffic.pauses[SERVICE].probe_expected_at - START).total_seconds()
     assert shown_s == pytest.approx(wait_s, abs=1e-5)
+
+
+@pytest.mark.parametrize("scope", [SERVICE, "a"])
+@pytest.mark.parametrize("end", [ACCEPTED, REFUSED, TRANSIENT, DOWN, NO_RIGHT, UNKNOWN], ids=lambda end: end.kind)
+def test_a_plea_to_wait_outlasts_those_who_were_on_their_way(traffic: Traffic, scope: str, end: Verdict) -> None:
+    """However they end: the service knew of them when it asked. The probe after it ends the pause as ever."""
+    asked = verdict(Kind.SERVICE, PauseReason.QUOTA) if scope == SERVICE else NO_RIGHT
+    traffic.ended(1, "a", asked, at(), 300.0)
+    traffic.ended(2, "a", end, at(5))
+    assert not traffic.probe_due(scope, 1299.0)
+    assert scope in traffic.pauses
+    traffic.probes[scope] = 3
+    traffic.ended(3, "a", ACCEPTED, at(300))
+    assert scope not in traffic.pauses
+
+
+def test_a_plea_to_wait_outlasts_a_connection_that_was_lost_meanwhile(traffic: Traffic) -> None:
+    """Another reason to stand still, and the end of it, bring the probe no nearer."""
+    traffic.ended(1, "a", verdict(Kind.SERVICE, PauseReason.QUOTA), at(), 300.0)
+    traffic.pause(SERVICE, PauseReason.UNREACHABLE, "", at(10))
+    traffic.channel_ready(at(20))
+    assert not traffic.probe_due(SERVICE, 1299.0)
+    assert traffic.probe_due(SERVICE, 1300.0)
+    traffic.channel_ready(at(400))
+    assert traffic.probe_due(SERVICE, 1400.0)
 
 
 def test_a_probe_is_one_job_and_due_in_its_time(traffic: Traffic) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from itertools import pairwise
 
 import pytest
@@ -62,6 +63,20 @@ def test_the_trouble_is_told_until_there_is_a_connection(tries: Tries) -> None:
     tries.step(60)
     assert tries.ended == [False, False, True]
     assert not tries.by_hand.trouble
+
+
+def test_a_try_that_could_not_be_begun_is_begun_another_time(tries: Tries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread was to be had at that moment."""
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError):
+            tries.by_hand.try_if_due()
+    tries.step(0)
+    assert tries.ended == [False]
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_tries_are_soon_at_first(tries: Tries) -> None:

@@ -174,6 +174,20 @@ def test_a_failing_renewal_is_tried_again_ever_more_seldom(bench: Bench) -> None
     assert set(waits[7:]) == {300}
 
 
+def test_a_renewal_that_could_not_be_begun_is_begun_another_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread was to be had at that moment; that is no renewal under way."""
+
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError):
+            bench.tokens.headers()
+    bench.shown()
+    assert bench.shown() == "t1"
+
+
 def test_a_refused_token_is_renewed_at_once(bench: Bench) -> None:
     """Whoever was refused need not wait for an hour to pass."""
     bench.shown()

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from speechsense_watch.config import Auth, SpeechSense
+from speechsense_watch.core.verdict import Code
+from speechsense_watch.edge.channel import Answer, Exchanged
 from speechsense_watch.edge.iam import Token
 from speechsense_watch.edge.secret import AuthError
 from speechsense_watch.edge.service_account import NoAnswerError, ServiceAccount, iam_of, parsed
@@ -226,6 +228,15 @@ def test_a_token_that_has_expired_by_our_clock_names_the_clock(iam: Iam, file: P
     assert told.startswith(
         "IAM gave a token that expired 10 minutes ago. Check this machine's clock (it says 2026-03-01 09:00 UTC)"
     )
+
+
+@pytest.mark.parametrize("expires_at_s", [-(2**63), -1, 1])
+def test_a_token_that_expired_in_another_age_is_told_all_the_same(
+    iam: Iam, file: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, expires_at_s: int
+) -> None:
+    """However far from now what IAM says may lie: an answer that cannot be understood never goes unsaid."""
+    monkeypatch.setattr("speechsense_watch.edge.channel.exchange", lambda *_: Exchanged(Answer(Code.OK), "token", expires_at_s))
+    assert refusal(account(iam, file, clock)).startswith("IAM gave a token that expired ")
 
 
 # --- reaching IAM ----------------------------------------------------------------------------

@@ -202,6 +202,17 @@ def test_a_refused_key_is_read_again(connect: Connect, standin: StandIn, tmp_pat
         service.close()
 
 
+@pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED", "INTERNAL"])
+def test_a_key_that_the_service_quotes_is_not_told(connect: Connect, standin: StandIn, code: str) -> None:
+    """What it says ends in the queue, in `status`, in the log."""
+    standin.order(Fault(code, message="Unknown api key 'AQVN-secret', said the proxy."))
+    outcome = connect("AQVN-secret").send_whole(TALK, AUDIO)
+    assert outcome.message == "Unknown api key '[hidden]', said the proxy."
+    standin.order(Fault(code, message="Not with AQVN-secret.", methods=("Search",)))
+    with pytest.raises(SearchTrouble, match=r": Not with \[hidden\]\.$"):
+        connect("AQVN-secret").search(SearchScope("o", "s"), "conn", "userMeta.recording_id", ["a-1"])
+
+
 def test_without_a_credential_there_is_no_channel(connect: Connect) -> None:
     """The message says which is lacking."""
     service = connect()

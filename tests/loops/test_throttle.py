@@ -109,6 +109,27 @@ def test_no_piece_is_lost_or_changed() -> None:
     assert all(throttle_at(ManualClock(), 4 * KIB).paced(cut))
 
 
+def test_a_limit_that_is_lifted_while_a_piece_is_counted_hurts_nobody() -> None:
+    """A reload comes from another thread, between any two looks at the limit."""
+
+    class Lifted(Throttle):
+        looks = 0
+
+        @property
+        def bytes_per_s(self) -> int | None:
+            self.looks += 1
+            return KIB if self.looks == 1 else None
+
+        @bytes_per_s.setter
+        def bytes_per_s(self, value: int | None) -> None:
+            self.looks = 0
+
+    throttle = Lifted(ManualClock())
+    for use in (lambda: throttle.take(10), lambda: throttle.lets_whole(10), lambda: list(throttle.paced([bytes(10)]))):
+        throttle.configure(UploadRules())
+        use()
+
+
 def test_a_stop_ends_every_wait() -> None:
     """As a shutdown, not as a failure."""
     throttle = throttle_at(ManualClock(), KIB)

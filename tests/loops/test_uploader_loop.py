@@ -14,8 +14,10 @@ from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.model import Job, Problem, Recording, State, uid_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import OnUnknown, Order, UploadRules
-from speechsense_watch.core.verdict import Code, Halt, Outcome
+from speechsense_watch.core.taking import BIG_ABOVE_BYTES
+from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge import folder
+from speechsense_watch.edge.rows import to_us
 from speechsense_watch.ports import Channel, ChannelState, FileTrouble, FileTroubleKind, QueueTrouble, Talk
 from speechsense_watch.recording import hash_of
 from support.bench import Bench, bench_on
@@ -613,6 +615,28 @@ def test_a_pause_of_the_connection_and_one_of_the_service_both_end(bench: Bench,
         bench.send(61)
     assert bench.job().state is State.UPLOADED
     assert bench.paused() == {}
+
+
+def test_a_probe_is_no_giant_while_there_are_others(bench: Bench) -> None:
+    """An hour of a four-hour call would be an hour of pause for a service that works. A giant that waited for an hour has its
+    turn all the same: what a small one is refused for again and again may not hold for it.
+    """
+    for seed, stem in enumerate(("giant", "small")):
+        bench.drop(stem, seed=seed)
+    bench.settle()
+    longer = "UPDATE jobs SET audio_size = ?, updated_at = updated_at - 1 WHERE place = CAST('giant.wav' AS BLOB)"
+    with bench.queue.transaction() as conn:
+        conn.execute(longer, (2 * BIG_ABOVE_BYTES,))
+    bench.uploader.traffic.pause("service", PauseReason.UNAVAILABLE, "", bench.uploader._moment())
+    candidate = bench.uploader._candidate("service")
+    assert candidate is not None
+    assert candidate.place.path == "small.wav"
+    bench.clock.advance(3601)
+    with bench.queue.transaction() as conn:
+        conn.execute("UPDATE jobs SET updated_at = ? WHERE audio_size < ?", (to_us(bench.clock.now()), BIG_ABOVE_BYTES))
+    candidate = bench.uploader._candidate("service")
+    assert candidate is not None
+    assert candidate.place.path == "giant.wav"
 
 
 def test_a_connection_is_probed_however_much_waits_for_others(tmp_path: Path) -> None:

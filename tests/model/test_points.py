@@ -20,7 +20,7 @@ LASTING = frozenset(
 )
 # Where the daemon writes, and how it is killed there.
 PASSED = {
-    "edge/queue_file.py": "before and after each COMMIT, by what it writes; the log of a queue that is no more goes by one rename",
+    "edge/queue_file.py": "before and after each COMMIT, by what it writes",
     "edge/schema.py": "before and after the migrations",
     "edge/journal.py": "around and within a line, around the removal of lines",
     "edge/filing.py": "around each call",

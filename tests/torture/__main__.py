@@ -136,16 +136,18 @@ def _storm(base: Path, setting: Setting, measure: Measure) -> Job:
 
 
 def _sweep(base: Path, setting: Setting, at_most_s: float) -> Job:
-    return lambda: _in_world(base, setting, lambda world: Sweep(world).run(at_most_s, say))
+    def played(world: World) -> Figures:
+        found = Sweep(world).run(at_most_s, say)
+        if never := found.counts["never tried"]:
+            found.broken.append(f"{never} points were not tried in {at_most_s:.0f} s: too little to go by")
+        return found
+
+    return lambda: _in_world(base, setting, played)
 
 
 def _in_world(base: Path, setting: Setting, play: Callable[[World], Figures]) -> Figures:
-    try:
-        with World(base / setting.name.replace(", ", "-").replace(" ", "-"), setting) as world:
-            return play(world)
-    finally:
-        if setting.archive_to is not None and setting.archive_to.parent == Path("/dev/shm"):
-            shutil.rmtree(setting.archive_to, ignore_errors=True)
+    with World(base / setting.name.replace(", ", "-").replace(" ", "-"), setting) as world:
+        return play(world)
 
 
 if __name__ == "__main__":

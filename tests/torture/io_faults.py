@@ -212,7 +212,7 @@ def figures(count: int) -> figures_of.Figures:
             "wrong talk ids": found.wrong_talk_ids,
             "lacking in the journal": found.lacking_in_journal,
             "queues damaged": found.damaged,
-            "kills of the daemon": found.exits[KILLED],
+            "kills at a system call": found.exits[KILLED],
         }
     )
     told.broken += found.told

@@ -53,6 +53,7 @@ class Sweep:
             self._kill_at(point)
             if len(self._done) % 20 == 0:
                 progress(f"{self._world.setting.name}: {len(self._done)} of {len(self._known())} points")
+        self.lives.figures.counts["never tried"] = len(self._known() - self._done - self._tried.keys() - self._rare)
         self._world.recorder.complete_all()
         self.lives.drain(DRAIN_WITHIN_S)
         self.lives.judge()
@@ -107,7 +108,7 @@ class Sweep:
         self._rare |= points
         for point in sorted(points):
             plan = Plan(die_at=point[0], nth=point[1])
-            if any(live(plan, REACHED_WITHIN_S * 2.0**tried) for tried in range(TRIES)):
+            if any(live(plan, CALM_S * 2.0**tried) for tried in range(TRIES)):
                 self._done.add(point)
 
     def _known(self) -> set[tuple[str, int]]:

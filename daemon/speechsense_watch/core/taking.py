@@ -30,6 +30,13 @@ def is_big(job: Job) -> bool:
     return job.audio is not None and job.audio.stamp.size > BIG_ABOVE_BYTES
 
 
+def probe_turn(job: Job) -> datetime:
+    """The earliest is probed with first: what nobody has touched for longest. A big one comes an hour later, since all others
+    wait for the end of a probe; it comes all the same, in case the small ones are refused for a reason of theirs.
+    """
+    return job.updated_at + (PATIENCE if is_big(job) else timedelta(0))
+
+
 class Turn(StrEnum):
     ORDINARY = "ordinary"
     SUSPECT = "suspect"

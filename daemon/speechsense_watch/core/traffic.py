@@ -20,7 +20,7 @@ _PROBE_MIN_S, _PROBE_SPREAD_S = 20.0, 40.0
 @dataclass(frozen=True, slots=True)
 class Pause:
     """`scope` is "service" or a connection id; `probe_at` is on the monotonic clock, seconds, `probe_expected_at` the same
-    for people.
+    for people. Until `asked_until`, on the same clock, the service asked us to wait.
     """
 
     scope: str
@@ -29,6 +29,7 @@ class Pause:
     since: datetime
     probe_at: float
     probe_expected_at: datetime
+    asked_until: float = 0.0
 
     @property
     def needs_operator(self) -> bool:
@@ -62,14 +63,16 @@ class Traffic:
 
     def pause(self, scope: str, reason: PauseReason, message: str, at: Moment, at_least_s: float | None = None) -> None:
         """The scope is paused; a pause that goes on keeps its beginning. `at_least_s` is how long the service asked us to
-        wait (google.rpc.RetryInfo: "clients should wait at least this long"); it can only make the wait longer.
+        wait (google.rpc.RetryInfo: "clients should wait at least this long"); it can only make the wait longer, and holds
+        whatever else comes to pause the scope meanwhile.
         """
         old = self.pauses.get(scope)
         since = old.since if old and old.reason is reason else at.wall
-        wait_s = max(_PROBE_MIN_S + _PROBE_SPREAD_S * at.jitter, at_least_s or 0.0)
-        wait_s = min(wait_s, self.retry_max_s)
-        expected = at.wall + timedelta(seconds=wait_s)
-        self.pauses[scope] = Pause(scope, reason, message, since, at.monotonic + wait_s, expected)
+        asked_until = at.monotonic + min(at_least_s, self.retry_max_s) if at_least_s else 0.0
+        asked_until = max(asked_until, old.asked_until if old else 0.0)
+        probe_at = max(at.monotonic + min(_PROBE_MIN_S + _PROBE_SPREAD_S * at.jitter, self.retry_max_s), asked_until)
+        expected = at.wall + timedelta(seconds=probe_at - at.monotonic)
+        self.pauses[scope] = Pause(scope, reason, message, since, probe_at, expected, asked_until)
 
     def lift(self, scope: str) -> None:
         self.pauses.pop(scope, None)
@@ -78,7 +81,7 @@ class Traffic:
         """The connection is there: a pause for want of it may be probed at once."""
         pause = self.pauses.get(SERVICE)
         if pause and pause.reason in _NO_CONNECTION:
-            self.pauses[SERVICE] = replace(pause, probe_at=min(pause.probe_at, at.monotonic))
+            self.pauses[SERVICE] = replace(pause, probe_at=min(pause.probe_at, max(at.monotonic, pause.asked_until)))
 
     def probe_due(self, scope: str, monotonic: float) -> bool:
         pause = self.pauses.get(scope)
@@ -101,7 +104,8 @@ class Traffic:
     def probe_at_once(self) -> None:
         """The configuration or the key is another one: whatever may have been held against the old one is probed at once."""
         self.pauses = {
-            scope: replace(pause, probe_at=0.0) if pause.needs_operator else pause for scope, pause in self.pauses.items()
+            scope: replace(pause, probe_at=0.0, asked_until=0.0) if pause.needs_operator else pause
+            for scope, pause in self.pauses.items()
         }
 
     def ended(
@@ -124,7 +128,7 @@ class Traffic:
             case Kind.SERVICE:
                 self.pause(SERVICE, verdict.pause or PauseReason.UNAVAILABLE, _message(verdict), at, retry_after_s)
             case Kind.CONNECTION:
-                self._lift_service()
+                self._lift_service(at)
                 reason = verdict.pause or PauseReason.PERMISSION_DENIED
                 self.pause(connection_id, reason, _message(verdict), at, retry_after_s)
             case Kind.UNKNOWN:
@@ -132,29 +136,35 @@ class Traffic:
             case Kind.ACCEPTED:
                 self._unknown_in_a_row = 0
                 self._refused.pop(connection_id, None)
-                self.lift(SERVICE)
-                self.lift(connection_id)
+                self._works(SERVICE, at)
+                self._works(connection_id, at)
             case Kind.REFUSED:
-                self._lift_service()
+                self._lift_service(at)
                 return self._one_more_refused(job_id, connection_id, verdict, at)
             case Kind.TRANSIENT:
                 # The service works, if not for this one; a file that could not be read says nothing of the service.
                 if verdict.answered:
-                    self._lift_service()
-                    self._lift_connection(connection_id)
+                    self._lift_service(at)
+                    self._lift_connection(connection_id, at)
             case Kind.CHANGED | Kind.GIVEN_BACK:
                 pass
         return []
 
-    def _lift_service(self) -> None:
+    def _works(self, scope: str, at: Moment) -> None:
+        """Whoever was on the way when the service asked us to wait says nothing of the time that it asked for."""
+        pause = self.pauses.get(scope)
+        if pause and pause.asked_until <= at.monotonic:
+            self.lift(scope)
+
+    def _lift_service(self, at: Moment) -> None:
         pause = self.pauses.get(SERVICE)
         if pause and pause.reason is not PauseReason.MANY_UNKNOWN:
-            self.lift(SERVICE)
+            self._works(SERVICE, at)
 
-    def _lift_connection(self, connection_id: str) -> None:
+    def _lift_connection(self, connection_id: str, at: Moment) -> None:
         pause = self.pauses.get(connection_id)
         if pause and pause.reason is not PauseReason.MANY_REFUSED:
-            self.lift(connection_id)
+            self._works(connection_id, at)
 
     def _unknown(self, verdict: Verdict, at: Moment) -> list[int]:
         self._unknown_in_a_row += 1
@@ -167,7 +177,7 @@ class Traffic:
         if paused and paused.reason is PauseReason.MANY_REFUSED:
             self.pause(connection_id, PauseReason.MANY_REFUSED, _message(verdict), at)
             return [job_id]
-        self._lift_connection(connection_id)
+        self._lift_connection(connection_id, at)
         refused = self._refused.setdefault(connection_id, [])
         if job_id not in refused:
             refused.append(job_id)

@@ -49,8 +49,8 @@ class ByHand:
         with self._lock:
             if self._trying or self._clock() < self._again_at:
                 return
-            self._trying = True
-        threading.Thread(target=self._try, name="try-by-hand", daemon=True).start()
+            threading.Thread(target=self._try, name="try-by-hand", daemon=True).start()
+            self._trying = True  # the thread waits for our lock before it ends
 
     def _try(self) -> None:
         trouble: Trouble | None = Trouble(f"{self._address} cannot be reached.")

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import grpc
 
+from speechsense_watch.core.masking import HIDDEN
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.edge.retry_info import retry_after_s
@@ -27,6 +28,7 @@ CONNECT_WITHIN_S = 15.0
 ANSWER_WITHIN_S = 15.0
 _PAGE, _MOST_PAGES = 1_000, 10
 _Message = TypeVar("_Message")
+Headers: TypeAlias = tuple[tuple[str, str], ...]
 
 # Any gRPC server answers it, with what does not matter; no key is shown. (github.com/grpc/grpc, doc/health-checking.md)
 _QUESTION = "/grpc.health.v1.Health/Check"
@@ -237,14 +239,16 @@ def asking(endpoint: Endpoint, credentials: Credentials) -> Iterator[Searching]:
         yield _Asking(channel, credentials)
 
 
-def _asked(credentials: Credentials, ask: Callable[[tuple[tuple[str, str], ...]], _Message]) -> _Message:
+def _asked(credentials: Credentials, ask: Callable[[Headers], _Message]) -> _Message:
     """The answer. Raises SearchTrouble."""
+    headers: Headers = ()
     try:
-        return ask(credentials.headers())
+        headers = credentials.headers()
+        return ask(headers)
     except CredentialError as error:
         raise SearchTrouble(Code.UNAUTHENTICATED, str(error)) from error
     except grpc.RpcError as error:
-        code, message = code_of(error), details_of(error)
+        code, message = code_of(error), details_of(error, headers)
         if code is Code.UNAUTHENTICATED:
             credentials.refused()
         raise SearchTrouble(code, message, retry_after_s(_trailing(error))) from error
@@ -260,8 +264,12 @@ def _trailing(error: object) -> Mapping[str, str | bytes]:
     return dict([*(error.trailing_metadata() or ())]) if isinstance(error, grpc.Call) else {}
 
 
-def details_of(error: grpc.RpcError) -> str:
-    return ((error.details() if hasattr(error, "details") else "") or "").strip()
+def details_of(error: object, shown: Headers = ()) -> str:
+    """What the other end said; the key that it was `shown` is hidden, should it quote it."""
+    said = ((error.details() if hasattr(error, "details") else "") or "").strip()
+    for secret in (value.rpartition(" ")[2] for name, value in shown if name == "authorization"):
+        said = said.replace(secret, HIDDEN) if secret else said
+    return said
 
 
 def _as_it_is(message: bytes) -> bytes:
@@ -291,7 +299,7 @@ def ask(endpoint: Endpoint, credentials: Credentials, connection_id: str) -> Ans
         try:
             talk_service_pb2_grpc.TalkServiceStub(channel).Get(request, metadata=headers, timeout=ANSWER_WITHIN_S)
         except grpc.RpcError as error:
-            return Answer(code_of(error), details_of(error))
+            return Answer(code_of(error), details_of(error, headers))
     return Answer(Code.OK)
 
 

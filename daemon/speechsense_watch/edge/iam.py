@@ -132,10 +132,11 @@ class Renewing:
             self._failures, self._due_at = 0, now
 
     def _begin(self) -> None:
+        threading.Thread(target=self._fetch, args=(self._made_from,), name="iam-token", daemon=True).start()
+        # It waits for our lock before it ends.
         self._fetching = True
         # Should it end in a way nobody foresaw, it is tried again all the same.
         self._due_at = self._monotonic() + RETRY_MAX_S
-        threading.Thread(target=self._fetch, args=(self._made_from,), name="iam-token", daemon=True).start()
 
     def _fetch(self, made_from: object) -> None:
         asked_at = self._monotonic()

@@ -37,7 +37,7 @@ class Line:
         self._clock = clock
         # gRPC calls back on threads of its own, and at once when there is nothing to wait for.
         self._lock = threading.RLock()
-        self._ready = False
+        self._ready = self._closed = False
         self._connecting_since = clock()
         self._pulse = Pulse(clock())
         self._counted, self._counted_at = Counters(), clock()
@@ -52,6 +52,9 @@ class Line:
         self.conduit = Conduit(open_channel(endpoint, FIRST_BACKOFF_MS))
 
     def close(self) -> None:
+        """Those who still have it in hand find no connection, and make none."""
+        with self._lock:
+            self._closed = True
         self.conduit.close(_CLOSE_WITHIN_S)
 
     @contextmanager
@@ -68,6 +71,8 @@ class Line:
     def renew(self) -> bool:
         """A new channel takes over; calls under way keep theirs. False when none can be made, and the old one stays."""
         with self._lock:
+            if self._closed:
+                return False
             old = self.conduit
             try:
                 self.conduit = Conduit(open_channel(self._endpoint, LONG_BACKOFF_MS))
@@ -83,6 +88,8 @@ class Line:
         shown that there is somebody at its other end.
         """
         with self._lock:
+            if self._closed:
+                return Channel(ChannelState.CONNECTING)
             state = self.conduit.state
             if state is ChannelState.READY:
                 self._is_ready()
@@ -123,6 +130,8 @@ class Line:
         new one takes over. To be called about once a second while calls are under way, by any thread.
         """
         with self._lock:
+            if self._closed:
+                return
             now = self._clock()
             if now - self._counted_at >= _COUNT_EVERY_S:
                 self._look_at_the_wire(now)
@@ -155,6 +164,8 @@ class Line:
     def _tried(self, through: bool) -> None:  # noqa: FBT001 - a callback
         """Through, and gRPC still has no connection: it is stuck, waits for its backoff, or has an address of yesterday."""
         with self._lock:
+            if self._closed:
+                return
             if through and not self._ready and self.conduit.state is not ChannelState.READY:
                 self._connecting_since = self._clock()
                 self.renew()

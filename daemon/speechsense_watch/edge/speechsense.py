@@ -19,7 +19,7 @@ from speechsense_watch.core.patience import ON_ITS_WAY_BYTES, Patience, Wait
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge import channel
-from speechsense_watch.edge.channel import Conduit, Endpoint, code_of
+from speechsense_watch.edge.channel import Conduit, Endpoint, Headers, code_of, details_of
 from speechsense_watch.edge.line import Line
 from speechsense_watch.edge.retry_info import retry_after_s
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, Talk
@@ -185,8 +185,9 @@ class GrpcService:
 
     def _run(self, call: _Call, talk: Talk, start: _Start) -> Outcome:
         try:
+            shown = self._credentials.headers()
             metadata = (
-                *self._credentials.headers(),
+                *shown,
                 ("x-client-request-id", talk.request_id),
                 # Documented as without effect for the AI services: sent in case that changes, relied on by nothing.
                 ("idempotency-key", talk.uid[:32]),
@@ -212,7 +213,7 @@ class GrpcService:
                         call.ended.wait(_ENDS_WITHIN_S)
                         break
                 with call.lock:  # a commit mark that is being written at this moment is on the row before anything is told
-                    outcome = self._outcome(call, future)
+                    outcome = self._outcome(call, future, shown)
                 if outcome.halt is None and outcome.code not in (Code.UNAVAILABLE, Code.CANCELLED):
                     self._line.heard(conduit)
             self._count_unavailable(outcome)
@@ -244,7 +245,7 @@ class GrpcService:
         if renew:
             self._line.renew()
 
-    def _outcome(self, call: _Call, future: _Future) -> Outcome:
+    def _outcome(self, call: _Call, future: _Future, shown: Headers) -> Outcome:
         talk_id, code = "", Code.OK
         try:
             talk_id = str(future.result().talk_id)
@@ -254,7 +255,7 @@ class GrpcService:
             code = Code.CANCELLED
         if code is Code.UNAUTHENTICATED:
             self._credentials.refused()
-        details = "" if code is Code.OK else (call.halt_message or _details(future))
+        details = "" if code is Code.OK else (call.halt_message or _details(future, shown))
         if code in _LIKE_A_REFUSAL and any(words in details for words in _NOT_THE_SERVICES):
             code = Code.UNAVAILABLE
         trailing = _trailing(future)
@@ -314,9 +315,8 @@ def _chunk(data: bytes) -> talk_service_pb2.StreamTalkRequest:
     return _audio(audio_pb2.AudioStreamingRequest(chunk=audio_pb2.AudioChunk(data=data)))
 
 
-def _details(future: _Future) -> str:
-    details = future.details() if isinstance(future, grpc.Call) else ""
-    said = (details or "").strip()
+def _details(future: _Future, shown: Headers) -> str:
+    said = details_of(future, shown)
     return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}..."
 
 

@@ -44,7 +44,7 @@ class VmMetadata:
         try:
             answer = json.loads(body)
             value, lifetime_s = answer["access_token"], float(answer["expires_in"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             # Not "from": what was answered may hold a token.
             raise AuthError(f"{self._said()} answered with something that is no token: is this a Yandex Cloud machine?") from None
         if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value or not value:

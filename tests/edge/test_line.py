@@ -1,0 +1,48 @@
+"""edge.line: a line that was closed while something was still under way on it."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from speechsense_watch.edge import by_hand
+from speechsense_watch.edge.channel import Endpoint
+from speechsense_watch.edge.line import Line
+from speechsense_watch.edge.reach import Trouble
+from speechsense_watch.ports import ChannelState
+from support.rig import free_port
+from support.waiting import wait_for
+
+
+@pytest.mark.parametrize("found", [None, Trouble("no such name")])
+def test_a_try_that_ends_after_the_line_was_closed_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, found: Trouble | None
+) -> None:
+    """A reload replaces the line while a try by hand is under way: no fault is raised on its thread, no channel is opened that
+    nobody will close, and nobody is woken.
+    """
+    go_on, faults, news = threading.Event(), list[object](), list[bool]()
+    monkeypatch.setattr(threading, "excepthook", faults.append)
+
+    def slowly(*_args: object, **_more: object) -> Trouble | None:
+        assert go_on.wait(10)
+        return found
+
+    monkeypatch.setattr(by_hand, "explain", slowly)
+    line = Line(Endpoint(f"127.0.0.1:{free_port()}", plaintext=True), lambda: news.append(True), time.monotonic, lambda: 0.5)
+    wait_for(lambda: line.look().state is ChannelState.FAILED, 10)
+    conduit = line.conduit
+    line.close()
+    before = list(news)
+    go_on.set()
+    wait_for(lambda: not any(thread.name == "try-by-hand" for thread in threading.enumerate()), 10)
+    assert (faults, line.conduit is conduit, news) == ([], True, before)
+
+
+def test_a_look_at_a_closed_line_sees_no_connection() -> None:
+    """Who still had it in hand when another took over."""
+    line = Line(Endpoint(f"127.0.0.1:{free_port()}", plaintext=True), lambda: None, time.monotonic, lambda: 0.5)
+    line.close()
+    assert line.look().state is ChannelState.CONNECTING
