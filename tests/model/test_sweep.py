@@ -32,4 +32,13 @@ def test_a_daemon_that_is_slow_to_start_is_given_more_time(tmp_path: Path, needs
         sweep.lives.live = live  # type: ignore[method-assign]
         sweep._die_young()
         assert sweep._done == {YOUNG}
-        assert sweep._next() is None, "nobody comes by there again"
+        assert YOUNG not in sweep._known() - sweep._rare, "nobody comes by there again"
+
+
+@pytest.mark.parametrize("policy", ["resend", "hold", "search"])
+def test_what_comes_by_chance_is_tried_all_the_same(tmp_path: Path, policy: str) -> None:
+    """Each has its commit twice, before and after, in every setting in which it can come."""
+    with World(tmp_path, Setting("calm", policy=policy)) as world:
+        names = {name for name, _ in Sweep(world)._known()}
+    tried = ("interrupted (ready)", "read_anew (ready)", *(("shown_absent (unconfirmed)",) if policy == "search" else ()))
+    assert names == {f"{when} COMMIT of {name}" for name in tried for when in ("before", "after")}

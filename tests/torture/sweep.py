@@ -12,6 +12,8 @@ import shutil
 import time
 from collections.abc import Callable
 
+from speechsense_watch.core.edges import Event
+from speechsense_watch.core.model import State
 from torture import faults
 from torture.faults import Order
 from torture.figures import Figures
@@ -26,8 +28,12 @@ _WHOLE, _STREAM, _LONG = STREAM_ABOVE // 2, 3 * STREAM_ABOVE, 60 * STREAM_ABOVE
 CALM_S = 6.0
 REACHED_WITHIN_S = 3.0
 TRIES = 3
-# What a start makes of a recording that was in hand at a death and had no claim yet.
-INTERRUPTED = "interrupted (ready)"
+# What a start makes of recordings that were in hand at a death and had no claim yet; what an attempt makes of one whose files
+# changed since it was found fit. Both need a life before, that dies when some are ready and the first is about to be claimed.
+INTERRUPTED, READ_ANEW = (f"{event} ({State.READY})" for event in (Event.INTERRUPTED, Event.READ_ANEW))
+FIRST_CLAIM = f"before COMMIT of {Event.CLAIMED} ({State.READY})"
+# Takes as long as the index was ever slow, many times over, and recordings that come later.
+SHOWN_ABSENT = f"{Event.SHOWN_ABSENT} ({State.UNCONFIRMED})"
 
 
 class Sweep:
@@ -39,6 +45,9 @@ class Sweep:
         # Of the bundle before: audio whose metadata are still to come, and what the service was told to refuse.
         self._late: list[str] = []
         self._refused: list[Recording] = []
+        # What needs a life of its own to be passed is tried be it that nobody passed it yet.
+        wanted = (INTERRUPTED, READ_ANEW, *((SHOWN_ABSENT,) if world.setting.policy == "search" else ()))
+        self._wanted = {(f"{when} COMMIT of {name}", nth) for name in wanted for when in ("before", "after") for nth in (1, 2)}
         # Points of the starts that find no queue.
         self._rare: set[tuple[str, int]] = set()
 
@@ -64,13 +73,19 @@ class Sweep:
 
     def _kill_at(self, point: tuple[str, int]) -> None:
         self._tried[point] = self._tried.get(point, 0) + 1
+        recorder = self._world.recorder
+        first = len(recorder.dropped)
         self._bundle(point[1])
         self.lives.start_service()
-        if INTERRUPTED in point[0]:  # the first note of a life says that nothing is in hand
-            self.lives.live(Plan(die_at="after the note of what is in hand", nth=1 + point[1]), REACHED_WITHIN_S)
-        # What takes its time, such as showing an absence, which needs later recordings as well, is waited for in a later try.
-        longest_s = REACHED_WITHIN_S * 2.0 ** (self._tried[point] - 1)
-        again = self._tried[point] > 1
+        if INTERRUPTED in point[0] or READ_ANEW in point[0]:
+            self.lives.live(Plan(die_at=FIRST_CLAIM), CALM_S)
+            if READ_ANEW in point[0]:
+                for recording in recorder.dropped[first:]:
+                    recorder.touch(recording)
+        # What takes its time is waited for in a later try.
+        slow = SHOWN_ABSENT in point[0]
+        again = self._tried[point] > 1 or slow
+        longest_s = (2 * CALM_S if slow else REACHED_WITHIN_S) * 2.0 ** (self._tried[point] - 1)
         drops = [longest_s * part for part in (0.3, 0.5, 0.7)] if again else []
         incident = Incident(drops, service_starts=0.0, asked_to_end=again)
         if self.lives.live(Plan(die_at=point[0], nth=point[1]), longest_s, incident):
@@ -112,7 +127,7 @@ class Sweep:
                 self._done.add(point)
 
     def _known(self) -> set[tuple[str, int]]:
-        return self._rare | visited(self._world.visits_path)
+        return self._wanted | self._rare | visited(self._world.visits_path)
 
     def _next(self) -> tuple[str, int] | None:
         """The one least often tried, of those not yet died at."""
