@@ -25,7 +25,6 @@ class Throttle:
         self._clock = clock
         self._lock = threading.Lock()
         self._free_at = 0.0
-        # Changed by another thread at any moment: each use takes one look at it.
         self.bytes_per_s: int | None = None
         # No piece is larger, whatever the limit.
         self.piece_bytes = 2**20
@@ -38,18 +37,18 @@ class Throttle:
 
     def lets_whole(self, size: int) -> bool:
         """Whether a body of that size may leave in one go."""
-        limit = self.bytes_per_s
-        return not limit or size <= limit * BURST_S
+        rate = self.bytes_per_s
+        return not rate or size <= rate * BURST_S
 
     def take(self, count: int) -> None:
         """Returns when `count` bytes may go. Raises Halted when we are stopping."""
-        limit = self.bytes_per_s
-        if not limit:
+        rate = self.bytes_per_s  # once: a reload may lift the limit at any moment
+        if not rate:
             return
         with self._lock:
             now = self._clock.monotonic()
             start = max(now, self._free_at)
-            self._free_at = start + count / limit
+            self._free_at = start + count / rate
         while (left_s := start - self._clock.monotonic()) > 0:
             if self.stopped:
                 raise Halted(Halt.SHUTDOWN)
@@ -70,5 +69,7 @@ class Throttle:
                 at += len(part)
 
     def _most(self) -> int:
-        limit = self.bytes_per_s
-        return min(self.piece_bytes, max(_LEAST_PIECE_BYTES, int(limit * BURST_S))) if limit else self.piece_bytes
+        rate = self.bytes_per_s
+        if not rate:
+            return self.piece_bytes
+        return min(self.piece_bytes, max(_LEAST_PIECE_BYTES, int(rate * BURST_S)))

@@ -29,11 +29,13 @@ from torture.io_faults import Figures, Kind
         (Kind("pwrite64", "ENOSPC"), 9),
         (Kind("pwrite64", "EIO"), 12),
         (Kind("fsync", "EIO"), 1),
+        (Kind("fdatasync", "SIGKILL"), 3),
+        (Kind("renameat2", "SIGKILL"), 1),
     ],
     ids=str,
 )
 def test_a_call_that_fails_loses_and_doubles_nothing(kind: Kind, nth: int) -> None:
-    """The whole sweep is `python tests/torture/io_faults.py`."""
+    """Nor does one that is the daemon's last. The whole sweep is a part of `make torture`."""
     figures = Figures()
     assert io_faults.run(kind, nth, figures), "the daemon made fewer calls"
     assert figures.clean, figures.table()

@@ -1,34 +1,44 @@
-"""edge.reach: which step on the way to the service fails, in words that lead to what is wrong."""
+"""edge.reach: what keeps this machine from the service, in words."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from speechsense_watch.core.verdict import PauseReason
-from speechsense_watch.edge.reach import explain
+from speechsense_watch.edge.reach import Trouble, explain
 
 
-@pytest.mark.parametrize("name", ["api..speechsense", "." * 3, "x" * 64])
-def test_a_name_that_cannot_be_one_is_told_as_one_that_is_not_known(name: str) -> None:
-    """Python refuses to look for it at all."""
-    trouble = explain(f"{name}:443", plaintext=False)
-    assert trouble is not None
-    assert trouble.message.startswith(f"The name {name} cannot be resolved (")
-    assert trouble.message.endswith("check DNS and `endpoint`.")
+@pytest.fixture
+def listening() -> Iterator[str]:
+    """Somebody who takes connections and says nothing."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no certificate\n"])
-def test_a_ca_file_that_is_missing_or_holds_none_is_told_as_that(tmp_path: Path, content: bytes | None) -> None:
-    """Neither the network nor the port is to blame."""
-    ca_file = tmp_path / "ca.pem"
+@pytest.mark.parametrize("host", ["a..b", "x" * 300])
+def test_what_can_be_no_name_is_told(host: str) -> None:
+    """Before anybody is asked for it."""
+    trouble = explain(f"{host}:443", plaintext=False)
+    assert trouble == Trouble(f"{host} is no name that a host may have: check `endpoint`.")
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "No such file"), (b"no certificate", "cannot be used")])
+def test_a_ca_file_of_no_use_is_not_the_networks_fault(tmp_path: Path, listening: str, content: bytes | None, why: str) -> None:
+    """The connection came about; the file is named."""
+    file = tmp_path / "ca.pem"
     if content is not None:
-        ca_file.write_bytes(content)
-    with socket.create_server(("127.0.0.1", 0)) as service:
-        trouble = explain(f"127.0.0.1:{service.getsockname()[1]}", plaintext=False, ca_file=str(ca_file))
+        file.write_bytes(content)
+    trouble = explain(listening, plaintext=False, ca_file=str(file))
     assert trouble is not None
-    assert trouble.message.startswith(f"{ca_file} holds no certificate that can be used (")
-    assert trouble.message.endswith("check `ca_file`.")
     assert trouble.reason is PauseReason.NOT_TRUSTED
+    assert (str(file) in trouble.message, why in trouble.message, "check `ca_file`" in trouble.message) == (True, True, True)
+
+
+def test_a_connection_is_enough_where_no_tls_is_spoken(listening: str) -> None:
+    """Nothing is wrong then."""
+    assert explain(listening, plaintext=True) is None

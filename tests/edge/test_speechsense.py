@@ -19,6 +19,7 @@ from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.speechsense import GrpcService, _Call
 from speechsense_watch.ports import ChannelState, CredentialError, CredentialPending, Halted, SearchTrouble, Talk
 from speechsense_watch.standin import Fault, Rules, StandIn
+from speechsense_watch.standin.faults import When
 from support.rig import FIELDS, free_port
 from support.waiting import wait_for
 from support.wavs import pcm
@@ -160,16 +161,17 @@ def test_a_halt_in_the_middle_leaves_no_talk(connect: Connect, standin: StandIn)
     assert standin.talks() == []
 
 
+@pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK])
-def test_every_status_comes_back_as_it_is(connect: Connect, standin: StandIn, code: Code) -> None:
-    """Before the commit point for a stream that is refused at once, after it for one message."""
-    standin.order(Fault(code.value, count=2, message="so it is"))
-    service = connect()
-    stream = service.send_stream(TALK, pieces(), commit_nothing, 5.0)
+def test_every_status_comes_back_as_it_is_from_every_moment(connect: Connect, standin: StandIn, code: Code, when: When) -> None:
+    """Before the commit point for a stream that is refused before its end, else after it, whether the talk was stored or not."""
+    standin.order(Fault(code.value, when=when, count=2, message="so it is"))
+    service, stored = connect(), when is When.AFTER
+    stream = service.send_stream(TALK, pieces(), commit_nothing, 0.0 if stored else 5.0)
     whole = service.send_whole(TALK, AUDIO)
-    assert (stream.code, stream.committed, stream.message, stream.halt) == (code, False, "so it is", None)
+    assert (stream.code, stream.committed, stream.message, stream.halt) == (code, stored, "so it is", None)
     assert (whole.code, whole.committed, whole.message, whole.halt) == (code, True, "so it is", None)
-    assert standin.talks() == []
+    assert len(standin.talks()) == (2 if stored else 0)
 
 
 def test_of_a_long_refusal_the_beginning_is_kept(connect: Connect, standin: StandIn) -> None:

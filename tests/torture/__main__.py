@@ -9,11 +9,12 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
-from torture import figures, outage, teeth
+from torture import figures, io_faults, outage, teeth
 from torture.figures import Figures
 from torture.storm import Measure, Storm
 from torture.sweep import Sweep
@@ -28,23 +29,31 @@ def main() -> int:
     began = time.monotonic()
     base = Path(options.dir or tempfile.mkdtemp(prefix="torture-"))
     say(f"seed {options.seed}, worlds in {base}")
-    with ThreadPoolExecutor(options.together) as pool:
-        found = list(pool.map(lambda job: job(), _jobs(options, base)))
-    bites = teeth.all_of(together=options.together) if "teeth" in options.parts else []
+    with ThreadPoolExecutor(options.together) as pool, _another_file_system(base) as elsewhere:
+        found = list(pool.map(lambda job: job(), _jobs(options, base, elsewhere)))
+    if "teeth" in options.parts:
+        bites = teeth.all_of(together=options.together)
+        say(teeth.table(bites))
+        found.append(teeth.figures(bites))
     total = Figures("all together")
     for each in found:
         say(each.table())
         total.add(each)
     total.note("seconds", time.monotonic() - began)
-    if bites:
-        say(teeth.table(bites))
-        total.broken += [f"nobody noticed the lack of {each.tooth.safeguard}" for each in bites if not each.bit]
     say(total.table())
     if options.json:
         figures.write(Path(options.json), [*found, total])
     if not options.dir and not total.broken:
         shutil.rmtree(base)
     return 1 if total.broken else 0
+
+
+@contextmanager
+def _another_file_system(base: Path) -> Iterator[Path]:
+    """Where it can be had, so that what is archived there is copied."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="torture-", dir=shared if shared.is_dir() else base) as directory:
+        yield Path(directory)
 
 
 def say(text: str) -> None:
@@ -64,24 +73,28 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--together", type=int, default=4, help="how many worlds at once")
     parser.add_argument("--down", type=float, default=75.0, help="seconds of the outage")
+    parser.add_argument("--disk", type=int, default=6, help="runs for each kind of fault of the disk")
     parser.add_argument("--json", help="where the figures are written")
     parser.add_argument("--dir", help="where the worlds are, and stay")
     return parser.parse_args()
 
 
-PARTS = ("storm", "sweep", "outage", "teeth")
+PARTS = ("storm", "sweep", "outage", "disk", "teeth")
 
 
-def _jobs(options: argparse.Namespace, base: Path) -> list[Job]:
+def _jobs(options: argparse.Namespace, base: Path, elsewhere: Path) -> list[Job]:
     count = len(options.policies)
     measure = Measure(-(-options.kills // count), -(-options.recordings // count), options.seconds)
     jobs: list[Job] = []
     if "sweep" in options.parts:
-        jobs += [_sweep(base, each, options.seconds) for each in _swept(base, options.seed) if each.policy in options.policies]
+        swept = [each for each in _swept(elsewhere, options.seed) if each.policy in options.policies]
+        jobs += [_sweep(base, each, options.seconds) for each in swept]
     if "storm" in options.parts:
         jobs += [_storm(base, each, measure) for each in _stormed(options.seed) if each.policy in options.policies]
     if "outage" in options.parts:
         jobs.append(lambda: _in_world(base, outage.setting(), lambda world: outage.run(world, options.down)))
+    if "disk" in options.parts:
+        jobs.append(lambda: io_faults.figures(options.disk))
     return jobs
 
 
@@ -93,11 +106,8 @@ def _stormed(seed: int) -> list[Setting]:
     ]
 
 
-def _swept(base: Path, seed: int) -> list[Setting]:
-    """Each thing that may be done with the files, and each policy. /dev/shm is another file system than most: what is archived
-    there is copied.
-    """
-    elsewhere = Path(tempfile.mkdtemp(prefix="torture-", dir="/dev/shm")) if Path("/dev/shm").is_dir() else base / "elsewhere"
+def _swept(elsewhere: Path, seed: int) -> list[Setting]:
+    """Each thing that may be done with the files, and each policy."""
     return [
         Setting("points, resend, kept", seed=seed),
         Setting("points, hold, archived", policy="hold", after_upload="archive", seed=seed + 1),
@@ -115,20 +125,29 @@ def _swept(base: Path, seed: int) -> list[Setting]:
 
 
 def _storm(base: Path, setting: Setting, measure: Measure) -> Job:
-    return lambda: _in_world(base, setting, lambda world: Storm(world, measure).run(say))
+    def played(world: World) -> Figures:
+        found = Storm(world, measure).run(say)
+        kills = found.counts["kills of the daemon"] + found.counts["kills of the service"]
+        if kills < measure.kills:
+            found.broken.append(f"only {kills} of {measure.kills} kills in {measure.seconds:.0f} s: too little to go by")
+        return found
+
+    return lambda: _in_world(base, setting, played)
 
 
 def _sweep(base: Path, setting: Setting, at_most_s: float) -> Job:
-    return lambda: _in_world(base, setting, lambda world: Sweep(world).run(at_most_s, say))
+    def played(world: World) -> Figures:
+        found = Sweep(world).run(at_most_s, say)
+        if never := found.counts["never tried"]:
+            found.broken.append(f"{never} points were not tried in {at_most_s:.0f} s: too little to go by")
+        return found
+
+    return lambda: _in_world(base, setting, played)
 
 
 def _in_world(base: Path, setting: Setting, play: Callable[[World], Figures]) -> Figures:
-    try:
-        with World(base / setting.name.replace(", ", "-").replace(" ", "-"), setting) as world:
-            return play(world)
-    finally:
-        if setting.archive_to is not None and setting.archive_to.parent == Path("/dev/shm"):
-            shutil.rmtree(setting.archive_to, ignore_errors=True)
+    with World(base / setting.name.replace(", ", "-").replace(" ", "-"), setting) as world:
+        return play(world)
 
 
 if __name__ == "__main__":

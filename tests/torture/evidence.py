@@ -90,6 +90,8 @@ class Row:
     claims: int
     possible_duplicate: bool
     reason: str | None
+    # The talk id came as an answer, not by a look-up.
+    accepted: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,9 +163,10 @@ def look(queue_path: Path, *, events: bool = False) -> Evidence:
 
 
 def _rows(conn: sqlite3.Connection) -> list[Row]:
+    accepted = {job for (job,) in conn.execute("SELECT job_id FROM events WHERE event = 'accepted'")}
     found = conn.execute("SELECT id, state, CAST(place AS TEXT), uid, talk_id, claims, possible_duplicate, reason FROM jobs")
     return [
-        Row(job, state, place, uid, talk_id, claims, bool(marked), reason)
+        Row(job, state, place, uid, talk_id, claims, bool(marked), reason, job in accepted)
         for job, state, place, uid, talk_id, claims, marked, reason in found
     ]
 

@@ -46,7 +46,7 @@ class Figures:
         lines += [f"  {name:44} {value:>10,.2f}" for name, value in sorted(self.worst.items())]
         lines += [f"  kills with rows {state:28} {count:>10,}" for state, count in sorted(self.kills_by_state.items())]
         lines += [f"  fault {what:38} {count:>10,}" for what, count in sorted(self.faults.items())]
-        lines += [f"  nobody died at: {each}" for each in self.unreached[:_SHOWN]]
+        lines += [f"  not reached: {each}" for each in self.unreached[:_SHOWN]]
         if self.broken:
             lines.append(f"  BROKEN: {len(self.broken)}")
             lines += [f"    {each}" for each in self.broken[:_SHOWN]]

@@ -1,10 +1,11 @@
-"""A disk that fails at the n-th call of each thread, for n = 1, 2, 3 ...: a daemon under strace, then a start without faults.
+"""A disk that fails at the n-th call of a thread, or a daemon that dies there, for n = 1, 2, 3 ...: under strace; then a start
+without faults.
 
-    python tests/torture/io_faults.py [COUNT]      # so many runs of each kind; ends by 1 when anything was lost or doubled
+    make torture TORTURE='--parts disk --disk 100'      # so many runs of each kind
 
 Each run takes three recordings, one of them as a stream, through a daemon of which one system call is made to fail (strace(1),
-`-e inject`). Whatever that does to the daemon, it is ended, started anew on a sound disk, and given one more recording. Then each
-of the four has to have the one talk id that the service gave it.
+`-e inject`), or to be its last. Whatever that does to the daemon, it is ended, started anew on a sound disk, and given one more
+recording. Then each of the four has to have the one talk id that the service gave it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -27,11 +27,12 @@ from speechsense_watch.standin import StandIn
 from support.rig import Rig
 from support.waiting import wait_for
 from support.wavs import pcm
+from torture import figures as figures_of
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A system call and how it fails. `lasting`: from the n-th on."""
+    """A system call and how it fails: an error, or a signal that comes in its place. `lasting`: from the n-th on."""
 
     call: str
     error: str
@@ -40,8 +41,13 @@ class Kind:
     def __str__(self) -> str:
         return f"{self.call} {self.error}{' for good' if self.lasting else ''}"
 
+    @property
+    def kills(self) -> bool:
+        return self.error == "SIGKILL"
 
-# fdatasync: the queue's commits; pwrite64: its pages; fsync: the journal and directories.
+
+# fdatasync: the queue's commits; pwrite64: its pages, and the note of what is in hand; fsync: the journal and directories;
+# renameat2: the archive; sendmsg: what leaves.
 KINDS = (
     Kind("fdatasync", "EIO"),
     Kind("fdatasync", "EIO", lasting=True),
@@ -49,7 +55,11 @@ KINDS = (
     Kind("pwrite64", "ENOSPC", lasting=True),
     Kind("pwrite64", "EIO"),
     Kind("fsync", "EIO"),
+    *(Kind(call, "SIGKILL") for call in ("fdatasync", "pwrite64", "fsync", "renameat2", "sendmsg")),
 )
+
+
+KILLED = "was killed"
 
 
 @dataclass
@@ -97,8 +107,11 @@ def why_not() -> str:
 
 def launcher(kind: Kind, nth: int, trace: Path) -> tuple[str, ...]:
     """-D: the daemon stays our child, so that signals reach it."""
-    inject = f"inject={kind.call}:error={kind.error}:when={nth}{'+' if kind.lasting else ''}"
-    return ("strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", str(trace), "-e", f"trace={kind.call}", "-e", inject)
+    what = "signal" if kind.kills else "error"
+    inject = f"inject={kind.call}:{what}={kind.error}:when={nth}{'+' if kind.lasting else ''}"
+    # With --seccomp-bpf, which is faster, strace 6.1 sends no signals.
+    fast = () if kind.kills else ("--seccomp-bpf",)
+    return ("strace", "-D", "-f", "-qq", *fast, "-o", str(trace), "-e", f"trace={kind.call}", "-e", inject)
 
 
 def run(kind: Kind, nth: int, figures: Figures) -> bool:
@@ -107,6 +120,7 @@ def run(kind: Kind, nth: int, figures: Figures) -> bool:
         trace = Path(name) / "strace"
         rig.rules |= {"on_unknown": "search", "recording_id_field": "recording_id", "search_patience": "1s"}
         rig.tables = 'search = { organization_id = "org", space_id = "space" }\n'
+        rig.rules |= {"after_upload": "archive", "archive_to": str(rig.directory / "archive")}
         rig.upload |= {"stream_above": "30KiB", "concurrency": 2}
         # The queue is made beforehand, so that the calls that fail are those of uploads: strace counts them for each thread.
         rig.start()
@@ -116,7 +130,7 @@ def run(kind: Kind, nth: int, figures: Figures) -> bool:
         rig.drop("stream", pcm(seconds=3, seed=3))
         how = _under_faults(rig, launcher(kind, nth, trace))
         struck = trace.exists() and "(INJECTED)" in trace.read_text(errors="replace")
-        if not struck:
+        if not struck and how != KILLED:
             return False
         figures.runs += 1
         figures.injected[str(kind)] += 1
@@ -149,7 +163,7 @@ def _under_faults(rig: Rig, launch: tuple[str, ...]) -> str:
     code = process.poll()
     if code is not None:
         rig.process = None
-        return {1: "ended by itself (1)", 73: "did not start (73)"}[code]
+        return {1: "ended by itself (1)", 73: "did not start (73)", -signal.SIGKILL: KILLED}[code]
     finished = all_finished(rig, 3)
     process.send_signal(signal.SIGTERM)
     try:
@@ -182,6 +196,29 @@ def _judge(rig: Rig, standin: StandIn, figures: Figures, what: str) -> None:
         figures.told.append(f"{what}: {problems} {rig.states()}")
 
 
+def figures(count: int) -> figures_of.Figures:
+    """The same as one part of `make torture`; that it was left out, and why, is told as what was not reached."""
+    told = figures_of.Figures("disk")
+    if reason := why_not():
+        told.unreached.append(f"any of its faults: {reason}")
+        return told
+    found = sweep(count)
+    told.faults.update(found.injected)
+    told.counts.update(
+        {
+            "recordings": found.recordings,
+            "lost": found.lost,
+            "doubled": found.doubled,
+            "wrong talk ids": found.wrong_talk_ids,
+            "lacking in the journal": found.lacking_in_journal,
+            "queues damaged": found.damaged,
+            "kills at a system call": found.exits[KILLED],
+        }
+    )
+    told.broken += found.told
+    return told
+
+
 def sweep(count: int, kinds: tuple[Kind, ...] = KINDS, step: int = 1) -> Figures:
     """`count` runs of each kind at the most, at every `step`-th call."""
     figures = Figures()
@@ -194,17 +231,3 @@ def sweep(count: int, kinds: tuple[Kind, ...] = KINDS, step: int = 1) -> Figures
 
 def _calls(count: int, step: int) -> Iterator[int]:
     yield from range(1, 1 + count * step, step)
-
-
-def main(count: int) -> int:
-    """The table on standard output; 0 when nothing was lost or doubled."""
-    if reason := why_not():
-        sys.stdout.write(f"I/O faults: left out, {reason}.\n")
-        return 0
-    figures = sweep(count)
-    sys.stdout.write(f"{figures.table()}\n")
-    return 0 if figures.clean and figures.runs else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100))

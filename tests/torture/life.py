@@ -23,11 +23,14 @@ LONGEST_LIFE_S = 2.5
 
 @dataclass(slots=True)
 class Incident:
-    """What happens during a life, seconds after its beginning: recordings come, the service dies, or comes back."""
+    """What happens during a life, seconds after its beginning: recordings come, the service dies, or comes back; and whether the
+    daemon is asked to end at its end, so that it may die over that.
+    """
 
     drops: list[float] = field(default_factory=list)
     service_dies: float | None = None
     service_starts: float | None = None
+    asked_to_end: bool = False
 
 
 class Lives:
@@ -50,6 +53,21 @@ class Lives:
         self.after_a_kill(plan.die_at if at_point else "at random")
         return at_point
 
+    def restart_without_queue(self, plan: Plan, longest_s: float) -> bool:
+        """The same of a daemon that finds its queue lost, and the journal as it is. What the new queue knows of single tries is
+        little, so it is only asked whether it is whole.
+        """
+        world = self.world
+        for ending in ("", "-wal", "-shm"):
+            world.queue_path.with_name(world.queue_path.name + ending).unlink(missing_ok=True)
+        world.start_daemon(plan)
+        at_point = self._until_death(longest_s, Incident())
+        world.kill_daemon()
+        self.evidence = self._counted(plan.die_at if at_point else "at random")
+        if self.evidence.broken:
+            self.figures.broken.append(f"the queue is damaged: {self.evidence.broken} | after it was lost")
+        return at_point
+
     def _until_death(self, longest_s: float, incident: Incident) -> bool:
         world, began = self.world, time.monotonic()
         drops = sorted(incident.drops)
@@ -66,21 +84,31 @@ class Lives:
                 self.start_service()
         for _ in drops:
             world.recorder.drop()
+        if incident.asked_to_end and world.daemon_lives() and world.stop_daemon() == 0:
+            return False
         died = not world.daemon_lives()
         if died and world.daemon is not None and world.daemon.returncode != -9:
             self.figures.broken.append(f"the daemon ended by itself with {world.daemon.returncode}")
         return died
 
     def after_a_kill(self, where: str) -> None:
-        self.figures.counts["kills of the daemon"] += 1
-        self.figures.kills_at[where] += 1
         began = time.monotonic()
-        self.evidence = look(self.world.queue_path)
+        self.evidence = self._counted(where)
         stored = Stored(self.ledger.read(), self.world.recorder.dropped)
-        self.figures.kills_by_state.update({row.state for row in self.evidence.rows})
-        self.figures.counts["integrity_check ok"] += not self.evidence.broken
         self._broken(oracle.after_a_kill(self.evidence, stored, self.world.recorder.dropped), f"after a kill {where}")
         self.figures.note("longest look after a kill, s", time.monotonic() - began)
+
+    def _counted(self, where: str) -> Evidence:
+        """What a kill has left, or an end that it was asked for."""
+        if self.world.daemon is not None and self.world.daemon.returncode == 0:
+            self.figures.counts["ends of the daemon"] += 1
+        else:
+            self.figures.counts["kills of the daemon"] += 1
+            self.figures.kills_at[where] += 1
+        evidence = look(self.world.queue_path)
+        self.figures.kills_by_state.update({row.state for row in evidence.rows})
+        self.figures.counts["integrity_check ok"] += not evidence.broken
+        return evidence
 
     def look_again(self) -> bool:
         """Whether what the service has stored meanwhile breaks a promise, the daemon being dead."""
@@ -171,6 +199,9 @@ class Lives:
         figures.counts.update(judgement.counts)
         unknown, longest_s = oracle.longest_unconfirmed_s(evidence.events)
         figures.counts["outcomes unknown"] += unknown
+        searches = sum(call["method"] == "Search" for call in self.ledger.calls())
+        if unknown and setting.policy == "search":
+            figures.note("searches per unknown outcome", searches / unknown)
         figures.note("longest time unconfirmed, s", longest_s)
         self._count_calls()
 

@@ -15,8 +15,8 @@ from torture.recordings import Recording
 
 # Who stands in one of these may have been stored by the service.
 _COVERED = frozenset({"committing", "unconfirmed", "uploaded", "done"})
-# Where a recording that is not stored may end, since the state says why.
-_TOLD = frozenset({"refused", "unusable", "skipped", "unconfirmed"})
+# Figures of which a zero says as much as any number.
+_ALWAYS_TOLD = ("lost", "doubled", "doubled and marked", "held", "held though stored", "talk ids lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def _wrong_talk(recording: Recording, row: Row, evidence: Evidence, stored: Stor
     talk = stored.by_id.get(row.talk_id or "")
     if talk is None:
         return [f"wrong talk id: {recording.place} has {row.talk_id}, which the service never stored"]
-    if _cut_short(talk, recording) and talk.recording_id in evidence.committed:
+    if _cut_short(talk, recording, row) and talk.recording_id in evidence.committed:
         return []
     if talk.sha256 != recording.sha256:
         return [f"wrong talk id: {recording.place} has {row.talk_id}, whose audio is not the recording's"]
@@ -81,12 +81,13 @@ def _wrong_talk(recording: Recording, row: Row, evidence: Evidence, stored: Stor
     return []
 
 
-def _cut_short(talk: Talk, recording: Recording) -> bool:
+def _cut_short(talk: Talk, recording: Recording, row: Row) -> bool:
     """The service took what a broken stream had brought for the whole. Had the last chunk been handed over before it broke, the
     try was at its commit mark, and what a look-up finds of it cannot be told from a whole talk by anything the service shows:
     only a service that checks the audio against its header is safe from that. It is counted, and told, but not held against us.
+    What came as an answer is: a stream that is answered was ended by us.
     """
-    return talk.key == recording.key and talk.size < recording.size
+    return talk.key == recording.key and talk.size < recording.size and not row.accepted
 
 
 def when_all_is_over(evidence: Evidence, stored: Stored, recordings: Sequence[Recording], policy: str) -> Judgement:
@@ -98,6 +99,7 @@ def when_all_is_over(evidence: Evidence, stored: Stored, recordings: Sequence[Re
     _judge_journal(judgement, evidence)
     wrong = sum("wrong talk id" in each for each in judgement.broken)
     judgement.counts.update({"recordings": len(recordings), "orphans": len(stored.orphans), "wrong talk ids": wrong})
+    judgement.counts.update(dict.fromkeys(_ALWAYS_TOLD, 0))
     return judgement
 
 
@@ -107,15 +109,12 @@ def _judge(judgement: Judgement, recording: Recording, row: Row | None, stored: 
     state = row.state if row is not None else "no row"
     counts[f"in the end {state}"] += 1
     talk = stored.by_id.get(row.talk_id or "") if row is not None else None
-    if not whole and talk is not None and _cut_short(talk, recording):
+    if not whole and talk is not None and row is not None and _cut_short(talk, recording, row):
         counts["cut short by the service past the mark"] += 1
-    elif not whole:
-        told = row is not None and row.state in _TOLD and bool(row.reason)
-        counts["stopped with a reason" if told else "lost"] += 1
-        if not told:
-            broken.append(f"lost: {recording.place} is not stored, and the queue says {state}")
-        elif state == "unconfirmed" and policy == "resend":
-            broken.append(f"lost: {recording.place} is not stored, and waits unconfirmed though it is to be sent again")
+    elif not whole and not (policy == "hold" and row is not None and state == "unconfirmed" and row.reason):
+        # Every one of them was fit to be sent, and in the end nothing stood in its way.
+        counts["lost"] += 1
+        broken.append(f"lost: {recording.place} is not stored, and the queue says {state}")
     if state == "unconfirmed":
         counts["held"] += 1
         counts["held though stored"] += bool(whole)

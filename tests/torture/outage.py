@@ -47,6 +47,8 @@ def run(world: World, down_s: float, recordings: int = 40) -> Figures:
         lives.figures.broken.append(f"{rate:.1f} requests a minute during an outage")
     if burnt := _charged(world):
         lives.figures.broken.append(f"{burnt} recordings were charged for an outage")
+    if (doubted := _ask(world, "SELECT count(*) FROM events WHERE event = 'outcome_unknown'")) > _AT_ONCE:
+        lives.figures.broken.append(f"{doubted} outcomes became unknown by an outage, more than were under way when it began")
     lives.judge()
     return lives.figures
 
@@ -56,6 +58,9 @@ def _charged(world: World) -> int:
     knew.
     """
     in_doubt = "SELECT 1 FROM events WHERE job_id = jobs.id AND event = 'outcome_unknown'"
+    return _ask(world, f"SELECT count(*) FROM jobs WHERE attempts > 0 AND NOT EXISTS ({in_doubt})")  # noqa: S608 - ours
+
+
+def _ask(world: World, count: str) -> int:
     with closing(sqlite3.connect(f"file:{world.queue_path}?mode=ro", uri=True)) as conn:
-        found = conn.execute(f"SELECT count(*) FROM jobs WHERE attempts > 0 AND NOT EXISTS ({in_doubt})")  # noqa: S608 - ours
-        return int(found.fetchone()[0])
+        return int(conn.execute(count).fetchone()[0])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from types import FrameType
 from typing import cast
 
 from speechsense_watch import assembly
@@ -14,7 +16,9 @@ from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Outcome
 from speechsense_watch.edge import filing, journal, opening, queue, schema, speechsense, syscalls
+from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.filing import FileFiling, FilingCalls
+from speechsense_watch.edge.in_hand import InHandFile
 from speechsense_watch.edge.journal import Journal
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.speechsense import GrpcService
@@ -31,6 +35,9 @@ def install(points: Points) -> None:
     replace(assembly, "FileFiling", lambda: FileFiling(_filing_calls(points)))
     replace(schema, "migrate", _around(points, "migrations", schema.migrate))
     replace(journal, "_write", _torn(points, journal._write))
+    replace(InHandFile, "holds", _around(points, "the note of what is in hand", InHandFile.holds))
+    replace(Ballast, "_make", _around(points, "the ballast is made", Ballast._make))
+    replace(Ballast, "give_up", _around(points, "the ballast is given up", Ballast.give_up))
 
 
 def _around(points: Points, what: str, call: Callable[..., object]) -> Callable[..., object]:
@@ -58,17 +65,29 @@ def _queue_class(points: Points) -> type[SqliteQueue]:
 
         @contextmanager
         def transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
+            writer = _writer(sys._getframe(2))  # 0 is this one, 1 contextlib's
             with self._lock:
                 self._edges = ()
                 with super().transaction(spare=spare) as conn:
                     yield conn
-                    written = self._edges or ("runtime",)
+                    written = self._edges or (writer,)
                     for what in written:
                         points.reach(f"before COMMIT of {what}")
                 for what in written:
                     points.reach(f"after COMMIT of {what}")
 
     return PassingQueue
+
+
+def _writer(frame: FrameType | None) -> str:
+    """Who writes what is no edge of a job, so that each of them is a point of its own."""
+    if frame is not None and frame.f_code is SqliteQueue.write.__code__:
+        frame = frame.f_back
+    if frame is None:
+        return "nobody"
+    if frame.f_code is SqliteQueue.set_runtime.__code__:
+        return f"runtime {frame.f_locals['key']}"
+    return f"{frame.f_code.co_qualname}, line {frame.f_lineno}"
 
 
 def _journal_class(points: Points) -> type[Journal]:
@@ -80,6 +99,11 @@ def _journal_class(points: Points) -> type[Journal]:
             points.reach("before a line in the journal")
             super()._append(lines)
             points.reach("after a line in the journal")
+
+        def without(self, uids: frozenset[str], *, overwrite: bool = False) -> None:
+            points.reach("before lines leave the journal")
+            super().without(uids, overwrite=overwrite)
+            points.reach("after lines left the journal")
 
     return PassingJournal
 
@@ -125,6 +149,12 @@ def _service_class(points: Points) -> type[GrpcService]:
             points.reach("before a search")
             found = super().search(scope, connection_id, key, values)
             points.reach("after a search")
+            return found
+
+        def values_of(self, scope: SearchScope, connection_id: str, talk_ids: Sequence[str], name: str) -> Mapping[str, str]:
+            points.reach("before talks are got")
+            found = super().values_of(scope, connection_id, talk_ids, name)
+            points.reach("after talks were got")
             return found
 
         def _requests(

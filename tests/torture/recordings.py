@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,9 +85,8 @@ class Recorder:
 
     def touch(self, recording: Recording) -> None:
         """Its metadata look as if they had been written anew."""
-        metadata = self.folder / (recording.place.removesuffix(".wav") + ".json")
-        if metadata.exists():
-            metadata.touch()
+        with suppress(FileNotFoundError):  # sent and put away
+            os.utime(self.folder / (recording.place.removesuffix(".wav") + ".json"))
 
     def put(self, place: str, data: bytes) -> None:
         """Some file that is no recording."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from torture import faults, power
+from torture.figures import Figures
 from torture.life import Lives
 from torture.points import Plan
 from torture.recordings import STREAM_ABOVE
@@ -241,11 +242,23 @@ def all_of(chosen: Iterable[Tooth] = TEETH, *, together: int = 3) -> list[Bite]:
         return list(pool.map(bite, possible))
 
 
+def figures(bites: Iterable[Bite]) -> Figures:
+    """What there is, what bit, and what could not be tried here."""
+    found, told = list(bites), Figures("teeth")
+    left_out = {tooth.safeguard for tooth in TEETH} - {each.tooth.safeguard for each in found}
+    bit = sum(each.bit for each in found)
+    told.counts.update({"teeth": len(TEETH), "teeth that bit": bit, "teeth left out": len(left_out)})
+    told.broken += [f"nobody noticed the lack of {each.tooth.safeguard}" for each in found if not each.bit]
+    return told
+
+
 def table(bites: Iterable[Bite]) -> str:
     found = list(bites)
     lines = ["== teeth: what is taken away, and what said so"]
     for each in found:
         lines.append(f"  {each.tooth.safeguard:40} {(each.noticed or 'NOBODY NOTICED')[:90]}")
         lines += [f"    broken even with it: {line}" for line in each.with_it[:3]]
-    lines.append(f"  {sum(each.bit for each in found)} of {len(found)}")
+    tried = {each.tooth.safeguard for each in found}
+    lines += [f"  {tooth.safeguard:40} LEFT OUT: there is no strace" for tooth in TEETH if tooth.safeguard not in tried]
+    lines.append(f"  {sum(each.bit for each in found)} of {len(TEETH)}")
     return "\n".join(lines)

@@ -30,9 +30,10 @@ def explain(address: str, *, plaintext: bool, ca_file: str = "", option: str = "
     host = host.strip("[]")
     try:
         socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:  # the second for what can be no name: an empty or a too long part
-        why = error.strerror if isinstance(error, OSError) else "it is no name"
-        return Trouble(f"The name {host} cannot be resolved ({why}): check DNS and `{option}`.")
+    except socket.gaierror as error:
+        return Trouble(f"The name {host} cannot be resolved ({error.strerror}): check DNS and `{option}`.")
+    except UnicodeError:
+        return Trouble(f"{host} is no name that a host may have: check `{option}`.")
     try:
         with socket.create_connection((host, int(port)), timeout=_WAIT_S) as connection:
             return None if plaintext else _explain_tls(connection, host, address, ca_file)
@@ -45,9 +46,8 @@ def explain(address: str, *, plaintext: bool, ca_file: str = "", option: str = "
 def _explain_tls(connection: socket.socket, host: str, address: str, ca_file: str) -> Trouble | None:
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
-    except OSError as error:
-        why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
-        return Trouble(f"{ca_file} holds no certificate that can be used ({why}): check `ca_file`.", PauseReason.NOT_TRUSTED)
+    except OSError as error:  # ssl.SSLError is one: no certificates in it
+        return Trouble(f"{ca_file} cannot be used ({error.strerror}): check `ca_file`.", PauseReason.NOT_TRUSTED)
     try:
         context.set_alpn_protocols(["h2"])
         with context.wrap_socket(connection, server_hostname=host):

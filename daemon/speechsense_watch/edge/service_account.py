@@ -32,8 +32,8 @@ _NEARLY_RIGHT = timedelta(minutes=1)
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 # A token of which IAM does not say how long it is good for.
 _LIFE_UNSAID_S = 3600.0
-# A time before that is none: nobody has to know how long ago it was.
-_LONG_AGO_S = 100 * 365 * 86400.0
+# What is said to be longer ago is no time at all, and more than a timedelta may hold.
+_CENTURY_S = 100 * 365 * 86400.0
 _PEM_BEGINS = "-----BEGIN"
 # Whatever a refusal quotes of what it was shown. A JWT's parts are base64url of JSON, which begins with `{"`.
 _JWT = re.compile(r"eyJ[\w.-]*")
@@ -184,7 +184,7 @@ def _lifetime_s(expires_at_s: int, asked_at: datetime, server_time: datetime | N
     if lifetime_s > 0:
         return min(lifetime_s, LONGEST_LIFE_S)
     clock = _about_the_clock(asked_at, server_time)
-    ago = timedelta(seconds=min(-lifetime_s, _LONG_AGO_S))
+    ago = timedelta(seconds=min(-lifetime_s, _CENTURY_S))
     raise AuthError(f"IAM gave a token that expired {_in_words(ago)} ago. {clock}")
 
 
