@@ -457,6 +457,8 @@ class Life(RuleBasedStateMachine):
 
     @staticmethod
     def _has_sense(event: Event, job: Job) -> bool:
+        if event is Event.RETRIED and job.reason is Reason.FORGOTTEN:
+            return False
         return event not in (Event.RETRIED, Event.SKIPPED) or job.state is not State.DONE or job.changed_after_upload
 
     @precondition(lambda self: self.jobs)

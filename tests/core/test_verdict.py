@@ -52,6 +52,7 @@ HALTS = {
     Halt.STALLED: TRANSIENT,
     Halt.PEER_GONE: _service(PauseReason.UNREACHABLE),
     Halt.SHUTDOWN: (Kind.GIVEN_BACK, Reason.INTERRUPTED, None),
+    Halt.NO_KEY: _service(PauseReason.NO_CREDENTIALS),
 }
 
 
@@ -127,6 +128,7 @@ def test_a_message_too_large_is_the_recordings_fault(message: str, *, committed:
             Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN, committed=True),
             "Sent whole, but no clear answer came: the daemon was",
         ),
+        (Outcome(code=Code.CANCELLED, halt=Halt.NO_KEY, message="There is no API key."), "There is no API key."),
         (Outcome(code=Code.ABORTED), "SpeechSense said ABORTED: no more than that"),
     ],
 )
@@ -148,4 +150,5 @@ def test_every_pause_says_what_to_do() -> None:
         PauseReason.UNIMPLEMENTED,
         PauseReason.PERMISSION_DENIED,
         PauseReason.CONNECTION_NOT_FOUND,
+        PauseReason.NO_CREDENTIALS,
     } == pausing & NEEDS_OPERATOR

@@ -17,7 +17,7 @@ from speechsense_watch.core.verdict import Code, Halt, Kind, PauseReason, judge
 from speechsense_watch.edge import channel
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.speechsense import GrpcService, _Call
-from speechsense_watch.ports import ChannelState, CredentialError, Halted, SearchTrouble, Talk
+from speechsense_watch.ports import ChannelState, CredentialError, CredentialPending, Halted, SearchTrouble, Talk
 from speechsense_watch.standin import Fault, Rules, StandIn
 from speechsense_watch.standin.faults import When
 from support.rig import FIELDS, free_port
@@ -43,6 +43,8 @@ class Key:
     def headers(self) -> tuple[tuple[str, str], ...]:
         if self.key == "absent":
             raise CredentialError("There is no key.")
+        if self.key == "pending":
+            raise CredentialPending("It is on its way.")
         return (("authorization", f"Api-Key {self.key}"),) if self.key else ()
 
     def refused(self) -> None:
@@ -223,6 +225,21 @@ def test_without_a_credential_there_is_no_channel(connect: Connect) -> None:
         PauseReason.NO_CREDENTIALS,
         "There is no key.",
     )
+
+
+@pytest.mark.parametrize("pending", [False, True])
+def test_a_credential_that_goes_before_the_call_is_no_word_of_the_service(
+    connect: Connect, standin: StandIn, *, pending: bool
+) -> None:
+    """A token that expired while the file was hashed, a key file that was emptied: nothing was sent, and nobody refused it."""
+    service, key = connect("right"), Key("pending" if pending else "absent")
+    service._credentials = key
+    for outcome in (service.send_whole(TALK, AUDIO), service.send_stream(TALK, pieces(), commit_nothing, 0.0)):
+        verdict = judge(outcome)
+        assert (verdict.kind, verdict.pause, outcome.committed) == (Kind.SERVICE, PauseReason.NO_CREDENTIALS, False)
+        assert verdict.problem is not None
+        assert verdict.problem.message == ("It is on its way." if pending else "There is no key.")
+    assert (standin.calls(), key.times_refused) == ([], 0)
 
 
 def test_a_service_that_takes_nothing_is_given_up(connect: Connect, standin: StandIn) -> None:

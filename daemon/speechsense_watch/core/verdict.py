@@ -45,6 +45,7 @@ class Halt(StrEnum):
     STALLED = "stalled"  # nothing was taken from us, or nothing answered, for too long
     PEER_GONE = "peer_gone"  # the connection's other end fell silent
     SHUTDOWN = "shutdown"
+    NO_KEY = "no_key"  # the key or token went between the claim and the call: nothing was sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +173,8 @@ def judge(outcome: Outcome) -> Verdict:
         return Verdict(kind, Problem(Reason.SERVICE_TROUBLE, said), pause)
     if outcome.committed:
         return Verdict(Kind.UNKNOWN, Problem(Reason.OUTCOME_UNKNOWN, f"Sent whole, but no clear answer came: {said}"))
+    if outcome.halt is Halt.NO_KEY:
+        return Verdict(Kind.SERVICE, Problem(Reason.SERVICE_TROUBLE, said), PauseReason.NO_CREDENTIALS)
     if outcome.halt in _HALTS:
         return _HALTS[outcome.halt]
     if outcome.halt is None and outcome.code in _SERVICE_DOWN:
@@ -186,6 +189,8 @@ def _in_words(outcome: Outcome) -> str:
         return "the connection to SpeechSense went dead."
     if outcome.halt is Halt.READ_FAILED:
         return f"The file could not be read: {outcome.message}"
+    if outcome.halt is Halt.NO_KEY:
+        return outcome.message
     if outcome.halt is Halt.SHUTDOWN:
         return "the daemon was stopped before the answer came."
     if outcome.code is Code.OK and not outcome.committed:

@@ -193,7 +193,7 @@ class GrpcService:
                 ("idempotency-key", talk.uid[:32]),
             )
         except CredentialError as error:
-            return Outcome(code=Code.UNAUTHENTICATED, message=str(error))
+            return Outcome(code=Code.CANCELLED, message=str(error), halt=Halt.NO_KEY)
         with self._lock:
             # Closed: whoever calls had us in hand when another service took over.
             if self.closed or (self._stopping and not call.committed):
