@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import speechsense_watch
+import torture
 from speechsense_watch.edge.doubts import SqliteDoubts
 from torture import passing
 from torture.points import Plan, Points, visited
@@ -74,3 +75,10 @@ def test_each_writer_of_the_queue_is_a_point_of_its_own(tmp_path: Path) -> None:
         "runtime look_ups",
         "runtime paused",
     ]
+
+
+def test_the_map_of_the_torture_names_what_there_is() -> None:
+    """No more and no less: it is where a newcomer begins."""
+    lines = [line for line in (torture.__doc__ or "").splitlines() if line.startswith("    ")]
+    named = {word.split()[0] for line in lines for word in (line, *line.split(";  ")[1:])}
+    assert named == {path.stem for path in Path(torture.__path__[0]).glob("*.py")} - {"__init__"}
