@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -140,6 +141,17 @@ def test_a_key_for_uploads_alone_is_stored(desk: Desk, standin: StandIn) -> None
     assert "it says PERMISSION_DENIED, which a key for uploads alone may get." in result.output
 
 
+def test_a_closed_input_is_told(desk: Desk) -> None:
+    """`<&-` of a shell, or a program that leaves none open."""
+    desk.key.write_text("old\n")
+    desk.rig.configure()
+    line = f"exec {sys.executable} -m speechsense_watch set-key --no-test --config {desk.rig.config_path} <&-"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    ended = subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    expected = "speechsense-watch: the standard input is closed, so no key comes from it; nothing was stored.\n"
+    assert (ended.returncode, ended.stderr, desk.key.read_text()) == (1, expected, "old\n")
+
+
 def test_no_test_asks_nobody(desk: Desk, standin: StandIn) -> None:
     """For a machine that is being set up away from its network."""
     assert desk.set(BAD, "--no-test").exit_code == 0
@@ -234,6 +246,7 @@ def test_somebody_elses_file_is_told_before_anybody_types_a_key(desk: Desk, monk
         ({"auth": "none"}, 78, 'auth = "none" needs no key.'),
         ({"auth": "vm-metadata"}, 78, 'auth = "vm-metadata" needs no key.'),
         ({"api_key_file": ""}, 78, "the configuration names no file for the key: set `api_key_file` under [speechsense]."),
+        ({"api_key_file": "/proc"}, 1, "/proc is no regular file: the key cannot be put there."),
         ({"api_key_file": "/nowhere/at/all/key"}, 1, "there is no /nowhere/at/all, where the key belongs"),
     ],
 )

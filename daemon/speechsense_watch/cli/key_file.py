@@ -38,6 +38,8 @@ class KeyFile:
         directory = self._path.parent
         if not directory.is_dir():
             fail(f"there is no {printable(str(directory))}, where the key belongs: make that directory first.", EXIT_FAILED)
+        if self._path.exists() and not self._path.is_file():
+            fail(f"{printable(str(self._path))} is no regular file: the key cannot be put there.", EXIT_FAILED)
         if not os.access(directory, os.W_OK | os.X_OK):
             self._cannot("may not be written")
         if self._path.exists() and os.geteuid() not in (0, self._path.stat().st_uid):

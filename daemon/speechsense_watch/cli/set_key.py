@@ -93,6 +93,8 @@ def _place(settings: SpeechSense, scheme: Scheme, handed_over: str) -> Path:
 
 def _asked_for(scheme: Scheme) -> bytes:
     """As it was typed or piped. It is never taken from the command line, which everybody on the machine can read."""
+    if sys.stdin is None:
+        fail("the standard input is closed, so no key comes from it; nothing was stored.", EXIT_FAILED)
     if not sys.stdin.isatty():
         return sys.stdin.buffer.read(LARGEST_SECRET_BYTES + 1)
     if not scheme.prefix:
