@@ -33,6 +33,7 @@ AT_LEAST_REST_S = 0.5
 NOT_REACHABLE_REST_S = 5.0
 # While the key is refused another one is looked for so often: it costs a look at a file.
 LOOK_FOR_KEY_S = 2.0
+NO_PROBE_REST_S = 5.0
 STORAGE_AGAIN_S = 5.0
 
 # Starts an attempt on a worker; `probe` asks for a stream with its last piece held back.
@@ -426,7 +427,9 @@ class Uploader:
         """Seconds until a backoff, a probe or a look at the channel is due; a wake comes for everything else."""
         waits = [LONGEST_REST_S]
         if (probe := self.traffic.next_probe_at()) is not None:
-            waits.append(probe - self._clock.monotonic())
+            wait_s = probe - self._clock.monotonic()
+            # One that is overdue found no recording to try; most that come wake the loop.
+            waits.append(wait_s if wait_s > 0 else NO_PROBE_REST_S)
         if (pause := self.traffic.pauses.get(SERVICE)) and pause.reason is PauseReason.KEY_REFUSED:
             waits.append(LOOK_FOR_KEY_S)
         if SERVICE not in self.traffic.pauses and self._hands.free and (due := self._next_due()):
@@ -453,10 +456,10 @@ class Uploader:
             server_request_id=outcome.server_request_id,
         )
 
-    def _tell_pauses(self, before: Mapping[str, object], fields: Mapping[str, str] = MappingProxyType({})) -> None:
+    def _tell_pauses(self, before: Mapping[str, Pause], fields: Mapping[str, str] = MappingProxyType({})) -> None:
         """`fields` are those of the call whose try brought the pause about: the service may repeat them, the log does not."""
         for scope, pause in self.traffic.pauses.items():
-            if scope not in before:
+            if scope not in before or before[scope].reason is not pause.reason:
                 said = without_values(pause.message, fields)
                 self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=said, do=pause.hint)
         for scope in before:

@@ -137,11 +137,13 @@ def test_a_probe_is_one_job_and_due_in_its_time(traffic: Traffic) -> None:
 
 
 def test_the_next_probe_is_the_earliest_of_all_scopes(traffic: Traffic) -> None:
-    """Connections are probed beside each other."""
+    """Connections are probed beside each other, and after the service."""
     assert traffic.next_probe_at() is None
     traffic.ended(1, "a", NO_RIGHT, at(5))
     traffic.ended(2, "b", NO_RIGHT, at(1))
     assert traffic.next_probe_at() == 1041.0
+    traffic.ended(3, "a", DOWN, at(90))
+    assert traffic.next_probe_at() == 1130.0
 
 
 PROBE_ENDS = [verdict(kind) for kind in Kind if kind is not Kind.ACCEPTED]

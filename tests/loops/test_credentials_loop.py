@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,36 @@ def test_a_key_that_comes_back_after_it_was_missing_is_tried_at_once(bench: Benc
     bench.send(5)
     bench.send()
     assert (bench.paused(), done(bench)) == ({}, 3)
+
+
+def test_a_pause_that_goes_on_for_another_reason_is_told_again(bench: Bench) -> None:
+    """Else the log would name what was mended long ago, and nobody would look for a key."""
+    bench.service.state = Channel(ChannelState.FAILED, PauseReason.UNREACHABLE, "It cannot be reached.")
+    bench.send()
+    bench.send(5)
+    bench.service.state = shown(1)
+    bench.service.script = [REFUSED] * 3
+    for _ in range(3):
+        bench.send(60)
+    lines = [json.loads(line) for line in bench.log.getvalue().splitlines()]
+    assert [line["reason"] for line in lines if line["event"] == "service_paused"] == ["unreachable", "key_refused"]
+
+
+def test_a_pause_with_nothing_left_to_try_keeps_nobody_busy(bench: Bench) -> None:
+    """The recordings of the connection are gone; the next one to come is the probe."""
+    bench.service.script = [FORBIDDEN] * 3
+    bench.send()
+    for file in bench.folder_path.iterdir():
+        file.unlink()
+    bench.settle()
+    for _ in range(3):
+        bench.send(61)
+    assert bench.paused() == {"conn": "permission_denied"}
+    assert bench.uploader.step() == 5.0
+    bench.drop("another", seed=9)
+    bench.settle()
+    bench.send()
+    assert (bench.paused(), done(bench)) == ({}, 1)
 
 
 def test_a_token_that_is_on_its_way_is_no_trouble(bench: Bench) -> None:

@@ -88,7 +88,9 @@ class Traffic:
         return pause is not None and scope not in self.probes and pause.probe_at <= monotonic
 
     def next_probe_at(self) -> float | None:
-        return min((pause.probe_at for scope, pause in self.pauses.items() if scope not in self.probes), default=None)
+        """Of all that may be probed: while the service pauses no connection is."""
+        scopes = [SERVICE] if SERVICE in self.pauses else list(self.pauses)
+        return min((self.pauses[scope].probe_at for scope in scopes if scope not in self.probes), default=None)
 
     def forget_probe(self, job_id: int) -> None:
         """That job is no longer on its way."""
