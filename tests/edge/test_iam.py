@@ -31,6 +31,7 @@ class ScriptedMint:
         self.key = "key"
         self.no_key = ""
         self.trouble = ""
+        self.fault: Exception | None = None
         self.lifetime_s = 12 * HOUR
         self.fetches = 0
         self.takes_s = 0.0
@@ -49,6 +50,8 @@ class ScriptedMint:
             assert hold.wait(10)
         if self.clock is not None:
             self.clock.advance(self.takes_s)
+        if self.fault is not None:
+            raise self.fault
         if trouble:
             raise AuthError(trouble)
         return Token(f"t{number}", self.lifetime_s)
@@ -282,3 +285,17 @@ def test_no_token_is_in_a_log_or_a_repr(bench: Bench) -> None:
     assert bench.events() == ["auth_refreshed", "auth_refreshed"]
     assert "t1" not in bench.log.getvalue() + repr(bench.tokens) + repr(bench.tokens._token)
     assert json.loads(bench.log.getvalue().splitlines()[0])["valid_for_s"] == 12 * HOUR
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_ours_is_told_too_and_ends(bench: Bench) -> None:
+    """Else the daemon would stand still and say that a token is on its way."""
+    bench.mint.fault = ArithmeticError("a secret")
+    assert bench.shown() == ""
+    with pytest.raises(AuthError, match=r"^No IAM token can be had, by a fault in this program \(ArithmeticError\)\.$"):
+        bench.tokens.headers()
+    assert bench.events() == ["auth_failed"]
+    bench.mint.fault = None
+    with pytest.raises(AuthError):
+        bench.shown(5)
+    assert bench.shown() == "t2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from speechsense_watch.core.verdict import Code
 from speechsense_watch.edge.channel import Answer, Exchanged
 from speechsense_watch.edge.iam import Token
 from speechsense_watch.edge.secret import AuthError
-from speechsense_watch.edge.service_account import NoAnswerError, ServiceAccount, iam_of, parsed
+from speechsense_watch.edge.service_account import NoAnswerError, ServiceAccount, _time_of, iam_of, parsed
 from speechsense_watch.standin.certificates import certificates
 from support.iam import ACCOUNT_ID, AUDIENCE, FIRST_LINE, KEY_ID, Iam, key_file, pem, rsa_key
 from support.manual_clock import ManualClock
@@ -120,6 +121,11 @@ EC_KEY = (
     .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     .decode()
 )
+# An algorithm by its number that cryptography does not know: 1.2.643 are those of GOST.
+GOST_KEY = f"""-----BEGIN PRIVATE KEY-----
+{base64.b64encode(bytes.fromhex("302e020100300506032a850304220420") + bytes(32)).decode()}
+-----END PRIVATE KEY-----
+"""
 WHOLE = {"id": "i", "service_account_id": "s", "private_key": "topsecret"}
 
 
@@ -138,6 +144,7 @@ WHOLE = {"id": "i", "service_account_id": "s", "private_key": "topsecret"}
         (json.dumps({**WHOLE, "private_key": "-----BEGIN PRIVATE KEY-----\ntopsecret"}).encode(), "is no RSA key in PEM"),
         (json.dumps({**WHOLE, "private_key": pem()[:-60]}).encode(), "is no RSA key in PEM"),
         (json.dumps({**WHOLE, "private_key": EC_KEY}).encode(), "is no RSA key in PEM"),
+        (json.dumps({**WHOLE, "private_key": GOST_KEY}).encode(), "is no RSA key in PEM"),
     ],
 )
 def test_what_is_no_key_is_told_and_not_quoted(content: bytes, message: str) -> None:
@@ -286,15 +293,31 @@ def test_a_ca_file_that_cannot_be_read_is_told(file: Path, clock: ManualClock) -
         ServiceAccount(settings, {}, clock).fetch()
 
 
-def test_an_answer_without_a_token_is_told(iam: Iam, file: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it is that answers there."""
-    monkeypatch.setattr(iam, "given", _Empty())
-    assert "answered without a token: is `iam_endpoint` right?" in refusal(account(iam, file, clock))
+@pytest.mark.parametrize("token", ["", "t1.a\nb", "t1.ключ"])
+def test_an_answer_without_a_token_is_told(
+    iam: Iam, file: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    """Whatever it is that answers there; gRPC would not send a header of that."""
+    monkeypatch.setattr(iam, "given", _Always(token))
+    told = refusal(account(iam, file, clock))
+    assert told == f"IAM at {iam.target} answered without a usable token: is `iam_endpoint` right?"
 
 
-class _Empty(list[str]):
+class _Always(list[str]):
+    def __init__(self, token: str) -> None:
+        super().__init__()
+        self._token = token
+
     def append(self, _token: str) -> None:
-        super().append("")
+        super().append(self._token)
+
+
+@pytest.mark.parametrize(
+    "date", ["Sun, 06 Nov 99999999999999999999 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 +99999999999999999"]
+)
+def test_a_date_that_is_none_is_as_good_as_none(date: str) -> None:
+    """It comes from outside, like all of an answer."""
+    assert _time_of(date) is None
 
 
 def test_whoever_uses_another_kind_of_key_does_not_wait_for_cryptography() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -90,8 +93,32 @@ def test_elsewhere_there_is_no_such_service() -> None:
 
 def test_a_service_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody listens and never answers."""
-    import socket  # noqa: PLC0415
-
     monkeypatch.setattr("speechsense_watch.edge.vm_metadata.ANSWER_WITHIN_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(AuthError, match=r"cannot be reached \(timed out\)"):
         VmMetadata(f"127.0.0.1:{silent.getsockname()[1]}").fetch()
+
+
+@pytest.mark.parametrize("piece", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n" + b" " * 9])
+def test_a_service_that_drips_is_not_waited_for_either(monkeypatch: pytest.MonkeyPatch, piece: bytes) -> None:
+    """Each piece comes in time, the whole never does: it would last until the other end gives up."""
+    monkeypatch.setattr("speechsense_watch.edge.vm_metadata.ANSWER_WITHIN_S", 0.5)
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            while not over.wait(0.02):
+                connection.sendall(piece)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        service = threading.Thread(target=drip, args=(listener,))
+        service.start()
+        gives_up = threading.Timer(10, over.set)
+        gives_up.start()
+        try:
+            with pytest.raises(AuthError, match=r"cannot be reached \(timed out\)"):
+                VmMetadata(f"127.0.0.1:{listener.getsockname()[1]}").fetch()
+        finally:
+            gives_up.cancel()
+            over.set()
+            service.join()

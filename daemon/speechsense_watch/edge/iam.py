@@ -33,6 +33,11 @@ class Token:
     lifetime_s: float
 
 
+def may_be_token(value: str) -> bool:
+    """Whether it can stand in a header: gRPC refuses to send anything but printable ASCII."""
+    return bool(value) and value.isascii() and value.isprintable() and " " not in value
+
+
 class Mint(Protocol):
     """Where tokens come from."""
 
@@ -145,6 +150,10 @@ class Renewing:
         except AuthError as error:
             with self._lock:
                 self._failed(str(error), made_from)
+        except Exception as error:
+            with self._lock:
+                self._failed(f"No IAM token can be had, by a fault in this program ({type(error).__name__}).", made_from)
+            raise  # told whole by whoever looks after threads
         else:
             with self._lock:
                 self._renewed(token, asked_at, made_from)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from speechsense_watch.config import SpeechSense
 from speechsense_watch.core.verdict import Code
-from speechsense_watch.edge.iam import LONGEST_LIFE_S, Token
+from speechsense_watch.edge.iam import LONGEST_LIFE_S, Token, may_be_token
 from speechsense_watch.edge.reach import explain
 from speechsense_watch.edge.secret import SCHEMES, AuthError, Secret, Sources, file_of
 from speechsense_watch.ports import Clock
@@ -58,12 +58,13 @@ class AccountKey:
         """The JWT that IAM takes for a token. Raises AuthError for what is no key."""
         # Brings cryptography along, which takes a tenth of a second: only those who need it shall wait for it.
         import jwt  # noqa: PLC0415
+        from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
 
         issued = now - _DATED_BACK
         claims = {"iss": self.service_account_id, "aud": AUDIENCE, "iat": issued, "exp": now + _GOOD_FOR}
         try:
             return jwt.encode(claims, self.private_key, algorithm="PS256", headers={"kid": self.id})
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError):
             # Not "from": nothing of the key shall be in a traceback.
             raise AuthError("its `private_key` is no RSA key in PEM") from None
 
@@ -143,8 +144,8 @@ class ServiceAccount:
             raise NoAnswerError(f"No IAM token can be had. {why}")
         if made.answer.code is not Code.OK:
             raise _refusal(key, made.answer, answered_at, server_time)
-        if not made.token:
-            raise AuthError(f"IAM at {address} answered without a token: is `iam_endpoint` right?")
+        if not may_be_token(made.token):
+            raise AuthError(f"IAM at {address} answered without a usable token: is `iam_endpoint` right?")
         return Token(made.token, _lifetime_s(made.expires_at_s, asked_at, server_time))
 
 
@@ -192,7 +193,7 @@ def _time_of(date: str) -> datetime | None:
     """RFC 9110, 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`."""
     try:
         found = parsedate_to_datetime(date)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from speechsense_watch.edge.iam import Token
+from speechsense_watch.edge.iam import Token, may_be_token
 from speechsense_watch.edge.secret import LARGEST_SECRET_BYTES, AuthError
 
 ADDRESS = "169.254.169.254"
 PATH = "/computeMetadata/v1/instance/service-accounts/default/token"
-# It answers from the host under the machine: what takes longer is no metadata service.
+# It answers from the host under the machine: what takes longer, or drips, is no metadata service.
 ANSWER_WITHIN_S = 5.0
 _LINK = "link one to it (`yc compute instance update NAME --service-account-id ID`)"
 
@@ -47,7 +51,7 @@ class VmMetadata:
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             # Not "from": what was answered may hold a token.
             raise AuthError(f"{self._said()} answered with something that is no token: is this a Yandex Cloud machine?") from None
-        if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value or not value:
+        if not isinstance(value, str) or not may_be_token(value):
             raise AuthError(f"{self._said()} answered with a token that cannot be one.")
         if not lifetime_s > 0:
             raise AuthError(f"{self._said()} answered with a token that has expired.")
@@ -57,9 +61,11 @@ class VmMetadata:
         """Status and body, as far as a token can reach. Raises AuthError."""
         connection = http.client.HTTPConnection(self._address, timeout=ANSWER_WITHIN_S)
         try:
-            connection.request("GET", PATH, headers={"Metadata-Flavor": "Google"})
-            answer = connection.getresponse()
-            return answer.status, answer.read(LARGEST_SECRET_BYTES)
+            connection.connect()
+            with _within(ANSWER_WITHIN_S, connection.sock):
+                connection.request("GET", PATH, headers={"Metadata-Flavor": "Google"})
+                answer = connection.getresponse()
+                return answer.status, answer.read(LARGEST_SECRET_BYTES)
         except (OSError, http.client.HTTPException) as error:
             # The text of an HTTPException is what was answered.
             why = (error.strerror or str(error)) if isinstance(error, OSError) else type(error).__name__
@@ -72,3 +78,27 @@ class VmMetadata:
 
     def _said(self) -> str:
         return f"The metadata service ({self._address})"
+
+
+@contextmanager
+def _within(seconds: float, connection: socket.socket) -> Iterator[None]:
+    """What is done over the connection takes no longer; TimeoutError if it would. Its own timeout bounds each piece only."""
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        if not late.is_set():
+            raise
+    finally:
+        timer.cancel()
+    if late.is_set():
+        raise TimeoutError("timed out")
