@@ -77,9 +77,16 @@ class Bench:
         except CredentialPending:
             return ""
         finally:
-            self.tokens.settle(10)
+            self.settle()
         assert name == "authorization"
         return value.removeprefix("Bearer ")
+
+    def settle(self) -> None:
+        """Whatever was begun has ended, and has told whoever waits."""
+        for thread in threading.enumerate():
+            if thread.name == "iam-token":
+                thread.join(10)
+                assert not thread.is_alive()
 
     def events(self) -> list[str]:
         return [json.loads(line)["event"] for line in self.log.getvalue().splitlines()]
@@ -95,7 +102,7 @@ def test_the_first_token_is_on_its_way_and_whoever_waits_is_told(bench: Bench) -
     """The port's word for "not yet", which is no trouble."""
     with pytest.raises(CredentialPending):
         bench.tokens.headers()
-    bench.tokens.settle(10)
+    bench.settle()
     assert bench.news == 1
     assert bench.shown() == "t1"
 
@@ -107,14 +114,27 @@ def test_asking_never_waits_for_iam(bench: Bench) -> None:
         with pytest.raises(CredentialPending):
             bench.tokens.headers()
     first.set()
-    bench.tokens.settle(10)
+    bench.settle()
     bench.mint.hold = second = threading.Event()
     bench.clock.advance(2 * HOUR)
     for _ in range(3):
         assert bench.tokens.headers() == (("authorization", "Bearer t1"),)
     second.set()
-    bench.tokens.settle(10)
+    bench.settle()
     assert (bench.shown(), bench.mint.fetches) == ("t2", 2)
+
+
+def test_who_has_to_wait_for_a_token_waits_until_it_is_there_and_no_longer_than_said(bench: Bench) -> None:
+    """A command asks once and then wants to know."""
+    bench.mint.hold = hold = threading.Event()
+    with pytest.raises(CredentialPending):
+        bench.tokens.headers()
+    bench.tokens.settle(0.0)
+    with pytest.raises(CredentialPending):
+        bench.tokens.headers()
+    hold.set()
+    bench.tokens.settle(10)
+    assert bench.tokens.headers() == (("authorization", "Bearer t1"),)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +176,7 @@ def test_while_the_renewal_fails_the_old_token_is_used_as_long_as_it_is_valid(be
     bench.clock.advance(301)
     with pytest.raises(CredentialError):
         bench.tokens.headers()
-    bench.tokens.settle(10)
+    bench.settle()
     assert bench.shown() == f"t{bench.mint.fetches}"
 
 
@@ -168,7 +188,7 @@ def test_a_failing_renewal_is_tried_again_ever_more_seldom(bench: Bench) -> None
         before = bench.mint.fetches
         with pytest.raises(CredentialError):
             bench.tokens.headers()
-        bench.tokens.settle(10)
+        bench.settle()
         if bench.mint.fetches != before:
             at.append(second)
         bench.clock.advance(1)
@@ -196,7 +216,7 @@ def test_a_refused_token_is_renewed_at_once(bench: Bench) -> None:
     bench.shown()
     bench.clock.advance(120)
     bench.tokens.refused()
-    bench.tokens.settle(10)
+    bench.settle()
     assert (bench.shown(), bench.news) == ("t2", 2)
 
 
@@ -208,7 +228,7 @@ def test_refusals_make_no_tight_loop(bench: Bench) -> None:
         bench.tokens.headers()
         bench.tokens.refused()
         bench.tokens.refused()
-        bench.tokens.settle(10)
+        bench.settle()
     assert bench.mint.fetches == 11
 
 
@@ -220,7 +240,7 @@ def test_refusals_do_not_hurry_a_renewal_that_fails(bench: Bench) -> None:
     for _ in range(4):
         bench.clock.advance(1)
         bench.tokens.refused()
-        bench.tokens.settle(10)
+        bench.settle()
     assert bench.mint.fetches == 2
 
 
@@ -248,7 +268,7 @@ def test_a_key_that_changes_during_the_question_is_asked_for_again(bench: Bench,
     with pytest.raises(CredentialPending):
         bench.tokens.headers()
     bench.mint.hold.set()
-    bench.tokens.settle(10)
+    bench.settle()
     assert bench.shown() == ("" if trouble else "t1")
     assert bench.shown() == "t2"
 

@@ -128,6 +128,7 @@ def test_a_call_that_ends_while_the_commit_mark_is_written_counts_as_committed(c
 
     def mark() -> None:
         (call,) = service._calls
+        wait_for(lambda: call.future is not None, 10)  # grpc pulls from its own thread, maybe before the call is in our hands
         assert call.future is not None
         call.future.cancel()  # as when the service ends it just then
         assert call.ended.wait(10)
