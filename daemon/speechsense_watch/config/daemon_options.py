@@ -39,7 +39,7 @@ SPEECHSENSE = (
         kind=kinds.absolute_path("/etc/speechsense-watch/api-key", may_be_empty=True, hide=True),
         default="/etc/speechsense-watch/api-key",
         example="/etc/speechsense-watch/api-key",
-        doc="A file that holds the API key and nothing else, readable by the service's user alone.",
+        doc="A file that holds the API key and nothing else; nobody but root and the service may read it.",
     ),
     Option(
         section="speechsense",
