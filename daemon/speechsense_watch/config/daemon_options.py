@@ -96,7 +96,8 @@ QUEUE = (
         key="history",
         kind=kinds.duration("1h", "36500d"),
         default="90d",
-        doc="After this a finished recording loses its fields, events and attempts; that it was sent is not forgotten.",
+        doc="After this a finished recording loses its fields, events and attempts. That it was sent is known for as long as its "
+        "file lies in the folder, and three years longer.",
     ),
     Option(
         section="queue",
