@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -149,6 +149,19 @@ def test_absence_needs_a_later_talk_in_sight(desk: Desk) -> None:
     job = desk.bench.job()
     assert (job.state, job.possible_duplicate, job.leftovers) == (State.READY, False, True)
     assert "did not find it" in desk.bench.queue.rows("SELECT detail FROM events WHERE event = 'shown_absent'")[0]["detail"]
+
+
+def test_what_is_shown_absent_waits_for_as_long_as_the_service_asked(desk: Desk) -> None:
+    """Longer than the patience, here."""
+    desk.bench.service.script.append(replace(LOST, retry_after_s=900.0))
+    desk.upload("call", stored=False)
+    since = desk.bench.clock.now()
+    desk.upload("after")
+    desk.run(1.3 * PATIENCE_S)
+    assert desk.state("call") is State.READY
+    again_at = desk.bench.job("call.wav").next_attempt_at
+    assert again_at is not None
+    assert again_at - since == timedelta(seconds=900)
 
 
 def test_a_slow_index_makes_the_patience_longer(desk: Desk) -> None:
