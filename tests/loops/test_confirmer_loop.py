@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from speechsense_watch.core.lookup import KEPT_FOR, Doubt
 from speechsense_watch.core.model import State
 from speechsense_watch.core.quota import READING
 from speechsense_watch.core.rules import OnUnknown, SearchScope, UploadRules
+from speechsense_watch.core.turns import LEAST_TURN_S, Position, Turns
 from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.log import logger
@@ -354,16 +356,34 @@ def test_looking_over_many_doubts_leaves_the_machine_to_the_exchange(desk: Desk,
     looks: list[float] = []
     read = SqliteDoubts.doubts
 
-    def slowly(doubts: SqliteDoubts, folders: Iterable[str], now: datetime, name: str) -> Mapping[str, Sequence[Doubt]]:
+    def slowly(
+        doubts: SqliteDoubts, folders: Iterable[str], now: datetime, name: str, after: Position, most: int
+    ) -> Mapping[str, Sequence[Doubt]]:
         looks.append(desk.bench.clock.monotonic())
         desk.bench.clock.advance(2)
-        return read(doubts, folders, now, name)
+        return read(doubts, folders, now, name, after, most)
 
     monkeypatch.setattr(SqliteDoubts, "doubts", slowly)
     desk.run(400)
     gaps = [later - earlier for earlier, later in pairwise(looks)]
     assert min(gaps) >= 40
     assert desk.state("b") is State.UPLOADED
+
+
+def test_many_that_can_never_be_settled_hold_up_the_rest_for_a_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than are looked for at once: those behind them come to be found, and to be shown absent."""
+    for number in range(30):
+        desk.upload(f"dead-{number}", lost=True, stored=False)
+    desk.bench.clock.advance(KEPT_FOR.total_seconds())
+    desk.upload("stored", lost=True)
+    desk.upload("absent", lost=True, stored=False)
+    desk.upload("after")
+    monkeypatch.setattr("speechsense_watch.confirmer.Turns", partial(Turns, 8))
+    desk.restart()
+    desk.run(4 * (2 * PATIENCE_S + LEAST_TURN_S) + 1.3 * PATIENCE_S)
+    assert (desk.state("stored"), desk.state("absent")) == (State.UPLOADED, State.READY)
+    assert desk.state("dead-0") is desk.state("dead-29") is State.UNCONFIRMED
+    assert max(len(ids) for _, ids in desk.library.searches) <= 8 + 4, "eight doubts, and talks that are known"
 
 
 def test_a_process_that_dies_and_dies_stays_within_the_quota(desk: Desk) -> None:
