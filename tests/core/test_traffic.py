@@ -109,6 +109,15 @@ def test_a_plea_to_wait_outlasts_those_who_were_on_their_way(traffic: Traffic, s
     assert scope not in traffic.pauses
 
 
+def test_a_plea_to_wait_holds_when_the_outcome_is_not_known(traffic: Traffic) -> None:
+    """The probe that follows many lost answers comes no sooner."""
+    for job in range(4):
+        traffic.ended(job, "a", UNKNOWN, at(), 300.0)
+    assert reasons(traffic) == {SERVICE: PauseReason.MANY_UNKNOWN}
+    assert not traffic.probe_due(SERVICE, 1299.0)
+    assert traffic.probe_due(SERVICE, 1300.0)
+
+
 def test_a_plea_to_wait_outlasts_a_connection_that_was_lost_meanwhile(traffic: Traffic) -> None:
     """Another reason to stand still, and the end of it, bring the probe no nearer."""
     traffic.ended(1, "a", verdict(Kind.SERVICE, PauseReason.QUOTA), at(), 300.0)

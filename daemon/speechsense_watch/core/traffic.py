@@ -170,7 +170,7 @@ class Traffic:
                 reason = verdict.pause or PauseReason.PERMISSION_DENIED
                 self.pause(connection_id, reason, _message(verdict), at, retry_after_s)
             case Kind.UNKNOWN:
-                return self._unknown(verdict, at)
+                return self._unknown(verdict, at, retry_after_s)
             case Kind.ACCEPTED:
                 self._unknown_in_a_row = 0
                 self._refused.pop(connection_id, None)
@@ -204,10 +204,10 @@ class Traffic:
         if pause and pause.reason is not PauseReason.MANY_REFUSED:
             self._works(connection_id, at)
 
-    def _unknown(self, verdict: Verdict, at: Moment) -> list[int]:
+    def _unknown(self, verdict: Verdict, at: Moment, retry_after_s: float | None) -> list[int]:
         self._unknown_in_a_row += 1
         if self._unknown_in_a_row >= max(3, self.concurrency):
-            self.pause(SERVICE, PauseReason.MANY_UNKNOWN, _message(verdict), at)
+            self.pause(SERVICE, PauseReason.MANY_UNKNOWN, _message(verdict), at, retry_after_s)
         return []
 
     def _one_more_refused(self, job_id: int, connection_id: str, verdict: Verdict, at: Moment) -> list[int]:
