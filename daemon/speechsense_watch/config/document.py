@@ -50,8 +50,8 @@ A key or token never stands in the file. It is taken from the first of these pla
 3. the environment variable `SPEECHSENSE_API_KEY` (or `SPEECHSENSE_IAM_TOKEN`; there is none for a service account's key).
 
 A place that has it but is empty or unreadable is an error. A file that changes is read again before the next upload,
-and everything is read again when the service refuses the key. `speechsense-watch set-key` asks for a new one, tries it and
-puts it into the file. IAM tokens of `service-account` and `vm-metadata` are renewed in the background, hourly or when half their
+and everything is read again when the service refuses the key. That there is none is told at start.
+`speechsense-watch set-key` asks for a new one, tries it and puts it into the file. IAM tokens of `service-account` and `vm-metadata` are renewed in the background, hourly or when half their
 life is over, and when they are refused; while that fails, the one that is still valid goes on being used.
 """
 
