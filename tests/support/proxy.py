@@ -40,6 +40,7 @@ class Way:
     delay_s: float = 0.0
     reset_at: int | None = None  # a connection is reset when so many bytes of it have been forwarded
     forwarded: int = 0
+    swallowed: int = 0
     log: list[tuple[float, int]] = field(default_factory=list)  # when (monotonic seconds) how much was forwarded
 
     def bytes_between(self, since: float, until: float) -> int:
@@ -188,6 +189,7 @@ class Proxy:
                     sink.write_eof()
                     return
                 if way.swallowing:
+                    way.swallowed += len(data)
                     continue
                 if left is not None and len(data) >= left:
                     await self._send(sink, data[:left], way)
