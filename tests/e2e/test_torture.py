@@ -39,7 +39,7 @@ def test_killed_and_lied_to_for_a_minute(tmp_path: Path) -> None:
 
 def _storm(directory: Path, setting: Setting) -> Figures:
     with World(directory / setting.name, setting) as world:
-        return Storm(world, Measure(kills=10_000, recordings=15_000, seconds=A_MINUTE_S)).run()
+        return Storm(world, Measure(kills=10_000, recordings=15_000, seconds=A_MINUTE_S, at_least=5)).run()
 
 
 @pytest.mark.timeout(600)

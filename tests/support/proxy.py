@@ -26,6 +26,7 @@ from typing import Any, Self
 _PIECE = 16 * 1024
 # What may be on its way within the proxy, per connection and way: 1 MiB.
 _PIECES = 64
+_TICK_S = 0.02
 # RST instead of FIN: SO_LINGER with a time of 0 (socket(7)).
 _RESET = struct.pack("ii", 1, 0)
 
@@ -74,6 +75,8 @@ class Proxy:
         self.port = port
         self.up, self.down = Way(), Way()
         self.connections = 0
+        # When (monotonic seconds) it was held up by the machine, and for how long: nothing was forwarded then.
+        self.held_up: list[tuple[float, float]] = []
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -86,6 +89,7 @@ class Proxy:
     def __enter__(self) -> Self:
         self._thread.start()
         self.listen()
+        asyncio.run_coroutine_threadsafe(self._watch_the_time(), self._loop)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
@@ -95,6 +99,16 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def held_up_s(self, since: float, until: float) -> float:
+        return sum(for_s for at, for_s in list(self.held_up) if since <= at < until)
+
+    async def _watch_the_time(self) -> None:
+        while True:
+            before = monotonic()
+            await asyncio.sleep(_TICK_S)
+            if (late_s := monotonic() - before - _TICK_S) > _TICK_S:
+                self.held_up.append((before, late_s))
 
     # --- what a test orders --------------------------------------------------------------------
 

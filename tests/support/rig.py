@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -166,6 +167,11 @@ class Rig:
         """Every job by the path of its place."""
         found: list[Job] = self.read(lambda queue: queue.in_states(tuple(State)))
         return {job.place.path: job for job in found}
+
+    def next_probe_at(self) -> datetime:
+        """Of the pause that is told."""
+        (pause,) = self.read(lambda queue: queue.runtime())["paused"]
+        return datetime.fromisoformat(pause["next_probe_at"])
 
     def states(self) -> dict[str, State]:
         return {path: job.state for path, job in self.jobs().items()}
