@@ -12,7 +12,7 @@ The way of the data, and where to read about it:
                                        core/verdict.py, core/traffic.py (pauses and probes)
            with a key or token         edge/auth.py, edge/secret.py (where it lies), edge/iam.py (tokens that renew themselves)
       -> a lost answer, looked up      confirmer.py, subjects.py, core/lookup.py with core/beacons.py and core/quota.py,
-                                       edge/doubts.py
+                                       core/turns.py (when there are too many), edge/doubts.py
       -> the talk id, then the files   filer.py, edge/filing.py
 
 `intake.py`, `uploader.py`, `confirmer.py` and `filer.py` are the loops: one `step()` each, run by `loop.py`, put together by

@@ -41,7 +41,7 @@ from speechsense_watch.intake import Intake
 from speechsense_watch.log import Event, Log
 from speechsense_watch.loop import Loop
 from speechsense_watch.places import Places
-from speechsense_watch.ports import Clock, Credentials, Root
+from speechsense_watch.ports import Clock, Credentials, Key, Root
 from speechsense_watch.roots import Roots
 from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Scan
@@ -127,7 +127,7 @@ class Assembly:
         self.intake = Intake(self._wake_intake, log)
         self.attempts = Attempts(queue, self.services[-1], clock, self.throttle)
         in_hand = InHandFile(queue.path.with_name(f"{queue.path.name}.in-hand"))
-        surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive, in_hand)
+        surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive, in_hand, self._look_at_key)
         self.uploader = Uploader(queue, self.services[-1], self._start_attempt, clock, random.random, log, surroundings)
         self.filer = Filer(queue, FileFiling(), clock, log)
         self.confirmer = Confirmer(queue, SqliteDoubts(queue), self.services[-1], clock, log)
@@ -195,6 +195,9 @@ class Assembly:
         self.filer.configure(rules, config.queue.history_s, gone_counts)
         self.confirmer.configure(rules)
         self.intake.configure(folders)
+
+    def _look_at_key(self) -> Key:
+        return self._credentials.look()
 
     def _kept_credentials(self, config: Config) -> Renewing | None:
         """A token that is valid goes on being used, unless the way in which it was got has changed."""

@@ -19,6 +19,7 @@ from speechsense_watch.core.lookup import BLIND_AFTER_S, Absent, Batch, Checked,
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.quota import Quota
 from speechsense_watch.core.rules import Folder, OnUnknown
+from speechsense_watch.core.turns import Turns
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.log import Event, Log
 from speechsense_watch.ports import ChannelState, Clock, Doubts, Queue, Searching, SearchTrouble, Stale
@@ -72,6 +73,7 @@ class Confirmer:
         self._inquiries: dict[Subject, Inquiry] = {}
         self._trouble: dict[Subject, str] = {}
         self._folders: dict[Subject, dict[str, Folder]] = {}
+        self._turns: dict[Subject, Turns] = {}
         self._remembered: Mapping[str, object] = {}
         self._next_look_at_queue = 0.0
         self._question: _Question | None = None
@@ -91,6 +93,7 @@ class Confirmer:
             if folder.on_unknown is OnUnknown.SEARCH:
                 grouped[subject_of(folder)][name] = folder
         self._folders, self._question = dict(grouped), None
+        self._turns = {subject: self._turns.get(subject) or Turns() for subject in grouped}
         remembered = self._queue.runtime().get(_RUNTIME)
         self._remembered = remembered if isinstance(remembered, dict) else {}
         self._next_look_at_queue = 0.0
@@ -125,7 +128,7 @@ class Confirmer:
 
     def _look_at_queue(self) -> None:
         now = self._clock.monotonic()
-        cases = cases_of(self._folders, self._doubts, self._clock.now())
+        cases = cases_of(self._folders, self._doubts, self._clock.now(), self._turns)
         # Where nothing is sent or in doubt any more there is nothing to find out.
         self._inquiries = {subject: inquiry for subject, inquiry in self._inquiries.items() if subject in cases}
         for subject, case in cases.items():
@@ -134,6 +137,9 @@ class Confirmer:
             inquiry.take_in(case.doubts, case.checks, (), now)
             if inquiry.wants_known or inquiry.measure_due(now):
                 inquiry.take_in(case.doubts, case.checks, self._doubts.known(subject.connection_id, subject.name), now)
+        needed_s = max((each.needed_s for each in self._inquiries.values()), default=0.0)
+        for turns in self._turns.values():
+            turns.go_on(now, needed_s)
         then = self._clock.monotonic()
         self._next_look_at_queue = then + max(AT_LEAST_REST_S, REST_AFTER_LOOK * (then - now))
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from speechsense_watch.core.lookup import Check, Doubt
 from speechsense_watch.core.rules import Folder, SearchScope
+from speechsense_watch.core.turns import Turns
 from speechsense_watch.ports import Doubts
 
 
@@ -41,13 +42,17 @@ def subject_of(folder: Folder) -> Subject:
     return Subject(folder.connection_id, scope.organization_id, scope.space_id, scope.project_id, folder.recording_id_field)
 
 
-def cases_of(folders: Mapping[Subject, Mapping[str, Folder]], queue: Doubts, now: datetime) -> Mapping[Subject, Case]:
+def cases_of(
+    folders: Mapping[Subject, Mapping[str, Folder]], queue: Doubts, now: datetime, turns: Mapping[Subject, Turns]
+) -> Mapping[Subject, Case]:
     """With those of connections that a folder had before, which may be another folder's now: what was sent there is looked for
-    there. Raises QueueTrouble.
+    there. `turns` tell whose turn it is where there are too many, and are told who is looked for now. Raises QueueTrouble.
     """
     found: dict[Subject, Case] = defaultdict(Case)
     for subject, own in folders.items():
-        doubts, checks = queue.doubts(own, now, subject.name), queue.checks(own)
+        turn = turns[subject]
+        doubts, checks = queue.doubts(own, now, subject.name, turn.after, turn.most), queue.checks(own)
+        turn.stretch = [doubt.position for each in doubts.values() for doubt in each]
         for connection_id in {subject.connection_id, *doubts, *checks}:
             case = found[replace(subject, connection_id=connection_id)]
             case.folders |= own

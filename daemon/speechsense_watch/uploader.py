@@ -22,17 +22,30 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
 from speechsense_watch.core.taking import Hands, probe_turn
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
-from speechsense_watch.core.verdict import Kind, Outcome, PauseReason, judge
+from speechsense_watch.core.verdict import OF_THE_KEY, OWN_TROUBLE, Kind, Outcome, PauseReason, Verdict, judge
 from speechsense_watch.holding import Holding, Room
 from speechsense_watch.log import Event, Log
 from speechsense_watch.picking import Picking
-from speechsense_watch.ports import NO_NOTE, Chance, ChannelState, Clock, InHand, Queue, QueueTrouble, Selection, Service, Stale
+from speechsense_watch.ports import (
+    NO_NOTE,
+    Chance,
+    ChannelState,
+    Clock,
+    InHand,
+    Key,
+    Queue,
+    QueueTrouble,
+    Selection,
+    Service,
+    Stale,
+)
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
 NOT_REACHABLE_REST_S = 5.0
-# While the key is refused another one is looked for so often: it costs a look at a file.
+# While the key is lacking or refused another one is looked for so often: it costs a look at a file.
 LOOK_FOR_KEY_S = 2.0
+_AWAITING_KEY = frozenset({PauseReason.KEY_REFUSED, PauseReason.NO_CREDENTIALS})
 NO_PROBE_REST_S = 5.0
 STORAGE_AGAIN_S = 5.0
 
@@ -48,13 +61,14 @@ NEVER_FARTHER = timedelta(hours=1)
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the uploader asks of those around it: to be woken, that a place be looked at, whether a process still lives, that a
-    note is taken of what it has in hand.
+    note is taken of what it has in hand, and what key or token there is.
     """
 
     wake: Callable[[], None]
     look: Callable[[Place], None]
     owner_alive: Callable[[str], bool]
     in_hand: InHand = NO_NOTE
+    key: Callable[[], Key] = Key
 
 
 class Uploader:
@@ -80,6 +94,7 @@ class Uploader:
         self._look = surroundings.look
         self._owner_alive = surroundings.owner_alive
         self._note = surroundings.in_hand
+        self._key = surroundings.key
         self._next_owners_at = 0.0
         # Folders whose root is away, until when they are left alone (monotonic seconds).
         self._away: dict[str, float] = {}
@@ -88,9 +103,9 @@ class Uploader:
         self._in_hand: Ended | None = None
         # Jobs whose refusal has still to be taken back.
         self._taken_back: list[int] = []
-        # Which key or token the service was last told; 0 before the first.
+        # Which key or token there was at the last look, 0 before the first; and what was said of any.
         self._credentials = 0
-        self._begun_with: dict[int, int] = {}
+        self._said_of_keys: set[str] = set()
         self._in_work: dict[int, Job] = {}
         self._rules = UploadRules()
         self._folders: Mapping[str, Folder] = {}
@@ -161,6 +176,7 @@ class Uploader:
             return STORAGE_AGAIN_S
 
     def _step(self) -> float:
+        self._mind_key()
         self._take_ends()
         if self.stopping:
             return 0.2 if self._in_work else LONGEST_REST_S
@@ -169,6 +185,7 @@ class Uploader:
         self._look_after_the_forgotten()
         self._settle_unconfirmed()
         self._room = self._holding.room(self._in_work.values())
+        self._forget_unused()
         if not self._reachable():
             self._publish()
             # A connection that comes wakes the loop; a credential that is put in place does not.
@@ -198,7 +215,7 @@ class Uploader:
         if self._clock.monotonic() < self._writable_from:
             return False
         before = dict(self.traffic.pauses)
-        self.traffic.lift(SERVICE)
+        self.traffic.own_trouble_over(PauseReason.QUEUE_NOT_WRITABLE)
         self._tell_pauses(before)
         self.storage_back += 1
         return True
@@ -222,7 +239,6 @@ class Uploader:
                     return
             self._take(self._in_hand)
             self._in_work.pop(self._in_hand.job.id, None)
-            self._begun_with.pop(self._in_hand.job.id, None)
             self._in_hand = None
             self._note.holds(self._in_work)
 
@@ -247,11 +263,20 @@ class Uploader:
         self.doubtful += verdict.kind is Kind.UNKNOWN
         if verdict.pause is PauseReason.QUEUE_NOT_WRITABLE:
             self._writable_from = moment.monotonic + STORAGE_AGAIN_S
+        if self._was_another_key(ended.outcome, verdict):
+            self.traffic.forget_probe(job.id)
+            return
         before = dict(self.traffic.pauses)
         self._taken_back += self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
-        if self._begun_with.get(job.id, self._credentials) != self._credentials:
-            self.traffic.probe_at_once()  # refused or not, it was another key
         self._tell_pauses(before, ended.job.fields)
+
+    def _was_another_key(self, outcome: Outcome, verdict: Verdict) -> bool:
+        """A refusal of a key or token that has been replaced since says nothing of the one that is there now."""
+        return (
+            verdict.pause in OF_THE_KEY
+            and 0 not in (outcome.credentials, self._credentials)
+            and outcome.credentials != self._credentials
+        )
 
     def _nothing_sent(self, ended: Ended) -> None:
         self.traffic.forget_probe(ended.job.id)
@@ -282,7 +307,7 @@ class Uploader:
     def _pause_for(self, reason: PauseReason, message: str) -> None:
         """The service pauses; the same trouble again changes nothing."""
         pause = self.traffic.pauses.get(SERVICE)
-        if pause is None or (pause.reason, pause.message) != (reason, message):
+        if pause is None or pause.untried or (pause.reason, pause.message) != (reason, message):
             before = dict(self.traffic.pauses)
             self.traffic.pause(SERVICE, reason, message, self._moment())
             self._tell_pauses(before)
@@ -322,7 +347,6 @@ class Uploader:
         if not self._in_work and not self._has_work():
             return False
         channel = self.service.channel()
-        self._mind_credentials(channel.credentials)
         if channel.state is ChannelState.READY:
             self.traffic.channel_ready(self._moment())
             return True
@@ -330,11 +354,26 @@ class Uploader:
             self._pause_for(channel.reason, channel.message)
         return False
 
-    def _mind_credentials(self, version: int) -> None:
-        """What was refused with another key may be taken with this one. 0: there is none at this moment."""
-        if version and self._credentials and version != self._credentials:
-            self.traffic.probe_at_once()
-        self._credentials = version or self._credentials
+    def _mind_key(self) -> None:
+        """That there is no key is told when it is so, not when the first recording comes, and ends with it. What was refused with
+        another key may be taken with this one.
+        """
+        key = self._key()
+        for warning in key.warnings:
+            if warning not in self._said_of_keys:
+                self._said_of_keys.add(warning)
+                self._log.warning(Event.CONFIG_WARNING, message=warning)
+        if key.trouble:
+            pause = self.traffic.pauses.get(SERVICE)
+            if pause is None or pause.reason is not PauseReason.QUEUE_NOT_WRITABLE:  # one thing after the other
+                self._pause_for(PauseReason.NO_CREDENTIALS, key.trouble)
+            return
+        before = dict(self.traffic.pauses)
+        self.traffic.own_trouble_over(PauseReason.NO_CREDENTIALS)
+        if key.number and self._credentials and key.number != self._credentials:
+            self.traffic.another_key()
+        self._credentials = key.number or self._credentials
+        self._tell_pauses(before)
 
     def _has_work(self) -> bool:
         return self._picking.any_due(self._choice())
@@ -366,11 +405,14 @@ class Uploader:
 
     def _candidate(self, scope: str) -> Job | None:
         """A recording to probe with: of that connection, or of any that does not pause itself, another than last time."""
-        connections = {folder.connection_id for folder in self._folders.values()}
         if scope == SERVICE:
             paused = frozenset(self.traffic.pauses)
             return self._longest_untouched(paused) or self._longest_untouched(frozenset())
-        return self._longest_untouched(frozenset(connections - {scope}))
+        return self._longest_untouched(self._connections - {scope})
+
+    @property
+    def _connections(self) -> frozenset[str]:
+        return frozenset(folder.connection_id for folder in self._folders.values())
 
     def _longest_untouched(self, without: frozenset[str]) -> Job | None:
         found = self._picking.probes(self._choice(without), self._hands)
@@ -401,7 +443,6 @@ class Uploader:
     def _begin(self, job: Job, *, probe: bool) -> None:
         self._in_work[job.id] = job
         self._note.holds(self._in_work)
-        self._begun_with[job.id] = self._credentials
         self._room = self._room.after(job)
         self._start(job, probe, self.hand_back)
 
@@ -430,7 +471,7 @@ class Uploader:
             wait_s = probe - self._clock.monotonic()
             # One that is overdue found no recording to try; most that come wake the loop.
             waits.append(wait_s if wait_s > 0 else NO_PROBE_REST_S)
-        if (pause := self.traffic.pauses.get(SERVICE)) and pause.reason is PauseReason.KEY_REFUSED:
+        if (pause := self.traffic.pauses.get(SERVICE)) and pause.reason in _AWAITING_KEY:
             waits.append(LOOK_FOR_KEY_S)
         if SERVICE not in self.traffic.pauses and self._hands.free and (due := self._next_due()):
             waits.append((due - self._clock.now()) / timedelta(seconds=1))
@@ -440,9 +481,23 @@ class Uploader:
     def _next_due(self) -> datetime | None:
         return self._picking.next_due(self._choice(frozenset(self.traffic.pauses)), self._hands, self._resending())
 
+    def _forget_unused(self) -> None:
+        """Connections that no folder names any more and nothing goes to: a late refusal may have paused one."""
+        for scope, pause in list(self.traffic.pauses.items()):
+            if scope != SERVICE and scope not in self._connections and not self._will_be_tried(pause):
+                self.traffic.lift(scope)
+
     def _publish(self) -> None:
         """Pauses for `status`; the queue writes only what changed."""
-        self._queue.set_runtime("paused", [_pause_as_json(pause) for pause in self.traffic.pauses.values()])
+        pauses = self.traffic.pauses.values()
+        self._queue.set_runtime("paused", [_pause_as_json(pause, tried=self._will_be_tried(pause)) for pause in pauses])
+
+    def _will_be_tried(self, pause: Pause) -> bool:
+        """At its time; else with the recording that comes next."""
+        if pause.reason in OWN_TROUBLE:
+            return False  # it ends with its cause
+        others = frozenset() if pause.scope == SERVICE else self._connections - {pause.scope}
+        return pause.scope in self.traffic.probes or self._picking.any_due(self._choice(others))
 
     def _tell(self, job: Job, outcome: Outcome, kind: Kind) -> None:
         self._log.info(
@@ -459,7 +514,9 @@ class Uploader:
     def _tell_pauses(self, before: Mapping[str, Pause], fields: Mapping[str, str] = MappingProxyType({})) -> None:
         """`fields` are those of the call whose try brought the pause about: the service may repeat them, the log does not."""
         for scope, pause in self.traffic.pauses.items():
-            if scope not in before or before[scope].reason is not pause.reason:
+            old = before.get(scope)
+            # What was replaced since, and is refused as well, is news.
+            if old is None or old.reason is not pause.reason or (old.untried and not pause.untried):
                 said = without_values(pause.message, fields)
                 self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=said, do=pause.hint)
         for scope in before:
@@ -467,12 +524,12 @@ class Uploader:
                 self._log.info(Event.SERVICE_RESUMED, scope=scope)
 
 
-def _pause_as_json(pause: Pause) -> dict[str, object]:
+def _pause_as_json(pause: Pause, *, tried: bool) -> dict[str, object]:
     return {
         "scope": pause.scope,
         "reason": pause.reason,
-        "message": pause.message,
+        "message": pause.said,
         "since": pause.since.isoformat(),
-        "next_probe_at": pause.probe_expected_at.isoformat(),
+        "next_probe_at": pause.probe_expected_at.isoformat() if tried else None,
         "needs_operator": pause.needs_operator,
     }

@@ -217,12 +217,21 @@ def test_the_wait_after_a_failure_is_any_part_of_a_doubling_bound(attempts: int,
 @pytest.mark.parametrize(("asked_s", "wait_s"), [(None, 2.5), (1.0, 2.5), (60.0, 60.0), (1e9, 900.0), (float("inf"), 900.0)])
 def test_what_the_service_asked_for_is_waited_for_as_well(asked_s: float | None, wait_s: float) -> None:
     """Up to the longest pause there is; only our own wait is held against the recording."""
-    failed = Verdict(Kind.TRANSIENT, Problem(Reason.UPLOAD_FAILED, "So it is."))
     outcome = Outcome(code=Code.ABORTED, retry_after_s=asked_s)
-    job = replace(job_in(State.UPLOADING), attempts=0, failing_s=0.0)
-    after = lifecycle.finished(job, outcome, failed, BACKOFF, LATER, 0.5).after
-    assert after.next_attempt_at == LATER + timedelta(seconds=wait_s)
-    assert after.failing_s == 2.5
+    for state, kind in ((State.UPLOADING, Kind.TRANSIENT), (State.COMMITTING, Kind.UNKNOWN)):
+        job = replace(job_in(state), attempts=0, failing_s=0.0)
+        verdict = Verdict(kind, Problem(Reason.UPLOAD_FAILED, "So it is."))
+        after = lifecycle.finished(job, outcome, verdict, BACKOFF, LATER, 0.5).after
+        assert after.next_attempt_at == LATER + timedelta(seconds=wait_s)
+        assert after.failing_s == 2.5
+
+
+@pytest.mark.parametrize("put_off_s", [-60, 0, 60])
+def test_what_is_shown_absent_is_sent_again_when_its_time_has_come(put_off_s: int) -> None:
+    """The service may have asked for a longer wait than it took to show it."""
+    job = replace(job_in(State.UNCONFIRMED), next_attempt_at=LATER + timedelta(seconds=put_off_s))
+    after = lifecycle.shown_absent(job, LATER, "").after
+    assert after.next_attempt_at == LATER + timedelta(seconds=max(0, put_off_s))
 
 
 def test_the_bound_does_not_overflow() -> None:

@@ -219,6 +219,23 @@ def test_a_question_that_failed_is_no_look_and_comes_again() -> None:
     assert [asking.look(LATER_SHOWN) for _ in range(2)] == [[], []]
 
 
+def test_where_looking_is_refused_one_question_at_a_time_is_asked() -> None:
+    """However many there are in doubt: each of the others would be refused as well, and is one less for other connections. None
+    is passed over: the one that was refused comes again when each of the others was asked for.
+    """
+    doubts = [Doubt(job_id=n, since=n, whole=(f"{n}-1",), claims=1) for n in range(1000)]
+    asking = Asking(doubts=doubts, known=[]).after(FIRST_LOOK_S)
+    asked: list[int] = []
+    began = asking.at
+    while asking.at < began + 20 * 60.0:
+        batch = asking.ask()
+        asked += batch.doubts
+        asking.inquiry.failed(batch, asking.at, 60.0)
+        assert asking.inquiry.batch(asking.at + 59.9) is None
+    assert len(asked) <= 22 * JOBS_A_QUERY
+    assert asked[:2000] == [*range(1000)] * 2
+
+
 def test_a_doubt_that_comes_back_is_another_doubt() -> None:
     """Looks before it say nothing; nor does a talk that was begun before it."""
     asking = Asking(Inquiry(patience_s=0.0)).after(FIRST_LOOK_S)
@@ -250,6 +267,18 @@ def test_what_is_not_to_be_sent_again_is_looked_for_and_never_shown_absent() -> 
     asking = Asking(doubts=[replace(DOUBT, may_resend=False)])
     assert asking.look_for(86400.0, LATER_SHOWN) == []
     assert asking.look({"a-1": ["talk-1"]}) == [Found(1, "talk-1", "a-1", doubled=False)]
+
+
+def test_what_can_only_be_found_is_looked_for_once_an_hour_in_the_long_run() -> None:
+    """Ten thousand of them take a quarter of what may be read in a day, and leave the rest to those that can be settled."""
+    asking = Asking(doubts=[replace(DOUBT, may_resend=False)], known=[])
+    began = asking.at
+    while asking.at < began + 86_400.0:
+        last = asking.at
+        asking.look(NOTHING)
+    assert asking.at - last == 3600.0
+    assert 86_400 / 3600 < asking.looks < 40
+    assert asking.look({"a-1": ["talk-9"]}) == [Found(1, "talk-9", "a-1", doubled=False)]
 
 
 def test_a_doubt_grows_too_old_to_be_shown_absent() -> None:

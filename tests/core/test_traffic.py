@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from speechsense_watch.core.model import Problem
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.traffic import REFUSED_IN_A_ROW, SERVICE, Moment, Pause, Traffic
-from speechsense_watch.core.verdict import PAUSE_HINTS, Kind, PauseReason, Verdict
+from speechsense_watch.core.verdict import OWN_TROUBLE, PAUSE_HINTS, Kind, PauseReason, Verdict
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 
@@ -109,6 +109,15 @@ def test_a_plea_to_wait_outlasts_those_who_were_on_their_way(traffic: Traffic, s
     assert scope not in traffic.pauses
 
 
+def test_a_plea_to_wait_holds_when_the_outcome_is_not_known(traffic: Traffic) -> None:
+    """The probe that follows many lost answers comes no sooner."""
+    for job in range(4):
+        traffic.ended(job, "a", UNKNOWN, at(), 300.0)
+    assert reasons(traffic) == {SERVICE: PauseReason.MANY_UNKNOWN}
+    assert not traffic.probe_due(SERVICE, 1299.0)
+    assert traffic.probe_due(SERVICE, 1300.0)
+
+
 def test_a_plea_to_wait_outlasts_a_connection_that_was_lost_meanwhile(traffic: Traffic) -> None:
     """Another reason to stand still, and the end of it, bring the probe no nearer."""
     traffic.ended(1, "a", verdict(Kind.SERVICE, PauseReason.QUOTA), at(), 300.0)
@@ -183,9 +192,9 @@ def test_a_connection_that_is_there_again_is_probed_at_once(traffic: Traffic, re
 # --- lifting -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", PauseReason)
+@pytest.mark.parametrize("reason", sorted(set(PauseReason) - OWN_TROUBLE))
 def test_an_accepted_recording_lifts_every_pause_of_its_way(traffic: Traffic, reason: PauseReason) -> None:
-    """The service's and its connection's, whatever the reason was; not another connection's."""
+    """The service's and its connection's, whatever the service's reason was; not another connection's."""
     for scope in (SERVICE, "a", "b"):
         traffic.pause(scope, reason, "", at())
     traffic.ended(1, "a", ACCEPTED, at(1))
@@ -220,6 +229,49 @@ def test_lost_answers_are_over_only_when_one_came(traffic: Traffic, end: Verdict
     traffic.pause(SERVICE, PauseReason.MANY_UNKNOWN, "", at())
     traffic.ended(1, "a", end, at(1))
     assert reasons(traffic)[SERVICE] is PauseReason.MANY_UNKNOWN
+
+
+# --- trouble of our own ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own", sorted(OWN_TROUBLE))
+def test_what_the_service_said_before_a_trouble_of_our_own_holds_after_it(traffic: Traffic, own: PauseReason) -> None:
+    """Its probe and its plea to wait too, which nobody has kept meanwhile."""
+    traffic.ended(1, "a", verdict(Kind.SERVICE, PauseReason.QUOTA), at(), 300.0)
+    quota = traffic.pauses[SERVICE]
+    traffic.pause(SERVICE, own, "", at(10))
+    traffic.pause(SERVICE, own, "still", at(20))
+    assert reasons(traffic) == {SERVICE: own}
+    traffic.own_trouble_over(next(iter(OWN_TROUBLE - {own})))
+    assert reasons(traffic) == {SERVICE: own}
+    traffic.own_trouble_over(own)
+    assert traffic.pauses == {SERVICE: quota}
+    assert not traffic.probe_due(SERVICE, 1299.0)
+    assert traffic.probe_due(SERVICE, 1300.0)
+
+
+@pytest.mark.parametrize("own", sorted(OWN_TROUBLE))
+@pytest.mark.parametrize("end", [ACCEPTED, REFUSED, TRANSIENT, DOWN, NO_RIGHT], ids=lambda end: end.kind)
+def test_an_answer_says_nothing_of_a_trouble_of_our_own(traffic: Traffic, own: PauseReason, end: Verdict) -> None:
+    """Of those that were on their way; what it says of the service counts when that is over."""
+    traffic.pause(SERVICE, PauseReason.QUOTA, "", at())
+    traffic.pause(SERVICE, own, "", at())
+    traffic.ended(1, "a", end, at(1))
+    assert traffic.pauses[SERVICE].reason is own
+    traffic.own_trouble_over(own)
+    assert reasons(traffic).get(SERVICE) == (PauseReason.UNAVAILABLE if end is DOWN else None)
+
+
+@pytest.mark.parametrize("own", sorted(OWN_TROUBLE))
+def test_a_plea_that_comes_during_a_trouble_of_our_own_is_kept(traffic: Traffic, own: PauseReason) -> None:
+    """Nor do those who were on their way end it."""
+    traffic.pause(SERVICE, own, "", at())
+    traffic.ended(1, "a", verdict(Kind.SERVICE, PauseReason.QUOTA), at(1), 300.0)
+    traffic.ended(2, "a", ACCEPTED, at(5))
+    traffic.own_trouble_over(own)
+    assert reasons(traffic) == {SERVICE: PauseReason.QUOTA}
+    assert not traffic.probe_due(SERVICE, 1300.0)
+    assert traffic.probe_due(SERVICE, 1301.0)
 
 
 # --- in a row ------------------------------------------------------------------------------------
@@ -295,4 +347,49 @@ def test_a_refused_key_is_probed_at_once_after_a_new_configuration(traffic: Traf
     """It may name another."""
     traffic.pause(SERVICE, PauseReason.KEY_REFUSED, "", at())
     traffic.keep_only(set())
+    assert traffic.probe_due(SERVICE, 1000.0)
+
+
+BY_THE_KEY = {PauseReason.KEY_REFUSED, PauseReason.PERMISSION_DENIED, PauseReason.CONNECTION_NOT_FOUND}
+
+
+@pytest.mark.parametrize("reason", PauseReason)
+def test_another_key_makes_a_refusal_a_thing_of_the_past(traffic: Traffic, reason: PauseReason) -> None:
+    """What the old one was refused for needs nobody until the new one has been tried, and is tried at once."""
+    traffic.pause(SERVICE, reason, "It said no.", at())
+    before = traffic.pauses[SERVICE]
+    traffic.another_key()
+    pause = traffic.pauses[SERVICE]
+    if reason not in BY_THE_KEY:
+        assert pause == before
+        return
+    assert (traffic.probe_due(SERVICE, 1000.0), pause.needs_operator, pause.since) == (True, False, START)
+    assert pause.said == (
+        "It said no. That was with the key and the configuration before; the next recording shows whether it is still so."
+    )
+
+
+def test_only_a_try_tells_whether_the_new_key_is_better(traffic: Traffic) -> None:
+    """One that ended without a word leaves it open; one that was refused needs the operator again."""
+    traffic.pause("a", PauseReason.PERMISSION_DENIED, "", at())
+    traffic.another_key()
+    traffic.probes["a"] = 7
+    traffic.ended(7, "a", verdict(Kind.GIVEN_BACK), at(1))
+    assert not traffic.pauses["a"].needs_operator
+    traffic.ended(8, "a", NO_RIGHT, at(2))
+    assert traffic.pauses["a"].needs_operator
+
+
+def test_a_key_that_is_lacking_is_lacking_after_a_new_configuration_too(traffic: Traffic) -> None:
+    """Until it is found; what the service had said before is tried anew then."""
+    for before in (None, PauseReason.UNIMPLEMENTED):
+        traffic.lift(SERVICE)
+        if before is not None:
+            traffic.pause(SERVICE, before, "", at())
+        traffic.pause(SERVICE, PauseReason.NO_CREDENTIALS, "There is none.", at())
+        traffic.keep_only(set())
+        pause = traffic.pauses[SERVICE]
+        assert (pause.needs_operator, pause.said) == (True, "There is none.")
+    traffic.own_trouble_over(PauseReason.NO_CREDENTIALS)
+    assert not traffic.pauses[SERVICE].needs_operator
     assert traffic.probe_due(SERVICE, 1000.0)

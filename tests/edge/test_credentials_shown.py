@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from speechsense_watch.core.verdict import PauseReason
+from speechsense_watch.core.verdict import Code, PauseReason
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.speechsense import GrpcService
-from speechsense_watch.ports import ChannelState, CredentialError, CredentialPending
-from speechsense_watch.standin import StandIn
+from speechsense_watch.ports import ChannelState, CredentialError, CredentialPending, Talk
+from speechsense_watch.standin import Rules, StandIn
 from support.rig import free_port
 from support.waiting import wait_for
+
+TALK = Talk(connection_id="conn", fields={}, request_id="request", uid="uid")
 
 
 class Key:
@@ -45,27 +47,30 @@ def service(key: Key, tmp_path: Path) -> Iterator[GrpcService]:
         service.close()
 
 
-def test_another_key_is_another_number(service: GrpcService, key: Key) -> None:
-    """The number says nothing of the key; the same key keeps it."""
-    first = service.channel().credentials
-    assert service.channel().credentials == first > 0
-    key.key = "two"
-    assert service.channel().credentials == first + 1
+def test_another_key_is_another_number(key: Key, tmp_path: Path) -> None:
+    """That stands on what became of a call, and is the same for every connection that shows this key."""
+    with StandIn(tmp_path / "service", rules=Rules(keys=frozenset({"another"}))) as standin:
+        before, after = (GrpcService(Endpoint(standin.target, plaintext=True), each, lambda: None) for each in (key, Key("two")))
+        refused = [service.send_whole(TALK, b"audio") for service in (before, after)]
+        key.key = "two"
+        refused.append(before.send_whole(TALK, b"audio"))
+        before.close()
+        after.close()
+    assert {outcome.code for outcome in refused} == {Code.UNAUTHENTICATED}
+    one, two, again = [outcome.credentials for outcome in refused]
+    assert 0 not in (one, two)
+    assert one != two
+    assert again == two
 
 
 def test_without_a_key_the_connection_counts_as_failed(service: GrpcService, key: Key) -> None:
-    """In the words of whoever looked for it; when it is back it is the same key still."""
-    first = service.channel().credentials
+    """In the words of whoever looked for it, until it is back."""
     key.trouble = CredentialError("There is no key.")
     found = service.channel()
-    assert (found.state, found.reason, found.message, found.credentials) == (
-        ChannelState.FAILED,
-        PauseReason.NO_CREDENTIALS,
-        "There is no key.",
-        0,
-    )
+    assert (found.state, found.reason, found.message) == (ChannelState.FAILED, PauseReason.NO_CREDENTIALS, "There is no key.")
+    assert service.send_whole(TALK, b"audio").credentials == 0
     key.trouble = None
-    assert service.channel().credentials == first
+    assert service.channel().state is ChannelState.READY
 
 
 def test_a_key_that_is_on_its_way_is_waited_for_as_a_connection_is(service: GrpcService, key: Key) -> None:

@@ -215,6 +215,95 @@ def test_a_file_swapped_in_the_last_moment_goes_back(root: Path, call: Path, tmp
     assert not files_below(tmp_path / "archive")
 
 
+@pytest.mark.parametrize("how", ["delete", "archive"])
+def test_a_file_that_comes_in_the_last_moment_before_the_removal_stays(
+    request: pytest.FixtureRequest, root: Path, call: Path, how: str
+) -> None:
+    """Whether the uploaded one is deleted, or archived to another file system: a new call at its place is no file of ours."""
+    expected, new = stamp_of(call), root / "new.tmp"
+    real = FilingCalls()
+
+    def rename(directory: int, name: str, to_directory: int, to_name: str) -> None:
+        """As `unlink`, the step that takes the name away."""
+        if name == "call.wav" and to_directory == directory:
+            replaced_now()
+        real.rename(directory, name, to_directory, to_name)
+
+    def unlink(name: str, directory: int) -> None:
+        if name == "call.wav":
+            replaced_now()
+        real.unlink(name, directory)
+
+    def replaced_now() -> None:
+        new.write_bytes(b"a new call")
+        new.replace(call)
+
+    filing = FileFiling(FilingCalls(rename=rename, unlink=unlink))
+    if how == "delete":
+        result = filing.delete(str(root), "day/call.wav", expected)
+    else:
+        elsewhere: Path = request.getfixturevalue("elsewhere")
+        result = filing.archive(str(root), "day/call.wav", str(elsewhere / "call.wav"), expected)
+        assert (elsewhere / "call.wav").read_bytes() == CONTENT
+    assert isinstance(result, FilesChanged)
+    assert files_below(root) == {"day/call.wav"}
+    assert call.read_bytes() == b"a new call"
+
+
+@pytest.mark.parametrize("came", [False, True])
+@pytest.mark.parametrize("mine", [False, True])
+def test_what_was_aside_when_a_removal_was_cut_off_is_seen_to_by_the_next(
+    root: Path, call: Path, *, mine: bool, came: bool
+) -> None:
+    """The uploaded file goes; a new one that was taken with its name goes back, and is never removed for another that `came`."""
+    expected = stamp_of(call)
+    if not mine:
+        replaced(call)
+    new = stamp_of(call)
+
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # a look at what is aside would come next
+        FileFiling(FilingCalls(rename=_then(cut_off))).delete(str(root), "day/call.wav", expected if mine else new)
+    assert not call.exists()
+    if came:
+        call.write_bytes(b"came later")
+    result = FileFiling().delete(str(root), "day/call.wav", expected)
+    if mine and not came:
+        assert (result, files_below(root)) == (Filed(), set())
+    elif mine:
+        assert isinstance(result, FilesChanged)
+        assert (files_below(root), call.read_bytes()) == ({"day/call.wav"}, b"came later")
+    elif not came:
+        assert isinstance(result, FilesChanged)
+        assert (files_below(root), stamp_of(call)) == ({"day/call.wav"}, new)
+    else:
+        assert isinstance(result, FilingTrouble)
+        assert "move the first one away" in result.message
+        call.unlink()
+        assert isinstance(FileFiling().delete(str(root), "day/call.wav", expected), FilesChanged)
+        assert stamp_of(call) == new
+
+
+def _then(what: Callable[[], None]) -> Callable[[int, str, int, str], None]:
+    def renamed(directory: int, name: str, to_directory: int, to_name: str) -> None:
+        FilingCalls().rename(directory, name, to_directory, to_name)
+        what()
+
+    return renamed
+
+
+def test_a_file_that_cannot_be_removed_is_in_its_place_again(root: Path, call: Path) -> None:
+    """The disk fails between the two steps."""
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    assert isinstance(FileFiling(FilingCalls(unlink=fails)).delete(str(root), "day/call.wav", stamp_of(call)), FilingTrouble)
+    assert files_below(root) == {"day/call.wav"}
+
+
 def test_file_systems_without_that_rename_are_served_by_links(root: Path, call: Path, archive: Path) -> None:
     """Network shares refuse RENAME_NOREPLACE: a hard link refuses to replace as well."""
     filing = FileFiling(FilingCalls(rename=no_rename))
@@ -360,7 +449,10 @@ CUT_OFF = """
         rename=no_rename if links == "links" else deadly(own.rename),
         link=deadly(own.link), unlink=deadly(own.unlink), sync=deadly(own.sync),
     )
-    FileFiling(calls).archive(root, "day/call.wav", target, Stamp(*map(int, stamp)))
+    if target:
+        FileFiling(calls).archive(root, "day/call.wav", target, Stamp(*map(int, stamp)))
+    else:
+        FileFiling(calls).delete(root, "day/call.wav", Stamp(*map(int, stamp)))
 """
 
 
@@ -392,3 +484,24 @@ def test_a_call_cut_off_anywhere_is_finished_by_the_next(root: Path, call: Path,
     assert files_below(archive) == {"new/call.wav"}
     assert target.read_bytes() == CONTENT
     assert files_below(root) == set()
+
+
+@pytest.mark.parametrize("links", ["links", "rename"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_removal_cut_off_anywhere_is_finished_by_the_next(root: Path, call: Path, when: str, links: str) -> None:
+    """Nothing is left of the file, under no name."""
+    expected = stamp_of(call)
+    for step in range(1, 5):
+        if not files_below(root):
+            call.write_bytes(CONTENT)
+            os.utime(call, ns=(expected.mtime_ns, expected.mtime_ns))
+            expected = stamp_of(call)
+        child = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(CUT_OFF), str(root), "", str(step), when, links]
+            + [str(number) for number in (expected.inode, expected.size, expected.mtime_ns)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            check=False,
+        )
+        assert child.returncode in (0, 9)
+        assert FileFiling().delete(str(root), "day/call.wav", expected) == Filed()
+        assert files_below(root) == set()

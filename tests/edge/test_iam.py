@@ -13,9 +13,9 @@ import structlog
 
 from speechsense_watch.config import LogFormat, LogLevel
 from speechsense_watch.edge.iam import Renewing, Token
-from speechsense_watch.edge.secret import AuthError
+from speechsense_watch.edge.secret import AuthError, number_of
 from speechsense_watch.log import configure
-from speechsense_watch.ports import CredentialError, CredentialPending
+from speechsense_watch.ports import CredentialError, CredentialPending, Key
 from support.manual_clock import ManualClock
 
 HOUR = 3600.0
@@ -25,7 +25,7 @@ class ScriptedMint:
     """Keeps `iam.Mint`: gives the tokens t1, t2, ... unless `trouble` or `no_key` says why not; `hold` keeps it waiting."""
 
     source = "a test"
-    warnings = ()
+    warnings = ("a: chmod",)
 
     def __init__(self) -> None:
         self.key = "key"
@@ -274,19 +274,37 @@ def test_a_key_that_changes_during_the_question_is_asked_for_again(bench: Bench,
 
 
 def test_without_a_key_the_sentence_says_what_to_do_and_a_valid_token_goes_on_being_used(bench: Bench) -> None:
-    """Nothing is asked of IAM; told once; when the key is back it is used within a second."""
+    """Nothing is asked of IAM; whoever asks is told, the log only while nobody else would be; when the key is back it is used
+    within a second.
+    """
     bench.mint.no_key = "There is no key: put it there."
     for _ in range(5):
         with pytest.raises(AuthError, match="put it there"):
             bench.shown(1)
-    assert (bench.mint.fetches, bench.events()) == (0, ["auth_failed"])
+    assert (bench.mint.fetches, bench.events()) == (0, [])
     bench.mint.no_key = ""
     assert bench.shown(1) == ""
     assert bench.shown() == "t1"
     bench.mint.no_key = "There is no key: put it there."
-    assert bench.shown(3 * HOUR) == "t1"
+    assert bench.shown(3 * HOUR) == bench.shown(1) == "t1"
+    assert bench.events() == ["auth_refreshed", "auth_failed"]
     with pytest.raises(AuthError, match="put it there"):
         bench.shown(10 * HOUR)
+
+
+def test_a_look_begins_no_renewal_and_tells_what_is_known(bench: Bench) -> None:
+    """Nothing is wrong before a token has been asked for, nor when one has expired overnight."""
+    bench.mint.no_key = "There is no key: put it there."
+    assert bench.tokens.look() == Key(trouble="There is no key: put it there.", warnings=("a: chmod",))
+    bench.mint.no_key = ""
+    bench.clock.advance(1)
+    assert bench.tokens.look() == Key(warnings=("a: chmod",))
+    assert bench.mint.fetches == 0
+    bench.shown()
+    assert bench.tokens.look().number == number_of(bench.tokens.headers()) != 0
+    bench.clock.advance(13 * HOUR)
+    assert bench.tokens.look() == Key(warnings=("a: chmod",))
+    assert bench.mint.fetches == 1
 
 
 def test_an_idle_daemon_asks_for_nothing(bench: Bench) -> None:

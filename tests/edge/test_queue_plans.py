@@ -60,6 +60,7 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "at": (lambda q: on_record(q).at(PATHS), "by_place"),
     "after": (lambda q: on_record(q).after("deep/b.wav", 4), "by_place"),
     "doubts": (lambda q: SqliteDoubts(q).doubts(["calls"], AT, "recording_id"), "unfinished"),
+    "doubts, from the middle": (lambda q: SqliteDoubts(q).doubts(["calls"], AT, "recording_id", (1, 1)), "unfinished"),
     "checks": (lambda q: SqliteDoubts(q).checks(["calls"]), "with_leftovers"),
     "thought_there": (lambda q: list(on_record(q).thought_there("deep")), "by_place"),
 }
@@ -103,6 +104,15 @@ def test_due_jobs_are_not_sorted(played: PlayedQueue) -> None:
     for order in Order:
         ask = ASKED["due, newest first" if order is Order.NEWEST else "due, oldest first"][0]
         assert plans(played.queue, ask) == ["SCAN jobs USING INDEX due"]
+
+
+def test_doubts_are_not_sorted_nor_read_to_the_end(played: PlayedQueue) -> None:
+    """Wherever their turn begins: the index holds them in order."""
+    ask = ASKED["doubts, from the middle"][0]
+    ahead, again = (line for line in plans(played.queue, ask) if "jobs" in line)
+    assert ahead == "SEARCH jobs USING INDEX unfinished (state=? AND updated_at>?)"
+    assert again == "SEARCH jobs USING INDEX unfinished (state=? AND updated_at<?)"
+    assert not any("TEMP B-TREE" in line for line in plans(played.queue, ask))
 
 
 def work_of(queue: SqliteQueue, ask: Ask) -> int:

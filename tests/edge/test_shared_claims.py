@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from speechsense_watch.core.pairing import ignored
 from speechsense_watch.edge.shared_claims import NAME, SharedClaims
 from support.manual_clock import ManualClock
 
@@ -70,6 +74,31 @@ def test_the_same_daemon_started_again_goes_on_at_once(tmp_path: Path, mine: Sha
     again = SharedClaims("us", "s3", "pbx2", clock.monotonic)
     assert again.hold(tmp_path, 60) == ""
     assert note(tmp_path)["session"] == "s3"
+
+
+_KILLED = """
+import os, pathlib, signal, sys, time
+from speechsense_watch.edge.shared_claims import SharedClaims
+pathlib.Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+SharedClaims("us", "s0", "pbx2", time.monotonic).hold(pathlib.Path(sys.argv[1]), 60)
+"""
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_note_that_a_kill_left_half_written_is_cleared_by_the_next_start(
+    tmp_path: Path, mine: SharedClaims, theirs: SharedClaims, *, taken: bool
+) -> None:
+    """Whoever has the folder by then; what another daemon is writing stays, and neither is ever a recording or metadata."""
+    killed = subprocess.run([sys.executable, "-c", _KILLED, tmp_path], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert ignored(left.name)
+    another = tmp_path / f"{NAME}-them.tmp"
+    if taken:
+        theirs.hold(tmp_path, 60)
+    another.touch()
+    assert (mine.hold(tmp_path, 60) == "") == (not taken)
+    assert {path.name for path in tmp_path.iterdir()} == {NAME, another.name}
 
 
 def test_the_share_is_asked_about_once_a_minute(tmp_path: Path, mine: SharedClaims, clock: ManualClock) -> None:

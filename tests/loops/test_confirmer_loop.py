@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from speechsense_watch.core.lookup import KEPT_FOR, Doubt
 from speechsense_watch.core.model import State
 from speechsense_watch.core.quota import READING
 from speechsense_watch.core.rules import OnUnknown, SearchScope, UploadRules
+from speechsense_watch.core.turns import LEAST_TURN_S, Position, Turns
 from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.log import logger
@@ -149,6 +151,19 @@ def test_absence_needs_a_later_talk_in_sight(desk: Desk) -> None:
     job = desk.bench.job()
     assert (job.state, job.possible_duplicate, job.leftovers) == (State.READY, False, True)
     assert "did not find it" in desk.bench.queue.rows("SELECT detail FROM events WHERE event = 'shown_absent'")[0]["detail"]
+
+
+def test_what_is_shown_absent_waits_for_as_long_as_the_service_asked(desk: Desk) -> None:
+    """Longer than the patience, here."""
+    desk.bench.service.script.append(replace(LOST, retry_after_s=900.0))
+    desk.upload("call", stored=False)
+    since = desk.bench.clock.now()
+    desk.upload("after")
+    desk.run(1.3 * PATIENCE_S)
+    assert desk.state("call") is State.READY
+    again_at = desk.bench.job("call.wav").next_attempt_at
+    assert again_at is not None
+    assert again_at - since == timedelta(seconds=900)
 
 
 def test_a_slow_index_makes_the_patience_longer(desk: Desk) -> None:
@@ -341,16 +356,34 @@ def test_looking_over_many_doubts_leaves_the_machine_to_the_exchange(desk: Desk,
     looks: list[float] = []
     read = SqliteDoubts.doubts
 
-    def slowly(doubts: SqliteDoubts, folders: Iterable[str], now: datetime, name: str) -> Mapping[str, Sequence[Doubt]]:
+    def slowly(
+        doubts: SqliteDoubts, folders: Iterable[str], now: datetime, name: str, after: Position, most: int
+    ) -> Mapping[str, Sequence[Doubt]]:
         looks.append(desk.bench.clock.monotonic())
         desk.bench.clock.advance(2)
-        return read(doubts, folders, now, name)
+        return read(doubts, folders, now, name, after, most)
 
     monkeypatch.setattr(SqliteDoubts, "doubts", slowly)
     desk.run(400)
     gaps = [later - earlier for earlier, later in pairwise(looks)]
     assert min(gaps) >= 40
     assert desk.state("b") is State.UPLOADED
+
+
+def test_many_that_can_never_be_settled_hold_up_the_rest_for_a_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than are looked for at once: those behind them come to be found, and to be shown absent."""
+    for number in range(30):
+        desk.upload(f"dead-{number}", lost=True, stored=False)
+    desk.bench.clock.advance(KEPT_FOR.total_seconds())
+    desk.upload("stored", lost=True)
+    desk.upload("absent", lost=True, stored=False)
+    desk.upload("after")
+    monkeypatch.setattr("speechsense_watch.confirmer.Turns", partial(Turns, 8))
+    desk.restart()
+    desk.run(4 * (2 * PATIENCE_S + LEAST_TURN_S) + 1.3 * PATIENCE_S)
+    assert (desk.state("stored"), desk.state("absent")) == (State.UPLOADED, State.READY)
+    assert desk.state("dead-0") is desk.state("dead-29") is State.UNCONFIRMED
+    assert max(len(ids) for _, ids in desk.library.searches) <= 8 + 4, "eight doubts, and talks that are known"
 
 
 def test_a_process_that_dies_and_dies_stays_within_the_quota(desk: Desk) -> None:

@@ -101,6 +101,28 @@ def test_what_the_journal_alone_knows_is_forgotten_all_the_same(bench: Bench) ->
     assert bench.job().reason is Reason.FORGOTTEN
 
 
+@pytest.mark.parametrize("stream_above", [0, 2**20])
+def test_what_is_forgotten_right_before_the_claim_is_not_sent(tmp_path: Path, stream_above: int) -> None:
+    """A copy of the call, by whose own row nobody could tell yet; the worker had asked, and was told that it is not forgotten."""
+    with bench_on(tmp_path, UploadRules(stream_above_bytes=stream_above)) as bench:
+        first = sent(bench)
+        bench.write("copy/other.wav", pcm(seconds=0.5))
+        bench.write("copy/other.json", json.dumps({**FIELDS, "operator_id": "999"}).encode())
+        is_forgotten = bench.queue.is_forgotten
+
+        def too_early(audio_sha256: str) -> bool:
+            told = is_forgotten(audio_sha256)
+            bench.queue.is_forgotten = is_forgotten  # type: ignore[method-assign]
+            forget(bench, first)
+            return told
+
+        bench.queue.is_forgotten = too_early  # type: ignore[method-assign]
+        again(bench)
+        assert bench.queue.job(first.id) is None
+        assert bench.job("copy/other.wav").reason is Reason.FORGOTTEN
+        assert len(bench.service.calls) == 1
+
+
 @pytest.mark.parametrize("state", [State.UPLOADING, State.COMMITTING])
 def test_what_is_in_flight_is_not_forgotten(tmp_path: Path, state: State) -> None:
     """Its end would find no row."""

@@ -8,6 +8,7 @@ import pytest
 
 from speechsense_watch.core.model import State
 from speechsense_watch.core.rules import UploadRules
+from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.ports import QueueTrouble
 from support.bench import Bench, bench_on
@@ -107,6 +108,33 @@ def test_a_commit_mark_that_cannot_be_written_keeps_the_last_piece_here(
         else:
             with pytest.raises(QueueTrouble):
                 bench.job()
+
+
+def test_what_the_service_asked_for_is_waited_for_after_a_full_disk_too(tmp_path: Path) -> None:
+    """One recording is answered with a plea to wait, the commit mark of the other finds no room; then there is room again."""
+    with bench_on(tmp_path, WAYS["stream"]) as bench:
+        for number in range(2):
+            bench.drop(f"call{number}", seed=number)
+        bench.settle()
+        disk = BrokenDisk(bench.queue)
+        failing: list[int] = []
+
+        def meanwhile(_talk: object) -> None:
+            if len(bench.service.calls) == 2:
+                failing.append(disk.commits)
+
+        bench.service.meanwhile = meanwhile
+        disk.fails = lambda commit: FULL if commit in failing else None
+        bench.service.script = [Outcome(code=Code.RESOURCE_EXHAUSTED, message="quota", retry_after_s=300.0)]
+        bench.send()
+        assert bench.paused() == {"service": "queue_not_writable"}
+        bench.send(6)
+        assert bench.paused() == {"service": "quota"}
+        bench.send(290)
+        assert len(bench.service.calls) == 2
+        bench.send(60)
+        bench.send(1)
+        assert {job.state for job in bench.jobs()} == {State.UPLOADED}
 
 
 def test_the_end_of_what_was_under_way_has_the_ballast(tmp_path: Path) -> None:

@@ -267,6 +267,20 @@ def test_a_lost_answer_is_resent_and_marked(bench: Bench, code: Code) -> None:
     assert (job.state, job.possible_duplicate, job.claims) == (State.UPLOADED, True, 2)
 
 
+def test_a_lost_answer_is_not_resent_before_the_service_asked_for_it(bench: Bench) -> None:
+    """It may have said so in the answer that left the outcome unknown."""
+    bench.drop()
+    bench.settle()
+    bench.service.script = [Outcome(code=Code.UNAVAILABLE, committed=True, retry_after_s=300.0)]
+    bench.send()
+    bench.send(299)
+    bench.send()
+    assert len(bench.service.calls) == 1
+    bench.send(2)
+    bench.send()
+    assert (bench.job().state, len(bench.service.calls)) == (State.UPLOADED, 2)
+
+
 @pytest.mark.parametrize("policy", [OnUnknown.HOLD, OnUnknown.SEARCH])
 def test_a_lost_answer_is_held(tmp_path: Path, policy: OnUnknown) -> None:
     """Never twice: until the operator says what is so."""

@@ -25,7 +25,7 @@ from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.intake import Intake
 from speechsense_watch.log import configure, logger
 from speechsense_watch.places import Places
-from speechsense_watch.ports import Channel, ChannelState, Halted, Talk, WatchHealth, WatchState
+from speechsense_watch.ports import Channel, ChannelState, Halted, Key, Talk, WatchHealth, WatchState
 from speechsense_watch.roots import Roots
 from speechsense_watch.scan import Scan
 from speechsense_watch.throttle import Throttle
@@ -45,38 +45,47 @@ class ScriptedService:
     script: list[Outcome] = field(default_factory=list)
     sent: list[tuple[Talk, bytes]] = field(default_factory=list)
     calls: list[tuple[str, Talk]] = field(default_factory=list)
+    # What a look at the key finds; a call shows what there is when it begins.
+    key: Key = field(default_factory=Key)
     # Called before an answer, to see or do things in the middle of an attempt.
     meanwhile: Callable[[Talk], None] = lambda _talk: None
 
     def channel(self) -> Channel:
         return self.state
 
-    def _answer(self, talk: Talk, audio: bytes, *, committed: bool) -> Outcome:
+    def _answer(self, talk: Talk, audio: bytes, shown: Key, *, committed: bool) -> Outcome:
         answer = self.script.pop(0) if self.script else ACCEPT
         if answer is ACCEPT:
             self.sent.append((talk, audio))
             return Outcome(code=Code.OK, talk_id=f"talk-{len(self.sent)}", committed=True, bytes_sent=len(audio))
         return Outcome(
-            code=answer.code, message=answer.message, committed=committed, halt=answer.halt, retry_after_s=answer.retry_after_s
+            code=answer.code,
+            message=answer.message,
+            committed=committed,
+            halt=answer.halt,
+            retry_after_s=answer.retry_after_s,
+            credentials=shown.number,
         )
 
     def send_whole(self, talk: Talk, audio: bytes) -> Outcome:
         self.calls.append(("whole", talk))
+        shown = self.key
         self.meanwhile(talk)
-        return self._answer(talk, audio, committed=True)
+        return self._answer(talk, audio, shown, committed=True)
 
     def send_stream(self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
         """Refuses before the commit point when the script says anything but an answer that was `committed`."""
         self.calls.append(("probe" if hold_s else "stream", talk))
+        shown = self.key
         self.meanwhile(talk)
         try:
             audio = b"".join(pieces)
             if self.script and not self.script[0].committed:
-                return self._answer(talk, audio, committed=False)
+                return self._answer(talk, audio, shown, committed=False)
             at_commit()
         except Halted as halted:
             return Outcome(code=Code.CANCELLED, halt=halted.halt, message=halted.message)
-        return self._answer(talk, audio, committed=True)
+        return self._answer(talk, audio, shown, committed=True)
 
     def stop_uncommitted(self) -> None:
         pass
@@ -144,7 +153,7 @@ class Bench:
             self.clock,
             lambda: self.jitter,
             logger(),
-            Surroundings(lambda: None, self.intake.look, lambda owner: owner in self.living, self.note),
+            Surroundings(lambda: None, self.intake.look, lambda owner: owner in self.living, self.note, lambda: self.service.key),
         )
         self.filer = Filer(queue, FileFiling(), self.clock, logger())
         self.configure(**rules)

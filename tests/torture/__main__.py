@@ -1,5 +1,5 @@
-"""`python -m torture`: see --help. Prints tables of figures and ends with 1 when a promise was broken or nobody noticed that a
-safeguard was missing.
+"""`python -m torture`: see --help. Prints tables of figures and ends with 1 when a promise was broken, nobody noticed that a
+safeguard was missing, or a part broke off; the others go on then.
 """
 
 from __future__ import annotations
@@ -9,28 +9,43 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from torture import figures, io_faults, outage, teeth
-from torture.figures import Figures
+from torture.figures import Figures, broke_off
 from torture.storm import Measure, Storm
 from torture.sweep import Sweep
 from torture.world import Setting, World
 
 POLICIES = ("resend", "hold", "search")
-Job = Callable[[], Figures]
 
 
-def main() -> int:
-    options = _options()
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A part of the whole, or one world of it."""
+
+    name: str
+    play: Callable[[], Figures]
+
+    def played(self) -> Figures:
+        """Of one that broke off, no more than how."""
+        try:
+            return self.play()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
+            return Figures(self.name, broken=[broke_off(error)])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
     began = time.monotonic()
     base = Path(options.dir or tempfile.mkdtemp(prefix="torture-"))
     say(f"seed {options.seed}, worlds in {base}")
     with ThreadPoolExecutor(options.together) as pool, _another_file_system(base) as elsewhere:
-        found = list(pool.map(lambda job: job(), _jobs(options, base, elsewhere)))
+        found = list(pool.map(Job.played, _jobs(options, base, elsewhere)))
     if "teeth" in options.parts:
         bites = teeth.all_of(together=options.together)
         say(teeth.table(bites))
@@ -61,7 +76,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="torture", description="Kills, cuts off and lies to the real program; what it promises must hold."
     )
@@ -76,7 +91,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--disk", type=int, default=6, help="runs for each kind of fault of the disk")
     parser.add_argument("--json", help="where the figures are written")
     parser.add_argument("--dir", help="where the worlds are, and stay")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 PARTS = ("storm", "sweep", "outage", "disk", "teeth")
@@ -92,9 +107,9 @@ def _jobs(options: argparse.Namespace, base: Path, elsewhere: Path) -> list[Job]
     if "storm" in options.parts:
         jobs += [_storm(base, each, measure) for each in _stormed(options.seed) if each.policy in options.policies]
     if "outage" in options.parts:
-        jobs.append(lambda: _in_world(base, outage.setting(), lambda world: outage.run(world, options.down)))
+        jobs.append(_in_world(base, outage.setting(), lambda world: outage.run(world, options.down)))
     if "disk" in options.parts:
-        jobs.append(lambda: io_faults.figures(options.disk))
+        jobs.append(Job("disk", lambda: io_faults.figures(options.disk)))
     return jobs
 
 
@@ -132,7 +147,7 @@ def _storm(base: Path, setting: Setting, measure: Measure) -> Job:
             found.broken.append(f"only {kills} of {measure.kills} kills in {measure.seconds:.0f} s: too little to go by")
         return found
 
-    return lambda: _in_world(base, setting, played)
+    return _in_world(base, setting, played)
 
 
 def _sweep(base: Path, setting: Setting, at_most_s: float) -> Job:
@@ -142,12 +157,15 @@ def _sweep(base: Path, setting: Setting, at_most_s: float) -> Job:
             found.broken.append(f"{never} points were not tried in {at_most_s:.0f} s: too little to go by")
         return found
 
-    return lambda: _in_world(base, setting, played)
+    return _in_world(base, setting, played)
 
 
-def _in_world(base: Path, setting: Setting, play: Callable[[World], Figures]) -> Figures:
-    with World(base / setting.name.replace(", ", "-").replace(" ", "-"), setting) as world:
-        return play(world)
+def _in_world(base: Path, setting: Setting, play: Callable[[World], Figures]) -> Job:
+    def played() -> Figures:
+        with World(base / setting.name.replace(", ", "-").replace(" ", "-"), setting) as world:
+            return play(world)
+
+    return Job(setting.name, played)
 
 
 if __name__ == "__main__":

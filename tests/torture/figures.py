@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,12 @@ class Figures:
             lines.append(f"  BROKEN: {len(self.broken)}")
             lines += [f"    {each}" for each in self.broken[:_SHOWN]]
         return "\n".join(lines)
+
+
+def broke_off(error: Exception) -> str:
+    """What stands among the broken promises when nobody knows whether they were kept."""
+    told = "".join(traceback.format_exception(error)).rstrip()
+    return "it broke off:\n      " + told.replace("\n", "\n      ")
 
 
 def write(path: Path, all_figures: list[Figures]) -> None:

@@ -222,8 +222,11 @@ def sweep(count: int, kinds: tuple[Kind, ...] = KINDS, step: int = 1) -> Figures
     figures = Figures()
     for kind in kinds:
         for nth in _calls(count, step):
-            if not run(kind, nth, figures):
-                break
+            try:
+                if not run(kind, nth, figures):
+                    break
+            except Exception as error:  # noqa: BLE001 - whatever it was, the other runs go on
+                figures.told.append(f"{kind}, call {nth}: {figures_of.broke_off(error)}")
     return figures
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from torture import faults, power
-from torture.figures import Figures
+from torture.figures import Figures, broke_off
 from torture.life import Lives
 from torture.points import Plan
 from torture.recordings import STREAM_ABOVE
@@ -49,10 +49,12 @@ class Bite:
     tooth: Tooth
     with_it: list[str]
     without: list[str]
+    # How the scenario broke off, with it or without: nobody knows what it would have shown.
+    broke_off: str = ""
 
     @property
     def bit(self) -> bool:
-        return not self.with_it and bool(self.noticed)
+        return not self.broke_off and not self.with_it and bool(self.noticed)
 
     @property
     def noticed(self) -> str:
@@ -222,7 +224,10 @@ TEETH = (
 
 def bite(tooth: Tooth) -> Bite:
     """The scenario is played with the safeguard and without it."""
-    return Bite(tooth, _play(tooth, tooth.given), _play(tooth, (*tooth.given, tooth.safeguard)))
+    try:
+        return Bite(tooth, _play(tooth, tooth.given), _play(tooth, (*tooth.given, tooth.safeguard)))
+    except Exception as error:  # noqa: BLE001 - whatever it was, the others are tried
+        return Bite(tooth, [], [], broke_off(error))
 
 
 def _play(tooth: Tooth, without: Iterable[str]) -> list[str]:
@@ -248,7 +253,8 @@ def figures(bites: Iterable[Bite]) -> Figures:
     left_out = {tooth.safeguard for tooth in TEETH} - {each.tooth.safeguard for each in found}
     bit = sum(each.bit for each in found)
     told.counts.update({"teeth": len(TEETH), "teeth that bit": bit, "teeth left out": len(left_out)})
-    told.broken += [f"nobody noticed the lack of {each.tooth.safeguard}" for each in found if not each.bit]
+    told.broken += [f"{each.tooth.safeguard}: {each.broke_off}" for each in found if each.broke_off]
+    told.broken += [f"nobody noticed the lack of {each.tooth.safeguard}" for each in found if not (each.bit or each.broke_off)]
     return told
 
 
@@ -256,7 +262,8 @@ def table(bites: Iterable[Bite]) -> str:
     found = list(bites)
     lines = ["== teeth: what is taken away, and what said so"]
     for each in found:
-        lines.append(f"  {each.tooth.safeguard:40} {(each.noticed or 'NOBODY NOTICED')[:90]}")
+        said = "BROKE OFF" if each.broke_off else each.noticed or "NOBODY NOTICED"
+        lines.append(f"  {each.tooth.safeguard:40} {said[:90]}")
         lines += [f"    broken even with it: {line}" for line in each.with_it[:3]]
     tried = {each.tooth.safeguard for each in found}
     lines += [f"  {tooth.safeguard:40} LEFT OUT: there is no strace" for tooth in TEETH if tooth.safeguard not in tried]

@@ -35,6 +35,7 @@ from speechsense_watch.config import Config
 from speechsense_watch.core.attention import Attention, Standstill, pause_hint
 from speechsense_watch.core.model import State
 from speechsense_watch.core.traffic import SERVICE
+from speechsense_watch.core.verdict import OWN_TROUBLE
 from speechsense_watch.edge.clock import SystemClock
 
 REDRAW_EVERY_S = 2.0
@@ -206,12 +207,17 @@ def _pause(view: Overview, pause: Standstill) -> list[RenderableType]:
     if by_operator and pause.scope != ALL_FOLDERS:
         scope = printable(pause.scope).replace("folder", "Folder", 1)
     since = f", begun {when(view.now, pause.since)}" if pause.since else ""
-    then = "ends" if by_operator else "next try"
-    probe = f", {then} {due(view.now, pause.next_probe_at)}" if pause.next_probe_at else ""
-    lines: list[RenderableType] = [Text.assemble((scope, "bold"), f" paused{since}{probe}")]
+    lines: list[RenderableType] = [Text.assemble((scope, "bold"), f" paused{since}{_goes_on(view, pause)}")]
     if not pause.needs_operator:  # else it stands on top already
         lines += [Text(printable(pause.message)), Text(pause_hint(pause.reason), style="dim")]
     return [Padding(line, (0, 0, 0, 2)) for line in lines]
+
+
+def _goes_on(view: Overview, pause: Standstill) -> str:
+    if pause.next_probe_at:
+        return f", {'ends' if pause.reason == 'operator' else 'next try'} {due(view.now, pause.next_probe_at)}"
+    # What ends with its cause is not tried for.
+    return "" if pause.reason in ("operator", *OWN_TROUBLE) else ", tried again with the next recording that is due"
 
 
 def _suspects(view: Overview) -> RenderableType:

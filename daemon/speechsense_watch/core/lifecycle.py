@@ -277,6 +277,8 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
     why = because(verdict.problem)
     said = verdict.problem.message if verdict.problem else ""
     wait_s = backoff.bound_s(job.attempts) * jitter
+    # What the service asked for is waited for as well, and held against nobody.
+    again_at = at + timedelta(seconds=max(wait_s, min(outcome.retry_after_s or 0.0, backoff.max_s)))
     # The service may take a stream that broke off for a whole one (grpc/grpc#33038).
     left = job.leftovers or (not outcome.committed and (outcome.bytes_sent > 0 or outcome.talk_id != ""))
     match verdict.kind:
@@ -294,8 +296,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
                 said,
                 attempts=job.attempts + 1,
                 failing_s=job.failing_s + wait_s,
-                # What the service asked for is waited for as well, and held against nobody.
-                next_attempt_at=at + timedelta(seconds=max(wait_s, min(outcome.retry_after_s or 0.0, backoff.max_s))),
+                next_attempt_at=again_at,
                 leftovers=left,
                 **why,
             )
@@ -308,7 +309,7 @@ def _finish(job: Job, outcome: Outcome, verdict: Verdict, backoff: Backoff, at: 
                 said,
                 attempts=job.attempts + charged,
                 failing_s=job.failing_s + wait_s,
-                next_attempt_at=at + timedelta(seconds=wait_s),
+                next_attempt_at=again_at,
                 **why,
             )
         case Kind.CHANGED:
@@ -382,9 +383,10 @@ def resent(job: Job, at: datetime, *, by_operator: bool = False) -> Change:
 
 def shown_absent(job: Job, at: datetime, detail: str) -> Change:
     """The look-up has shown that the service has it not: sent again, and no duplicate is to be feared. Should the first try
-    come to light after all, the look after leftovers finds it.
+    come to light after all, the look after leftovers finds it. Not before the time that the lost try was put off to.
     """
-    return change(job, Event.SHOWN_ABSENT, at, detail, leftovers=True, owner=None, next_attempt_at=at, **because(None))
+    again_at = max(at, job.next_attempt_at or at)
+    return change(job, Event.SHOWN_ABSENT, at, detail, leftovers=True, owner=None, next_attempt_at=again_at, **because(None))
 
 
 def reinstated(job: Job, at: datetime) -> Change:

@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from speechsense_watch.core.beacons import Beacons, Known, Looking
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.reasons import Reason
+from speechsense_watch.core.turns import FIRST, Position
 
 # What comes before a field's name in the key of a filter; the service's own documents name both.
 PREFIXES = ("userMeta.", "user.")
@@ -32,6 +33,8 @@ FIRST_LOOK_S = 2.0
 # Without a single known talk in sight for so long, looking up does not work at all.
 BLIND_AFTER_S = 3600.0
 _MOST_REST_S = 600.0
+# For what can be found and never be shown absent: thousands of those would use up what may be read in a day.
+_RARELY_S = 3600.0
 _KEY_IN_VAIN = 3
 _CHECK_LOOKS = 20
 
@@ -54,7 +57,8 @@ class Doubt:
     """An unconfirmed job. `since` is the number of the event that made it so: whatever was claimed later has a higher one.
 
     `whole` are the recording ids of the tries that may have arrived whole, the latest first; `broken` those of its other
-    tries. `claims` is the job's counter of them. `may_resend`: to be sent again once its absence is shown.
+    tries. `claims` is the job's counter of them. `may_resend`: to be sent again once its absence is shown. `position`: among all
+    that are in doubt.
     """
 
     job_id: int
@@ -63,6 +67,7 @@ class Doubt:
     broken: tuple[str, ...] = ()
     claims: int
     may_resend: bool = True
+    position: Position = FIRST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +157,7 @@ class Inquiry:
     patience_s: float
     beacons: Beacons = field(default_factory=Beacons)
     prefix: str = ""
+    _not_before: float = 0.0
     _doubts: dict[int, _OpenDoubt] = field(default_factory=dict)
     _checks: dict[int, _OpenCheck] = field(default_factory=dict)
     _in_vain: int = 0
@@ -204,7 +210,7 @@ class Inquiry:
         ]
         if (beacon := self.beacons.next_at()) is not None:
             due.append(beacon)
-        return min(due, default=None)
+        return max(min(due), self._not_before) if due else None
 
     def batch(self, at: float) -> Batch | None:
         """What to ask for now; None while nothing is due."""
@@ -249,7 +255,10 @@ class Inquiry:
         return rulings
 
     def failed(self, batch: Batch, at: float, again_in_s: float) -> None:
-        """The query could not be made: nothing of it counts, and it comes again."""
+        """The query could not be made: nothing of it counts, and it comes again, behind all others. Nor is anything else asked
+        before: who may not look for one may not look for ten thousand, and each such question is one less for whoever may.
+        """
+        self._not_before = at + again_in_s
         self.beacons.not_before(at + again_in_s)
         looking = [self._doubts[job].looking for job in batch.doubts if job in self._doubts]
         looking += [self._checks[job].looking for job in batch.checks if job in self._checks]
@@ -286,7 +295,7 @@ class Inquiry:
     ) -> list[Ruling]:
         """`fence`: what the latest known talk in this very answer was claimed at."""
         doubt = looked.doubt
-        looked.looking.looked(at, FIRST_LOOK_S, self._rest_s)
+        looked.looking.looked(at, FIRST_LOOK_S, self._rest_s if doubt.may_resend else _RARELY_S)
         rulings: list[Ruling] = [
             Orphan(doubt.job_id, talk_id, name, whole=False) for name in doubt.broken for talk_id in found.get(name, ())
         ]

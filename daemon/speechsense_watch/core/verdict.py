@@ -61,6 +61,8 @@ class Outcome:
     server_request_id: str = ""
     # Seconds the service asked us to wait (google.rpc.RetryInfo or grpc-retry-pushback-ms).
     retry_after_s: float | None = None
+    # Which key or token was shown, by its number (`ports.Key`); 0 for none.
+    credentials: int = 0
 
 
 class Kind(StrEnum):
@@ -122,6 +124,11 @@ NEEDS_OPERATOR = frozenset(
         PauseReason.MANY_REFUSED,
     }
 )
+
+# What another key or token may be taken for.
+OF_THE_KEY = frozenset({PauseReason.KEY_REFUSED, PauseReason.PERMISSION_DENIED, PauseReason.CONNECTION_NOT_FOUND})
+# Troubles of this machine, which it sees begin and end by itself: they say nothing of the service.
+OWN_TROUBLE = frozenset({PauseReason.NO_CREDENTIALS, PauseReason.QUEUE_NOT_WRITABLE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None, aside: Path | None = None) -> None:
     """`path` holds `data`, on disk, with these rights; what was there before is replaced. Until then the bytes lie beside it
-    under a name that begins with a dot, which those who watch the directory leave alone. Raises OSError.
+    under a name that begins with a dot, which those who watch the directory leave alone: `aside`, which nobody else may use and
+    where nothing may lie, or one that nobody else has. Raises OSError.
     """
     # Short whatever `path` is called, since names end at 255 bytes; by chance, since hosts that share a directory share no pids.
-    aside = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    aside = aside or path.with_name(f".{secrets.token_hex(8)}.tmp")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 from speechsense_watch.config import Auth, SpeechSense
 from speechsense_watch.edge.iam import Renewing
-from speechsense_watch.edge.secret import SCHEMES, AuthError, Secret, Sources, file_of, header_of
+from speechsense_watch.edge.secret import SCHEMES, AuthError, Secret, Sources, file_of, header_of, number_of
 from speechsense_watch.edge.service_account import ServiceAccount
 from speechsense_watch.edge.vm_metadata import VmMetadata
 from speechsense_watch.log import Event, logger
-from speechsense_watch.ports import Chance, Clock
+from speechsense_watch.ports import Chance, Clock, Key
 
 # A source is looked at no more often than this; between two looks the last answer stands.
 LOOK_EVERY_S = 1.0
@@ -69,6 +69,13 @@ class FixedCredentials:
                 # A fresh one: raising the same object from many threads would grow its traceback without end.
                 raise AuthError(str(self._error))
             return (("authorization", self._key.header),)
+
+    def look(self) -> Key:
+        """What `headers` would show."""
+        try:
+            return Key(number_of(self.headers()), warnings=self.warnings)
+        except AuthError as error:
+            return Key(trouble=str(error))
 
     def refused(self) -> None:
         """The next `headers` reads all sources again, changed or not."""

@@ -12,6 +12,7 @@ from typing import Any
 from speechsense_watch.core.beacons import Known
 from speechsense_watch.core.lookup import Check, Doubt, Try, carries, doubt_of, recording_id
 from speechsense_watch.core.model import Job
+from speechsense_watch.core.turns import FIRST, MOST_AT_ONCE, Position
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.rows import from_us, job_of, placeholders, to_us
 
@@ -40,26 +41,37 @@ class SqliteDoubts:
     def __init__(self, queue: SqliteQueue) -> None:
         self._queue = queue
 
-    def doubts(self, folders: Iterable[str], now: datetime, name: str) -> Mapping[str, Sequence[Doubt]]:
+    def doubts(
+        self, folders: Iterable[str], now: datetime, name: str, after: Position = FIRST, most: int = MOST_AT_ONCE
+    ) -> Mapping[str, Sequence[Doubt]]:
         names = tuple(folders)
-        # One that was unconfirmed before a suspicious start may have had further tries: it is in doubt anew.
-        since = (
-            "(SELECT max(id) FROM events WHERE job_id = jobs.id AND to_state = 'unconfirmed'"
-            " AND (from_state <> 'unconfirmed' OR event = 'doubted'))"
-        )
-        rows = self._queue.rows(
-            f"SELECT jobs.*, {since} AS since FROM jobs INDEXED BY unfinished WHERE state <> 'done' AND state = 'unconfirmed'"
-            f" AND folder IN ({placeholders(names) or 'NULL'}) ORDER BY updated_at LIMIT 10000",
-            names,
-        )
+        rows = self._in_doubt(names, ">", after, most)
+        rows += self._in_doubt(names, "<=", after, most - len(rows))
         tries = self._tries([row["id"] for row in rows])
         found: dict[str, list[Doubt]] = defaultdict(list)
         for row in rows:
             job = job_of(row)
             doubt = doubt_of(job, row["since"] or 0, _of(job, tries[job.id]), now)
             may_resend = doubt.may_resend and carries(job, name)
-            found[job.connection_id].append(replace(doubt, may_resend=may_resend))
+            position = (row["updated_at"], job.id)
+            found[job.connection_id].append(replace(doubt, may_resend=may_resend, position=position))
         return found
+
+    def _in_doubt(self, folders: Sequence[str], side: str, of: Position, most: int) -> list[dict[str, Any]]:
+        """The first ones on this side of a position."""
+        # One that was unconfirmed before a suspicious start may have had further tries: it is in doubt anew.
+        since = (
+            "(SELECT max(id) FROM events WHERE job_id = jobs.id AND to_state = 'unconfirmed'"
+            " AND (from_state <> 'unconfirmed' OR event = 'doubted'))"
+        )
+        return list(
+            self._queue.rows(
+                f"SELECT jobs.*, {since} AS since FROM jobs INDEXED BY unfinished WHERE state <> 'done' AND state = 'unconfirmed'"
+                f" AND (updated_at, id) {side} (?, ?) AND folder IN ({placeholders(folders) or 'NULL'})"
+                " ORDER BY updated_at, id LIMIT ?",
+                (*of, *folders, most),
+            )
+        )
 
     def checks(self, folders: Iterable[str]) -> Mapping[str, Sequence[Check]]:
         names = tuple(folders)

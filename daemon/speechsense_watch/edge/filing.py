@@ -69,6 +69,7 @@ class FileFiling:
         """
         try:
             with _source(source_root, relative_path) as (directory, name):
+                _put_back(self._calls, directory, name, expected, sha256)
                 found = _look(name, directory)
                 if found is None:
                     return self._already_archived(directory, Path(target), expected)
@@ -87,14 +88,13 @@ class FileFiling:
         """The file is gone from the folder; Filed too when it was gone before."""
         try:
             with _source(source_root, relative_path) as (directory, name):
+                _put_back(self._calls, directory, name, expected, sha256)
                 found = _look(name, directory)
                 if found is None:
                     return Filed()
-                if _known_again(found, expected, sha256, directory, name) is None:
+                if (known := _known_again(found, expected, sha256, directory, name)) is None:
                     return _CHANGED
-                self._calls.unlink(name, directory)
-                _sync_directory(self._calls, directory)
-                return Filed()
+                return _remove(self._calls, directory, name, known)
         except OSError as error:
             return _trouble("deleting it", error)
 
@@ -252,12 +252,9 @@ class _Move:
         """Only when the archived file is safe on disk, and only if the source still is what was archived."""
         _sync_directory(self.calls, self.to_directory)
         found = _look(self.name, self.directory)
-        if found is not None:
-            if not _is_the_one(found, self.expected):
-                return _CHANGED
-            self.calls.unlink(self.name, self.directory)
-        _sync_directory(self.calls, self.directory)
-        return Filed()
+        if found is not None and not _is_the_one(found, self.expected):
+            return _CHANGED
+        return _remove(self.calls, self.directory, self.name, self.expected)
 
     @staticmethod
     def _open(name: str, directory: int) -> int:
@@ -305,6 +302,54 @@ def _is_the_one(found: os.stat_result, expected: Stamp) -> bool:
     return stat.S_ISREG(found.st_mode) and Stamp(found.st_ino, found.st_size, found.st_mtime_ns) == expected
 
 
+def _remove(calls: FilingCalls, directory: int, name: str, expected: Stamp) -> FilingResult:
+    """The file is gone, if it is the one: it is looked at under a hidden name, at which nobody puts another in its place. Where
+    there is no such rename, the moment between the look and the removal is left. Raises OSError.
+    """
+    aside = _aside_name(name)
+    try:
+        calls.rename(directory, name, directory, aside)
+    except FileNotFoundError:
+        aside = name  # gone by itself
+    except OSError as error:
+        if error.errno not in _NO_SUCH_RENAME:
+            raise
+        aside = name
+    found = _look(aside, directory)
+    if found is not None and not _is_the_one(found, expected):
+        if aside != name:
+            calls.rename(directory, aside, directory, name)
+        return _CHANGED
+    if found is not None:
+        _unlink_or_put_back(calls, directory, name, aside)
+    _sync_directory(calls, directory)
+    return Filed()
+
+
+def _unlink_or_put_back(calls: FilingCalls, directory: int, name: str, aside: str) -> None:
+    try:
+        calls.unlink(aside, directory)
+    except OSError:
+        if aside != name:
+            calls.rename(directory, aside, directory, name)
+        raise
+
+
+def _put_back(calls: FilingCalls, directory: int, name: str, expected: Stamp, sha256: str) -> None:
+    """What `_remove` had aside when it was cut off is in its place again; or gone, if another file came there meanwhile and it is
+    the one that was to go. Raises OSError, FileExistsError when both have to stay.
+    """
+    aside = _aside_name(name)
+    if (found := _look(aside, directory)) is None:
+        return
+    try:
+        calls.rename(directory, aside, directory, name)
+    except FileExistsError:
+        if _known_again(found, expected, sha256, directory, aside) is None:
+            raise
+        calls.unlink(aside, directory)
+
+
 def _sync_directory(calls: FilingCalls, directory: int) -> None:
     with syscalls.opened(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)) as readable:
         try:
@@ -325,6 +370,11 @@ def _part_name(name: str) -> str:
     return os.fsdecode(b"." + os.fsencode(name)[: _NAME_MAX_BYTES - len(_PART_MARK) - 1] + _PART_MARK)
 
 
+def _aside_name(name: str) -> str:
+    """Beside the file, the same for each try; of a hash, since names that are too long would end alike."""
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}{os.fsdecode(_PART_MARK)}"
+
+
 def _trouble(doing: str, error: OSError) -> FilingTrouble:
     match error.errno:
         case errno.EACCES | errno.EPERM | errno.EROFS:
@@ -336,6 +386,8 @@ def _trouble(doing: str, error: OSError) -> FilingTrouble:
             advice = "make room on the archive's disk"
         case errno.ENOENT | errno.ENOTDIR:
             advice = "see that the folder and `archive_to` are there and mounted"
+        case errno.EEXIST:
+            advice = "another file lies at its place, and one that belongs there is hidden beside it: move the first one away"
         case errno.ENAMETOOLONG:
             advice = "the archive's path is too long with this name: choose a shorter `archive_to`"
         case _:

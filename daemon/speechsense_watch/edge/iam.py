@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from speechsense_watch.edge.secret import AuthError
+from speechsense_watch.edge.secret import AuthError, number_of
 from speechsense_watch.log import Event, logger
-from speechsense_watch.ports import Chance, CredentialPending
+from speechsense_watch.ports import Chance, CredentialPending, Key
 
 RENEW_AFTER_S = 3600.0
 LONGEST_LIFE_S = 12 * 3600.0
@@ -96,16 +96,21 @@ class Renewing:
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Raises AuthError, and CredentialPending while the first token is on its way."""
         with self._lock:
-            now = self._monotonic()
-            if self._looked_at is None or now - self._looked_at >= LOOK_EVERY_S:
-                self._look(now)
+            now = self._look_if_due()
             if now >= self._due_at and not self._fetching:
                 self._begin()
-            if self._token is not None and now < self._fetched_at + self._token.lifetime_s:
-                return (("authorization", f"Bearer {self._token.value}"),)
+            if shown := self._valid(now):
+                return shown
             if self._trouble:
                 raise AuthError(self._trouble)
             raise CredentialPending(f"An IAM token has been asked for ({self.source}).")
+
+    def look(self) -> Key:
+        """What is known without a renewal, even if one is due: what a token is made from is looked at, nothing is sent."""
+        with self._lock:
+            if shown := self._valid(self._look_if_due()):
+                return Key(number_of(shown), warnings=self.warnings)
+            return Key(trouble=self._trouble, warnings=self.warnings)
 
     def refused(self) -> None:
         """A fresh token is fetched at once, unless this one is fresh or a renewal fails already and is put off."""
@@ -122,6 +127,19 @@ class Renewing:
             self._lock.wait_for(lambda: not self._fetching, within_s)
 
     # --- renewing ----------------------------------------------------------------------------
+
+    def _valid(self, now: float) -> tuple[tuple[str, str], ...]:
+        """The token in its header; nothing while there is none."""
+        if self._token is None or now >= self._fetched_at + self._token.lifetime_s:
+            return ()
+        return (("authorization", f"Bearer {self._token.value}"),)
+
+    def _look_if_due(self) -> float:
+        """What the time was."""
+        now = self._monotonic()
+        if self._looked_at is None or now - self._looked_at >= LOOK_EVERY_S:
+            self._look(now)
+        return now
 
     def _look(self, now: float) -> None:
         self._looked_at = now
@@ -184,8 +202,8 @@ class Renewing:
         self._trouble_is(message, again_in_s=round(wait_s))
 
     def _trouble_is(self, message: str, **more: object) -> None:
-        """Told when it is another one, or tried again."""
-        if message != self._trouble or more:
-            left_s = self._fetched_at + self._token.lifetime_s - self._monotonic() if self._token else 0.0
+        """Told when something was tried, or when it is another one and nobody else would hear of it yet."""
+        left_s = self._fetched_at + self._token.lifetime_s - self._monotonic() if self._token else 0.0
+        if more or (message != self._trouble and left_s > 0):
             logger().warning(Event.AUTH_FAILED, message=message, token_valid_for_s=max(round(left_s), 0), **more)
         self._trouble = message

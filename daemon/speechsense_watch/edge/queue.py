@@ -146,9 +146,11 @@ class SqliteQueue(QueueFile):
             assignments = ", ".join(f"{name} = ?" for name in columns)
             seen = columns_of(before)
             as_seen = " AND ".join(f"{name} IS ?" for name in _KEPT_BY_SEVERAL)
+            still, sound = _not_forgotten(change)
+            kept = (seen[name] for name in _KEPT_BY_SEVERAL)
             done = conn.execute(
-                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ? AND {as_seen}",
-                (*columns.values(), before.id, before.state.value, before.claims, *(seen[name] for name in _KEPT_BY_SEVERAL)),
+                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ? AND {as_seen}{still}",
+                (*columns.values(), before.id, before.state.value, before.claims, *kept, *sound),
             )
         except sqlite3.IntegrityError as error:
             raise self._conflict(change, error) from error
@@ -347,6 +349,16 @@ def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     if choice.most_bytes is not None:
         where += f" AND audio_size <= {choice.most_bytes}"
     return f"{where} AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
+
+
+def _not_forgotten(change: Change) -> tuple[str, tuple[str, ...]]:
+    """What a claim needs beside an unchanged row, and its parameters: another row of the call may have been forgotten since it
+    was asked. It is stale then, like one whose own row was.
+    """
+    audio = change.after.audio
+    if audio is None or not isinstance(change.attempt, AttemptBegun):
+        return "", ()
+    return " AND NOT EXISTS (SELECT 1 FROM forgotten WHERE digest = ?)", (digest_of(audio.sha256),)
 
 
 def _any_of(names: Sequence[object]) -> str:

@@ -42,6 +42,11 @@ SCHEMES = {
 }
 
 
+def number_of(headers: tuple[tuple[str, str], ...]) -> int:
+    """For `ports.Key`. Python salts the hash of a text anew in each process, so it tells nothing of the key."""
+    return hash(headers) or 1
+
+
 def file_of(settings: SpeechSense) -> str:
     """The file that the configuration names for the secret; empty when it names none, or none is needed."""
     return {

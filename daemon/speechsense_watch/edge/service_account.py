@@ -91,7 +91,7 @@ def parsed(content: bytes, source: str) -> AccountKey:
 
 
 class ServiceAccount:
-    """Keeps `iam.Mint`. The private key is in memory only while a token is being asked for."""
+    """Keeps `iam.Mint`. The private key is in memory only while it is read or a token is being asked for."""
 
     def __init__(self, settings: SpeechSense, environ: Mapping[str, str], clock: Clock) -> None:
         self._settings = settings
@@ -99,6 +99,8 @@ class ServiceAccount:
         self._sources = Sources(SCHEMES[settings.auth], file_of(settings), environ)
         self._source = file_of(settings)
         self._warnings: tuple[str, ...] = ()
+        # What was found to hold a key that can sign.
+        self._fit: object = None
 
     @property
     def source(self) -> str:
@@ -110,7 +112,11 @@ class ServiceAccount:
 
     def look(self) -> object:
         found = self._find()
-        return found.source, found.stamp
+        made_from = found.source, found.stamp
+        if made_from != self._fit:
+            parsed(found.content, found.source)
+            self._fit = made_from
+        return made_from
 
     def key(self) -> AccountKey:
         """The key that is there now. Raises AuthError."""

@@ -1,6 +1,7 @@
 """The note that tells other machines that a folder on a network file system is worked: `.speechsense-watch`, one line of JSON.
 
 Only there; in a folder on a disk of this machine nothing is ever written (see edge.claims). Recordings never begin with a dot.
+While it is written it has a name of its own for each daemon.
 """
 
 from __future__ import annotations
@@ -66,13 +67,18 @@ class SharedClaims:
                         (root / NAME).unlink()
 
     def _look(self, root: Path, share: _Share, now: float) -> str:
+        aside = root / f"{NAME}-{self._mine.owner}.tmp"
+        # Left by an earlier start that died as it wrote; by this name nobody but us writes. Each time: the share may have been
+        # away at the start, and nothing can be written where it lies.
+        with suppress(OSError):
+            aside.unlink()
         found = _read(root)
         standing, share.known = judge(found, self._mine, share.known, now)
         if found is None or standing is Standing.OURS:
             beat = share.written.beat + 1 if share.written is not None else 1
             share.written = replace(self._mine, beat=beat, every_s=share.every_s)
             with suppress(OSError):
-                write_whole(root / NAME, _text_of(share.written), mode=0o644)
+                write_whole(root / NAME, _text_of(share.written), mode=0o644, aside=aside)
             # A little early: those who ask by the minute shall renew it by the minute.
             share.look_at = now + 0.75 * RENEWED_EVERY_S
             return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ from speechsense_watch.edge import channel
 from speechsense_watch.edge.channel import Conduit, Endpoint, Headers, code_of, details_of
 from speechsense_watch.edge.line import Line
 from speechsense_watch.edge.retry_info import retry_after_s
+from speechsense_watch.edge.secret import number_of
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, Talk
 from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
 
@@ -97,9 +98,6 @@ class GrpcService:
         self._stopping = False
         self._retired = False
         self.closed = False
-        # What `channel` found to be shown last, and the how-manieth that was.
-        self._shown: tuple[tuple[str, str], ...] | None = None
-        self._shown_number = 0
 
     def close(self) -> None:
         self.closed = True
@@ -107,18 +105,13 @@ class GrpcService:
 
     def channel(self) -> Channel:
         try:
-            self._shown_now(self._credentials.headers())
+            self._credentials.headers()
         except CredentialPending:
             line = self._line.look()
             return line if line.state is ChannelState.FAILED else Channel(ChannelState.CONNECTING)
         except CredentialError as error:
             return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
-        return replace(self._line.look(), credentials=self._shown_number)
-
-    def _shown_now(self, headers: tuple[tuple[str, str], ...]) -> None:
-        if headers != self._shown:
-            self._shown = headers
-            self._shown_number += 1
+        return self._line.look()
 
     def retire(self) -> None:
         """Another service takes over; this one closes when its last call has ended."""
@@ -269,6 +262,7 @@ class GrpcService:
             bytes_sent=call.bytes_sent,
             server_request_id=str(trailing.get("x-request-id") or trailing.get("x-server-trace-id") or ""),
             retry_after_s=retry_after_s(trailing),
+            credentials=number_of(shown),
         )
 
     # --- questions -----------------------------------------------------------------------------

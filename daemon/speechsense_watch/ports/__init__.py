@@ -28,6 +28,7 @@ from speechsense_watch.ports.service import (
     CredentialPending,
     Credentials,
     Halted,
+    Key,
     Service,
     Talk,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "Halted",
     "Hint",
     "InHand",
+    "Key",
     "OnRecord",
     "OpenFile",
     "People",

@@ -22,7 +22,7 @@ class FilesChanged:
 
 @dataclass(frozen=True, slots=True)
 class FilingTrouble:
-    """It could not be filed now. The file is still where it was; the same call may be made again."""
+    """It could not be filed now. The file is still where it was, or as good as; the same call may be made again."""
 
     message: str
 

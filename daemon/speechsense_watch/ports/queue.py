@@ -52,7 +52,9 @@ class Queue(Protocol):
         ...
 
     def apply(self, change: Change) -> Job:
-        """Carries the change out by compare-and-set on state, claims and what several keep on a row. Raises Stale, UidTaken."""
+        """Carries the change out by compare-and-set on state, claims and what several keep on a row; a claim also by the call not
+        being forgotten. Raises Stale, UidTaken.
+        """
         ...
 
     def job(self, job_id: int) -> Job | None: ...

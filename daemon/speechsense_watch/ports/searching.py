@@ -9,6 +9,7 @@ from typing import Protocol
 from speechsense_watch.core.beacons import Known
 from speechsense_watch.core.lookup import Check, Doubt
 from speechsense_watch.core.rules import SearchScope
+from speechsense_watch.core.turns import FIRST, MOST_AT_ONCE, Position
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.ports.service import Channel
 
@@ -42,8 +43,12 @@ class Searching(Protocol):
 class Doubts(Protocol):
     """What the queue holds that look-ups are about. Raises QueueTrouble."""
 
-    def doubts(self, folders: Iterable[str], now: datetime, name: str) -> Mapping[str, Sequence[Doubt]]:
-        """The unconfirmed jobs of these folders, by connection; they are asked for by the field `name`."""
+    def doubts(
+        self, folders: Iterable[str], now: datetime, name: str, after: Position = FIRST, most: int = MOST_AT_ONCE
+    ) -> Mapping[str, Sequence[Doubt]]:
+        """The unconfirmed jobs of these folders, by connection; they are asked for by the field `name`. If there are more than
+        `most`, the first ones behind `after`, and from the beginning once more where those are too few.
+        """
         ...
 
     def checks(self, folders: Iterable[str]) -> Mapping[str, Sequence[Check]]:

@@ -18,14 +18,23 @@ class ChannelState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """The connection to the service right now; `reason` and `message` say why it failed. `credentials` is another number
-    when another key or token is shown, so that what was refused before may be taken now; 0 while there is none.
-    """
+    """The connection to the service right now; `reason` and `message` say why it failed."""
 
     state: ChannelState
     reason: PauseReason = PauseReason.UNREACHABLE
     message: str = ""
-    credentials: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The key or token, by a look at what lies here; nobody is asked for it. `number` is another one when another is shown, so
+    that what was refused before may be taken now; 0 while there is none. `trouble` says why there can be none, and what to do;
+    `warnings` deserve a word.
+    """
+
+    number: int = 0
+    trouble: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
