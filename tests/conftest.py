@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from speechsense_watch.standin import StandIn
+from support.measurements import drop_torn
 from support.rig import Rig
 from support.waiting import wait_for
 
@@ -18,6 +20,20 @@ from support.waiting import wait_for
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
+
+
+# How long an example takes says more of the machine than of the code: by itself Hypothesis allows 200 ms.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Many tests kill their children. `trylast`: before pytest-cov puts together what was measured."""
+    ran = yield
+    if not hasattr(session.config, "workerinput"):
+        drop_torn(session.config.rootpath)
+    return ran
 
 
 @pytest.fixture(autouse=True)

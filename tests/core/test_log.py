@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import gc
 import io
 import json
 import logging
@@ -297,7 +296,6 @@ def test_an_exception_that_nobody_can_catch_is_told_by_the_same_rules(capsys: py
 
     stream = to_json()
     Leaving()
-    gc.collect()
     assert json.loads(stream.getvalue())["event"] == "loop_failed"
     assert NUMBER not in stream.getvalue()
     assert capsys.readouterr() == ("", "")

@@ -11,7 +11,6 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from speechsense_watch.edge.records import Records
 from speechsense_watch.standin import StandIn
 from support.arrivals import OF_MANY, OF_ONE_FILE, QUIET_S, Cell, Order, play
 from support.rig import FIELDS, Rig
-from support.waiting import wait_for
+from support.waiting import came_true, wait_for
 from support.wavs import pcm
 
 WATCHING = {
@@ -109,8 +108,7 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         _play_all(cells)
         expected = sum(len(cell.talks) + len(cell.doubles) for cell in cells)
         # What is missing is told by the cell that misses it.
-        with suppress(AssertionError):
-            wait_for(lambda: sum(job.state in ENDED for job in _all_jobs(rig)) >= expected, 60)
+        came_true(lambda: sum(job.state in ENDED for job in _all_jobs(rig)) >= expected, 120)
         yield Played(rig, standin, {(cell.way, cell.order): cell for cell in cells})
         assert rig.stop() == 0
         assert "loop_failed" not in rig.log()

@@ -273,7 +273,7 @@ def test_on_a_terminal_retry_asks(idle: Desk, answer: str, state: State) -> None
     with subprocess.Popen(line, env={**os.environ, "PYTHONPATH": path}, stdin=theirs, stdout=subprocess.PIPE, text=True) as child:
         os.close(theirs)
         os.write(ours, answer.encode())
-        output, _ = child.communicate(timeout=30)
+        output, _ = child.communicate(timeout=120)
     os.close(ours)
     assert "Go on?" in output
     assert {each.id: each.state for each in idle.jobs()}[job.id] is state
@@ -480,7 +480,7 @@ def test_like_the_reference_uploader_no_configuration_is_needed(tmp_path: Path, 
     codes, outputs, warnings = [], [], []
     for _ in range(2):
         with program(*line, **environ) as child:
-            output, errors = child.communicate(timeout=30)
+            output, errors = child.communicate(timeout=120)
             codes.append(child.returncode)
             outputs.append(output)
             warnings.append(errors)
@@ -503,12 +503,12 @@ def test_the_operator_commands_find_that_queue_too(tmp_path: Path, standin: Stan
     (tmp_path / "m.json").write_text(json.dumps(FIELDS))
     environ = _without_configuration(tmp_path, standin)
     with program("resolve", 1, "--resend", **environ) as child:
-        assert child.wait(30) == 78
+        assert child.wait(120) == 78
     standin.order(Fault("lost_answer"))
     line = ("upload", "--audio-path", audio, "--meta-path", tmp_path / "m.json", "--connection-id", "conn-9", "--key", "K")
     for command, code in ((line, 76), (("resolve", 1, "--resend"), 0), (line, 0)):
         with program(*command, **environ) as child:
-            assert child.wait(30) == code, child.communicate()
+            assert child.wait(120) == code, child.communicate()
     assert len(standin.talks()) == 2
 
 
@@ -518,7 +518,7 @@ def test_the_built_in_fields_are_those_of_the_reference(tmp_path: Path, standin:
     audio.write_bytes(pcm(seconds=1))
     environ = _without_configuration(tmp_path, standin)
     with program("upload", "--audio-path", audio, "--connection-id", "c", "--key", "K", "--dry-run", **environ) as child:
-        shown, _ = child.communicate(timeout=30)
+        shown, _ = child.communicate(timeout=120)
     assert [line.split()[0] for line in shown.splitlines() if line.startswith("    ")][:4] == [
         "operator_name",
         "operator_id",
@@ -526,7 +526,7 @@ def test_the_built_in_fields_are_those_of_the_reference(tmp_path: Path, standin:
         "client_id",
     ]
     with program("upload", "--audio-path", audio, "--connection-id", "c", "--key", "K", **environ) as child:
-        _, errors = child.communicate(timeout=30)
+        _, errors = child.communicate(timeout=120)
         assert (child.returncode, "language" in errors) == (1, True)
 
 
@@ -586,7 +586,7 @@ def test_ctrl_c_takes_back_what_has_not_left(desk: Desk, standin: StandIn, signa
         wait_for(lambda: [call for call in standin.calls() if not call.ended_at], 20, "the call hangs")
         for _ in range(signals):
             child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=30)
+        _, errors = child.communicate(timeout=120)
     assert (child.returncode, [job.state for job in desk.jobs()]) == (code, [state]), errors
 
 
@@ -599,7 +599,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_answer(desk: Desk, standin: Stand
         wait_for(lambda: [call for call in standin.calls() if not call.ended_at], 20, "the call hangs")
         child.send_signal(signal.SIGTERM)
         child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=30)
+        _, errors = child.communicate(timeout=120)
     assert (child.returncode, [job.state for job in desk.jobs()]) == (76, [State.UNCONFIRMED]), errors
 
 
@@ -612,7 +612,7 @@ def test_killed_in_mid_upload_the_next_one_says_so(desk: Desk, standin: StandIn)
         wait_for(lambda: [call for call in standin.calls() if not call.ended_at], 20, "the call hangs")
         busy = desk.call("upload", path)
         child.kill()
-        child.communicate(timeout=30)
+        child.communicate(timeout=120)
     assert (busy.exit_code, "being sent" in busy.stderr) == (75, True)
     again = desk.call("upload", path)
     assert (again.exit_code, [job.state for job in desk.jobs()]) == (76, [State.UNCONFIRMED])
@@ -971,7 +971,7 @@ def test_root_checks_with_the_services_rights(idle: Desk) -> None:
     idle.configure()
     idle.config_path.chmod(0o600)
     with program("check", "--config", idle.config_path, "--user", "nobody") as child:
-        output, errors = child.communicate(timeout=30)
+        output, errors = child.communicate(timeout=120)
     assert "Checked with the rights of user nobody." in output, errors
     assert (child.returncode, "may not read" in output) == (78, True)
 
@@ -988,7 +988,7 @@ def test_a_terminal_without_such_letters_gets_others(idle: Desk) -> None:
     idle.configure()
     line = ("check", "--config", idle.config_path, "--file", idle.folder / "звонок.wav")
     with program(*line, PYTHONIOENCODING="ascii", PYTHONUTF8="0") as child:
-        output, errors = child.communicate(timeout=30)
+        output, errors = child.communicate(timeout=120)
     assert (child.returncode, errors) == (0, "")
     assert "ok It can be sent" in output
 
@@ -1013,14 +1013,14 @@ def test_the_shell_completes(words: str, expected: set[str]) -> None:
         "COMP_CWORD": str(len(typed) - 1),
     }
     with program(**environ) as child:
-        output, _ = child.communicate(timeout=30)
+        output, _ = child.communicate(timeout=120)
     assert {line.partition(",")[2] for line in output.split()} == expected
 
 
 def test_the_completion_is_bash() -> None:
     """What the help tells to evaluate is a script that bash takes."""
     with program(_SPEECHSENSE_WATCH_COMPLETE="bash_source") as child:
-        script, _ = child.communicate(timeout=30)
+        script, _ = child.communicate(timeout=120)
     assert "complete -o nosort -F" in script
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 

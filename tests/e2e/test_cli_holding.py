@@ -64,6 +64,7 @@ def test_a_trial_from_its_first_recording_to_the_word(rig: Rig, standin: StandIn
     for number in range(5):
         rig.drop(f"call-{number}", pcm(seconds=1, seed=number))
     wait_for(lambda: done(rig) == 2 and len(rig.states()) == 5, 20)
+    wait_for(lambda: status(rig)[1]["attention"], 20)
     code, view = status(rig)
     (line,) = view["attention"]
     assert (code, line["code"]) == (1, "trial")

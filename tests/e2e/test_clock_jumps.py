@@ -55,7 +55,7 @@ def clock(rig: Rig) -> Clock:
 @pytest.mark.parametrize("offset", ["+365d", "-365d", "+1461d"])
 def test_a_jump_changes_nothing_but_timestamps(rig: Rig, standin: StandIn, clock: Clock, offset: str) -> None:
     """While one recording was sent, one waits for its other half, one backs off, one is on its way and one unconfirmed."""
-    rig.upload |= {"retry_initial": "2s", "retry_max": "4s"}
+    rig.upload |= {"retry_initial": "6s", "retry_max": "8s"}
     rig.start()
     rig.drop("sent", pcm(seconds=0.3, seed=1))
     rig.wait_for_states(sent=State.DONE)
@@ -63,7 +63,7 @@ def test_a_jump_changes_nothing_but_timestamps(rig: Rig, standin: StandIn, clock
     standin.order(Fault("UNAVAILABLE", when="mid"))
     rig.drop("doubtful", pcm(seconds=0.3, seed=3))
     rig.wait_for_states(half=State.WAITING, doubtful=State.UNCONFIRMED)
-    standin.order(Fault("delay", when="after", seconds=3))
+    standin.order(Fault("delay", when="after", seconds=6))
     rig.drop("on-its-way", pcm(seconds=0.3, seed=4))
     wait_for(lambda: rig.states().get("on-its-way.wav") is State.COMMITTING, 20)
     clock.set(offset)

@@ -24,7 +24,7 @@ from speechsense_watch.demo import play
 from speechsense_watch.demo.scene import CAST, Call, Way
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.queue import SqliteQueue
-from support.waiting import wait_for
+from support.waiting import BUSY, wait_for
 
 SENT = [call for call in CAST if call.is_sent]
 REFUSED = next(call for call in CAST if call.refusals)
@@ -86,15 +86,15 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     foreign = {"SPEECHSENSE_WATCH_UPLOAD__BANDWIDTH": "nonsense", "SPEECHSENSE_API_KEY": "real", "FORCE_COLOR": "1"}
     began = time.monotonic()
     process = start_demo(temporary, "--keep", str(directory), **foreign)
-    output, _ = process.communicate(timeout=50)
+    output, _ = process.communicate(timeout=250)
     return Played(process.returncode, output, time.monotonic() - began, directory, temporary)
 
 
 def test_ends_well_in_time(played: Played) -> None:
-    """Everything ends as it should, in less than 20 seconds."""
+    """Everything ends as it should; on a quiet machine in less than 20 seconds."""
     assert played.code == 0, played.output
     assert f"All {len(CAST)} recordings ended as they should" in played.output
-    assert played.took_s < 20
+    assert played.took_s < 20 * BUSY
 
 
 def test_plain_lines(played: Played) -> None:
@@ -185,7 +185,7 @@ def test_interrupted(tmp_path: Path, number: signal.Signals) -> None:
 def test_temporary_folder_goes(tmp_path: Path) -> None:
     """Without --keep there is a temporary folder while it plays, readable for nobody else."""
     with start_demo(tmp_path) as process:
-        wait_for(lambda: list(tmp_path.iterdir()), 20, "the temporary folder")
+        wait_for(lambda: list(tmp_path.glob("*/*")), 20, "something in the temporary folder")
         (folder,) = tmp_path.iterdir()
         assert folder.stat().st_mode & 0o077 == 0
         process.send_signal(signal.SIGINT)
@@ -197,7 +197,7 @@ def test_keep_takes_no_used_folder(tmp_path: Path) -> None:
     """A folder with something in it is left alone."""
     (tmp_path / "mine").write_text("precious")
     process = start_demo(tmp_path, "--keep", str(tmp_path))
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "is not empty" in output
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]

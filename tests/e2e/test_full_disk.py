@@ -62,7 +62,7 @@ def test_a_disk_that_fills_up_under_uploads_loses_and_doubles_nothing(rig: Rig, 
     """Those under way end and are recorded at the cost of the ballast; the rest waits, `status` says why by exit code 2, and with
     room everything goes on by itself, the ballast first.
     """
-    standin.order(Fault(what="delay", when="after", seconds=2, count=4))
+    standin.order(Fault(what="delay", when="after", seconds=8, count=4))
     rig.start()
     for number in range(4):
         rig.drop(f"first-{number}", pcm(seconds=1, seed=number))
@@ -96,7 +96,7 @@ def test_a_disk_that_fills_up_under_uploads_loses_and_doubles_nothing(rig: Rig, 
 
 def test_a_daemon_killed_on_a_full_disk_starts_once_there_is_room(rig: Rig, standin: StandIn, disk: SmallDisk) -> None:
     """Until then it says so, by exit code 73, or runs and waits; a talk id that was recorded is not asked for again."""
-    standin.order(Fault(what="delay", when="after", seconds=1))
+    standin.order(Fault(what="delay", when="after", seconds=5))
     rig.start()
     rig.drop("first", pcm(seconds=1, seed=1))
     wait_for(lambda: rig.states().get("first.wav") is State.COMMITTING, 20)
@@ -108,7 +108,7 @@ def test_a_daemon_killed_on_a_full_disk_starts_once_there_is_room(rig: Rig, stan
     assert rig.call("list")[0] == 0
     process = rig.command("run", stderr=-1)
     try:
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=120)
         assert process.returncode == 73
         assert b"is full" in said
     finally:

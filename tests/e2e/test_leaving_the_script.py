@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -200,8 +201,10 @@ def test_without_a_list_the_time_decides(leaving: Leaving) -> None:
     leaving.type(second)
     assert leaving.said[-1][1] == 0
     assert f"{COUNT - 3} adopted, 0 known." in leaving.said[-1][2]
-    time.sleep(1.5)
-    assert leaving.sent() == Counter(f"call-{number}" for number in range(COUNT))
+    # The daemon has seen all that, and goes on.
+    leaving.rig.drop("next", pcm(seconds=1, seed=COUNT))
+    leaving.rig.wait_for_states(next=DONE)
+    assert leaving.sent() == Counter([*(f"call-{number}" for number in range(COUNT)), "next"])
 
 
 def test_one_that_sends_already_is_paused_first(leaving: Leaving) -> None:
@@ -228,7 +231,7 @@ def test_one_that_sends_already_is_paused_first(leaving: Leaving) -> None:
 def test_recordings_in_any_state_are_adopted_beside_the_daemon(tmp_path: Path, standin: StandIn) -> None:
     """But for one that is being sent, which is told, and one that was sent, which contradicts the list."""
     with Rig(tmp_path, standin.port) as rig:
-        rig.upload |= {"stream_above": "0B", "chunk_size": "32KiB", "bandwidth": "256KiB/s"}
+        rig.upload |= {"stream_above": "0B", "chunk_size": "32KiB", "bandwidth": "16KiB/s"}
         standin.order(Fault("INVALID_ARGUMENT", message="no"))
         rig.start()
         rig.drop("refused")
@@ -254,6 +257,11 @@ def test_recordings_in_any_state_are_adopted_beside_the_daemon(tmp_path: Path, s
             "  1: is being written or sent at this moment: see `show`, and try again (line 3)\n"
             "  1: is on record with another talk id: see `show` (line 2)\n"
         )
+        # The long one has been on its way for all that time.
+        del rig.upload["bandwidth"]
+        rig.configure()
+        assert rig.process is not None
+        rig.process.send_signal(signal.SIGHUP)
         rig.call("resume")
         rig.wait_for_states(30, **dict.fromkeys(stems, DONE))
         assert {path: job.talk_id for path, job in rig.jobs().items() if "talk-" in (job.talk_id or "")} == {

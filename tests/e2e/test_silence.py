@@ -24,7 +24,7 @@ def test_files_that_no_rule_takes_are_told_while_nothing_else_arrives(rig: Rig) 
     wait_for(lambda: "unmatched" in needs(rig), 20)
     rig.drop("call")
     rig.wait_for_states(call=State.DONE)
-    assert needs(rig) == []
+    wait_for(lambda: needs(rig) == [], 20)
 
 
 def test_a_folder_that_stays_silent_in_working_time_is_told(rig: Rig) -> None:

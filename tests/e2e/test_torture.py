@@ -23,7 +23,7 @@ SETTINGS = (
 QUICK = ("committing is in doubt after a crash", "what is in doubt is held")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_killed_and_lied_to_for_a_minute(tmp_path: Path) -> None:
     """Nothing is lost, nothing is doubled but where that is allowed and marked, no talk id is wrong, every queue is whole."""
     with ThreadPoolExecutor(len(SETTINGS)) as pool:
@@ -39,10 +39,10 @@ def test_killed_and_lied_to_for_a_minute(tmp_path: Path) -> None:
 
 def _storm(directory: Path, setting: Setting) -> Figures:
     with World(directory / setting.name, setting) as world:
-        return Storm(world, Measure(kills=10_000, recordings=15_000, seconds=A_MINUTE_S)).run()
+        return Storm(world, Measure(kills=10_000, recordings=15_000, seconds=A_MINUTE_S, at_least=5)).run()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("safeguard", QUICK)
 def test_a_safeguard_that_is_missing_is_noticed(safeguard: str) -> None:
     """The same scenario passes with it and fails without it."""

@@ -93,7 +93,7 @@ def test_what_recorders_really_do(tmp_path: Path, detection: str) -> None:
     with StandIn(tmp_path / "service") as standin, Rig(tmp_path, standin.port) as rig:
         rig.rules |= {"metadata": "", "connection_type": "single-channel", "exclude": LEGS, "detection": detection}
         # Longer than any pause in a trace after which a recorder goes on.
-        rig.rules["quiet_period"] = "4s"
+        rig.rules["quiet_period"] = "8s"
         rig.tables = "[folders.metadata_constants]\n" + toml({**FIELDS, "direction_outgoing": "true"})
         players = {trace: Player(rig.folder / trace, steps_of(TRACES / f"{trace}.txt")) for trace in EXPECTED}
         for player in players.values():

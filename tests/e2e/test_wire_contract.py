@@ -12,7 +12,7 @@ from support.wire_dump import Facts, Wire, wire_of
 from support.yandex_sdk import wire_of_yandex
 
 # Installing the SDK, once per environment, may take longer than a test is given.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SPEECHSENSE = "yandex.cloud.speechsense.v1"

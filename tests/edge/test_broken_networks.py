@@ -1,6 +1,7 @@
 """The gRPC edge over a network that breaks: found out soon, never mistaken for a slow one, and mended without anybody's help.
 
-Its clock runs ten times as fast as the machine's, so that the times are those of life and the tests are short.
+Its clock runs ten times as fast as the machine's, so that the times are those of life and the tests are short. It stands still
+while the machine does: what is waited for here happens on the same machine, and nobody is to be taken for dead for that.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
+from typing import Self
 
 import grpc
 import pytest
@@ -26,6 +28,7 @@ from support.wavs import pcm
 from yandex.cloud.speechsense.v1.talk_service_pb2 import UploadTalkRequest
 
 FASTER = 10.0
+STEP_S = 0.01
 TALK = Talk(
     connection_id="conn",
     fields={key: str(value).lower() for key, value in FIELDS.items()},
@@ -46,8 +49,36 @@ class NoKey:
         return
 
 
-def faster() -> float:
-    return monotonic() * FASTER
+class Clock:
+    """Ten times as fast, in small steps, which are not made good when they come late."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="clock")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def _run(self) -> None:
+        before = monotonic()
+        while not self._over.wait(STEP_S):
+            before, passed_s = monotonic(), monotonic() - before
+            self.now += min(passed_s, 5 * STEP_S) * FASTER
+
+
+@pytest.fixture(autouse=True)
+def faster() -> Iterator[Clock]:
+    with Clock() as clock:
+        yield clock
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +93,7 @@ def proxy(standin: StandIn) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def service(proxy: Proxy) -> Iterator[GrpcService]:
+def service(proxy: Proxy, faster: Clock) -> Iterator[GrpcService]:
     made = GrpcService(Endpoint(proxy.target, plaintext=True), NoKey(), lambda: None, faster)
     wait_for(lambda: ready(made), 10)
     yield made
@@ -81,10 +112,10 @@ def stream(service: GrpcService, audio: bytes = LONG, at_commit: Callable[[], No
     return service.send_stream(TALK, pieces(audio), at_commit, 0.0)
 
 
-def took_s(work: Callable[[], Outcome]) -> tuple[Outcome, float]:
+def took_s(clock: Clock, work: Callable[[], Outcome]) -> tuple[Outcome, float]:
     """What came of it, and how long it took by the faster clock."""
-    began = faster()
-    return work(), faster() - began
+    began = clock()
+    return work(), clock() - began
 
 
 def closed(conduit: Conduit) -> bool:
@@ -106,7 +137,9 @@ def seconds(standin: StandIn, count: int) -> None:
 
 
 @pytest.mark.parametrize("silent", ["hold", "swallow"])
-def test_a_dead_peer_is_found_during_an_upload(standin: StandIn, proxy: Proxy, service: GrpcService, silent: str) -> None:
+def test_a_dead_peer_is_found_during_an_upload(
+    standin: StandIn, proxy: Proxy, service: GrpcService, faster: Clock, silent: str
+) -> None:
     """In under 30 s; nobody's attempt is charged, and the next upload goes over a new connection at once."""
 
     def broken() -> Iterator[bytes]:
@@ -119,7 +152,7 @@ def test_a_dead_peer_is_found_during_an_upload(standin: StandIn, proxy: Proxy, s
         raise AssertionError("all of it was taken")  # pragma: no cover - what is wrong then
 
     standin.order(Fault("slow", bytes_per_s=100_000))
-    outcome, seconds_ = took_s(lambda: service.send_stream(TALK, broken(), lambda: None, 0.0))
+    outcome, seconds_ = took_s(faster, lambda: service.send_stream(TALK, broken(), lambda: None, 0.0))
     assert (outcome.halt, outcome.committed, judge(outcome).kind) == (Halt.PEER_GONE, False, Kind.SERVICE)
     assert judge(outcome).pause is PauseReason.UNREACHABLE
     assert seconds_ < 30
@@ -130,22 +163,24 @@ def test_a_dead_peer_is_found_during_an_upload(standin: StandIn, proxy: Proxy, s
     assert 2 <= proxy.connections <= 4  # tries that met the same silence
 
 
-def test_a_dead_peer_is_found_while_an_answer_is_waited_for(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+def test_a_dead_peer_is_found_while_an_answer_is_waited_for(
+    standin: StandIn, proxy: Proxy, service: GrpcService, faster: Clock
+) -> None:
     """In under 30 s; what becomes of the recording is unknown."""
     standin.order(Fault("hang", "after"))
     threading.Timer(0.2, proxy.hold).start()
-    outcome, seconds_ = took_s(lambda: service.send_whole(TALK, AUDIO))
+    outcome, seconds_ = took_s(faster, lambda: service.send_whole(TALK, AUDIO))
     assert (outcome.halt, judge(outcome).kind) == (Halt.PEER_GONE, Kind.UNKNOWN)
     assert seconds_ < 32  # of which two until it was dead
 
 
 def test_a_connection_that_died_while_nothing_was_sent_is_found_before_the_next_upload(
-    proxy: Proxy, service: GrpcService
+    proxy: Proxy, service: GrpcService, faster: Clock
 ) -> None:
     """Nothing is claimed on it: a single message would be committed at once, and its outcome unknown."""
     assert service.send_whole(TALK, AUDIO).code is Code.OK
     proxy.hold()
-    wait_for(lambda: not ready(service), 5)
+    wait_for(lambda: not ready(service), 10)
     began = faster()
     proxy_released = threading.Timer(2.0, proxy.release)
     proxy_released.start()
@@ -157,8 +192,8 @@ def test_a_connection_that_died_while_nothing_was_sent_is_found_before_the_next_
 
 def test_an_idle_connection_that_lives_is_ready_after_one_question(proxy: Proxy, service: GrpcService) -> None:
     """Asked once, on the same connection."""
-    wait_for(lambda: not ready(service), 5)
-    wait_for(lambda: ready(service), 5)
+    wait_for(lambda: not ready(service), 10)
+    wait_for(lambda: ready(service), 10)
     assert service.send_whole(TALK, AUDIO).code is Code.OK
     assert proxy.connections == 1
 
@@ -169,22 +204,23 @@ def test_an_idle_connection_that_lives_is_ready_after_one_question(proxy: Proxy,
 def test_a_long_wait_for_an_answer_is_no_dead_peer(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
     """Two minutes."""
     seconds(standin, 120)
-    outcome, seconds_ = took_s(lambda: service.send_whole(TALK, AUDIO))
-    assert outcome.code is Code.OK
-    assert seconds_ > 110
+    began = monotonic()
+    assert service.send_whole(TALK, AUDIO).code is Code.OK
+    assert monotonic() - began > 110 / FASTER
     assert proxy.connections == 1
 
 
-def test_a_slow_line_is_no_dead_peer(standin: StandIn) -> None:
+def test_a_slow_line_is_no_dead_peer(standin: StandIn, faster: Clock) -> None:
     """The question waits its turn behind what was sent before it, much longer than an answer may take."""
     with Proxy(standin.port, shallow=True) as proxy:
         service = GrpcService(Endpoint(proxy.target, plaintext=True), NoKey(), lambda: None, faster)
         wait_for(lambda: ready(service), 10)
         proxy.up.bytes_per_s = 500_000
-        outcome, seconds_ = took_s(lambda: stream(service, pcm(seconds=75)))
+        began = monotonic()
+        outcome = stream(service, pcm(seconds=75))
         service.close()
         assert outcome.code is Code.OK, outcome
-        assert seconds_ > 40
+        assert monotonic() - began > 40 / FASTER
         assert proxy.connections == 1
 
 
@@ -201,10 +237,12 @@ def test_buffers_before_a_slow_line_make_one_connection_after_the_other_more_pat
     assert ends[0] is Halt.PEER_GONE
 
 
-def test_a_service_that_does_not_read_stalls_and_is_no_dead_peer(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+def test_a_service_that_does_not_read_stalls_and_is_no_dead_peer(
+    standin: StandIn, proxy: Proxy, service: GrpcService, faster: Clock
+) -> None:
     """It answers others: only this recording is charged, after two minutes in which nothing was taken."""
     standin.order(Fault("slow", bytes_per_s=1))
-    outcome, seconds_ = took_s(lambda: stream(service))
+    outcome, seconds_ = took_s(faster, lambda: stream(service))
     assert (outcome.halt, judge(outcome).kind) == (Halt.STALLED, Kind.TRANSIENT)
     assert 120 <= seconds_ < 160
     assert stream(service, AUDIO).code is Code.OK
@@ -227,21 +265,19 @@ def test_a_reset_on_the_way_up_is_the_services_trouble(proxy: Proxy, service: Gr
     wait_for(lambda: ready(service) and stream(service, AUDIO).code is Code.OK, 15)
 
 
-def test_a_connection_that_the_service_closes_for_its_age_costs_at_most_its_call(tmp_path: Path) -> None:
+def test_a_connection_that_the_service_closes_for_its_age_costs_at_most_its_call(tmp_path: Path, faster: Clock) -> None:
     """GOAWAY: uploads one after the other never meet it as a failure, since the next one gets a new connection."""
     with (
-        StandIn(tmp_path / "aging", rules=Rules(connection_age_s=0.4)) as standin,
+        StandIn(tmp_path / "aging", rules=Rules(connection_age_s=1.0)) as standin,
         Proxy(standin.port) as proxy,
     ):
         service = GrpcService(Endpoint(proxy.target, plaintext=True), NoKey(), lambda: None, faster)
-        until = monotonic() + 3
         ends: list[Code] = []
-        while monotonic() < until:
+        while proxy.connections < 4:
             wait_for(lambda: ready(service), 10)
             ends.append(service.send_whole(TALK, AUDIO).code)
+            assert set(ends) == {Code.OK}
         service.close()
-        assert set(ends) == {Code.OK}
-        assert proxy.connections >= 4
         assert len(standin.talks()) == len(ends)
 
 
@@ -271,7 +307,7 @@ def test_calls_under_way_keep_the_connection_that_is_replaced(standin: StandIn, 
     assert service._line.renew()
     wait_for(lambda: ready(service), 10)
     assert service.send_whole(TALK, AUDIO).code is Code.OK
-    thread.join(10)
+    thread.join(60)
     assert [outcome.code for outcome in outcomes] == [Code.OK]
     wait_for(lambda: closed(old), 10)
 
@@ -279,7 +315,9 @@ def test_calls_under_way_keep_the_connection_that_is_replaced(standin: StandIn, 
 # --- and come back ---------------------------------------------------------------------------------
 
 
-def test_uploads_go_on_soon_after_the_service_is_back(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+def test_uploads_go_on_soon_after_the_service_is_back(
+    standin: StandIn, proxy: Proxy, service: GrpcService, faster: Clock
+) -> None:
     """An outage of a minute: gRPC's backoff would be 75 s by then; half a minute at most, however long the outage is."""
     proxy.refuse()
     proxy.cut()

@@ -21,6 +21,7 @@ from speechsense_watch.edge import folder, syscalls
 from speechsense_watch.edge.folder import FOREIGN_LINK, FolderFiles
 from speechsense_watch.ports import Entry, FileTrouble, FileTroubleKind
 from support.manual_clock import ManualClock
+from support.waiting import wait_for
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others and make devices")
 NOBODY = 65534
@@ -238,7 +239,7 @@ def test_what_is_gone_is_told_as_gone(root: Path, files: FolderFiles) -> None:
         assert caught.value.kind is FileTroubleKind.GONE
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_fifo_blocks_nobody_and_its_writer_goes_on_waiting(root: Path, files: FolderFiles) -> None:
     """A FIFO is told as such; not even its writer learns that we came by."""
     os.mkfifo(root / "call.wav")
@@ -264,7 +265,7 @@ def test_a_fifo_put_in_place_between_look_and_open_blocks_nobody(
     monkeypatch.setattr(os, "stat", swapped)
     assert kind_of(files, "call.wav") is FileTroubleKind.NOT_REGULAR
     monkeypatch.undo()
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_sockets_and_directories_are_not_recordings(root: Path, files: FolderFiles) -> None:
@@ -386,7 +387,7 @@ def test_no_descriptor_outlives_its_call(root: Path, files: FolderFiles) -> None
     scan: Iterator[object] = files.entries("day", batch=1)
     next(scan)
     del scan
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 AS_NOBODY = """
@@ -481,7 +482,7 @@ def test_a_link_that_cannot_be_followed_in_time_counts_as_one_that_leads_away(
 
     def hang(_link: object) -> bool:
         asked.append(1)
-        return hangs.wait(60)
+        return hangs.wait(120)
 
     monkeypatch.setattr(folder, "_LINK_PATIENCE_S", 0.05)
     monkeypatch.setattr(folder, "_leads_to_directory", hang)
@@ -489,6 +490,7 @@ def test_a_link_that_cannot_be_followed_in_time_counts_as_one_that_leads_away(
         for _ in range(2):
             (entries,) = files.entries("")
             assert [entry.linked for entry in entries] == [True, True]
+        wait_for(lambda: asked, what="the thread has come to its question")
         assert len(asked) == 1
         assert files.leads_to("share") == f"{root}/share"
     finally:

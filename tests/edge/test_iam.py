@@ -47,7 +47,7 @@ class ScriptedMint:
         self.fetches += 1
         trouble, number, hold = self.trouble, self.fetches, self.hold
         if hold is not None:
-            assert hold.wait(10)
+            assert hold.wait(60)
         if self.clock is not None:
             self.clock.advance(self.takes_s)
         if self.fault is not None:
@@ -85,7 +85,7 @@ class Bench:
         """Whatever was begun has ended, and has told whoever waits."""
         for thread in threading.enumerate():
             if thread.name == "iam-token":
-                thread.join(10)
+                thread.join(60)
                 assert not thread.is_alive()
 
     def events(self) -> list[str]:
@@ -133,7 +133,7 @@ def test_who_has_to_wait_for_a_token_waits_until_it_is_there_and_no_longer_than_
     with pytest.raises(CredentialPending):
         bench.tokens.headers()
     hold.set()
-    bench.tokens.settle(10)
+    bench.tokens.settle(60)
     assert bench.tokens.headers() == (("authorization", "Bearer t1"),)
 
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from speechsense_watch.edge.in_hand import InHandFile
+
+_NOTES_AND_DIES = """
+import os, signal, sys
+from pathlib import Path
+from speechsense_watch.edge.in_hand import InHandFile
+InHandFile(Path(sys.argv[1])).holds([17])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.fixture
@@ -27,11 +37,9 @@ def test_what_was_noted_last_is_told(path: Path) -> None:
 
 def test_it_outlives_a_kill(path: Path) -> None:
     """Without a wait for the disk: the kernel has it."""
-    child = os.fork()
-    if child == 0:
-        InHandFile(path).holds([17])
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    killed = subprocess.run([sys.executable, "-c", _NOTES_AND_DIES, str(path)], check=False, env=environ)
+    assert killed.returncode == -signal.SIGKILL
     assert InHandFile(path).left() == frozenset({17})
 
 

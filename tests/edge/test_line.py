@@ -27,7 +27,7 @@ def test_a_try_that_ends_after_the_line_was_closed_changes_nothing(
     monkeypatch.setattr(threading, "excepthook", faults.append)
 
     def slowly(*_args: object, **_more: object) -> Trouble | None:
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return found
 
     monkeypatch.setattr(by_hand, "explain", slowly)
@@ -35,6 +35,7 @@ def test_a_try_that_ends_after_the_line_was_closed_changes_nothing(
     wait_for(lambda: line.look().state is ChannelState.FAILED, 10)
     conduit = line.conduit
     line.close()
+    wait_for(lambda: not any(thread.name == "close-channel" for thread in threading.enumerate()))
     before = list(news)
     go_on.set()
     wait_for(lambda: not any(thread.name == "try-by-hand" for thread in threading.enumerate()), 10)

@@ -19,7 +19,7 @@ from support.manual_clock import ManualClock
 def systemd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[socket.socket, str]]:
     """A listening end and its NOTIFY_SOCKET."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
-        server.settimeout(5)
+        server.settimeout(60)
         if request.param == "path":
             name = str(tmp_path_factory.mktemp("n") / "s")
             server.bind(name)
@@ -97,5 +97,5 @@ def test_the_systems_clock_is_aware_and_never_sleeps_backwards() -> None:
     clock = SystemClock()
     assert clock.now().utcoffset() == ManualClock().now().utcoffset()
     before = clock.monotonic()
-    clock.sleep(-1)
-    assert 0 <= clock.monotonic() - before < 1
+    clock.sleep(-3600)
+    assert 0 <= clock.monotonic() - before < 600

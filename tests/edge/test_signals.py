@@ -23,7 +23,7 @@ def test_news_wake_the_one_who_waits_and_are_old_then() -> None:
     news = News()
     news.set()
     news.set()
-    assert news.wait(10)
+    assert news.wait(60)
     assert not news.wait(0)
     threading.Timer(0.01, news.set).start()
     assert news.wait(60)
@@ -39,13 +39,13 @@ def test_the_daemon_s_signals_are_counted() -> None:
         for number in heeded:
             os.kill(os.getpid(), number)
         wait_for(lambda: signals.stop == 2 and signals.reload, 10)
-        assert signals.news.wait(10)
+        assert signals.news.wait(60)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def interrupted_everywhere(work: Callable[[], object], handler: Callable[[], object], patience_s: float = 10) -> bool:
+def interrupted_everywhere(work: Callable[[], object], handler: Callable[[], object], patience_s: float = 60) -> bool:
     """Whether the work comes to its end although the handler runs between any two of its steps, once at each, as a signal's may;
     in a thread that is left behind if not.
     """

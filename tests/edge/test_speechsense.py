@@ -131,7 +131,7 @@ def test_a_call_that_ends_while_the_commit_mark_is_written_counts_as_committed(c
         wait_for(lambda: call.future is not None, 10)  # grpc pulls from its own thread, maybe before the call is in our hands
         assert call.future is not None
         call.future.cancel()  # as when the service ends it just then
-        assert call.ended.wait(10)
+        assert call.ended.wait(60)
         assert not told.wait(0.3)  # nothing is told of the call as long as the mark is being written
 
     told = threading.Event()
@@ -168,7 +168,7 @@ def test_every_status_comes_back_as_it_is_from_every_moment(connect: Connect, st
     """Before the commit point for a stream that is refused before its end, else after it, whether the talk was stored or not."""
     standin.order(Fault(code.value, when=when, count=2, message="so it is"))
     service, stored = connect(), when is When.AFTER
-    stream = service.send_stream(TALK, pieces(), commit_nothing, 0.0 if stored else 5.0)
+    stream = service.send_stream(TALK, pieces(), commit_nothing, 0.0 if stored else 60.0)
     whole = service.send_whole(TALK, AUDIO)
     assert (stream.code, stream.committed, stream.message, stream.halt) == (code, stored, "so it is", None)
     assert (whole.code, whole.committed, whole.message, whole.halt) == (code, True, "so it is", None)
@@ -259,11 +259,12 @@ def test_stopping_ends_what_is_not_committed(connect: Connect, standin: StandIn)
     standin.order(Fault("delay", when="after", seconds=0.5))
     service = connect()
     outcomes: dict[str, object] = {}
-    committed, release = threading.Event(), threading.Event()
+    committed, begun, release = threading.Event(), threading.Event(), threading.Event()
 
     def slowly() -> Iterator[bytes]:
+        begun.set()
         yield AUDIO[:10_000]
-        release.wait(10)
+        release.wait(60)
         yield AUDIO[10_000:]
 
     threads = [
@@ -271,13 +272,13 @@ def test_stopping_ends_what_is_not_committed(connect: Connect, standin: StandIn)
         threading.Thread(target=lambda: outcomes.update(slow=service.send_stream(TALK, slowly(), commit_nothing, 0.0))),
     ]
     threads[0].start()
-    assert committed.wait(10)
+    assert committed.wait(60)
     threads[1].start()
-    wait_for(lambda: len(service._calls) == 2, 10)
+    assert begun.wait(60)
     service.stop_uncommitted()
     release.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     whole, slow = outcomes["whole"], outcomes["slow"]
     assert (whole.code, slow.halt, slow.committed) == (Code.OK, Halt.SHUTDOWN, False)  # type: ignore[attr-defined]
     assert service.send_stream(TALK, pieces(), commit_nothing, 0.0).halt is Halt.SHUTDOWN
@@ -300,7 +301,7 @@ def test_a_channel_tells_when_it_is_ready_and_why_not(tmp_path: Path) -> None:
     wait_for(lambda: service.channel().state is ChannelState.FAILED and "cannot be reached" in service.channel().message, 15)
     with StandIn(tmp_path / "late", port):
         wait_for(lambda: service.channel().state is ChannelState.READY, 25)
-        assert woken.is_set()
+        wait_for(woken.is_set)
         assert not service._line.conduit._listener
     service.close()
 
@@ -343,12 +344,17 @@ def test_a_broken_connection_before_the_commit_point_is_the_services_trouble(con
         yield AUDIO[10_000:20_000]
         yield AUDIO[20_000:]
 
-    outcome = service.send_stream(TALK, dying(), commit_nothing, 3.0)
+    outcome = service.send_stream(TALK, dying(), commit_nothing, 60.0)
     assert judge(outcome).kind in (Kind.SERVICE, Kind.TRANSIENT)
     assert outcome.committed is False
 
 
 def test_free_ports_are_free() -> None:
     """What the tests above rely on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", free_port()))
+    port = free_port()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    with pytest.raises(OSError, match="in use"), closing(socket.socket()) as somebody:
+        somebody.bind(("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+        pass

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -319,18 +318,18 @@ def test_a_watch_that_raises_or_hangs_on_stopping_is_left_behind(watching: Watch
     """Stopping takes a bounded time and raises nothing, and what can still be ended is."""
     watched = watching()
     reader = reader_of(watched)
-    let_go = threading.Event()
+    let_go, over = threading.Event(), threading.Event()
 
     def hang() -> None:
-        let_go.wait(30)
+        let_go.wait(120)
+        over.set()
         raise KeyError(42)
 
     monkeypatch.setattr(supervisor, "_STOP_PATIENCE_S", 0.05)
     (observer,) = (thread for thread in watched.threads() if type(thread).__name__ == "BaseObserver")
     monkeypatch.setattr(observer, "stop", hang)
-    began = time.monotonic()
     watched.watch.stop()
-    assert time.monotonic() - began < 5
+    assert not over.is_set()
     assert watched.state() is WatchState.DOWN
     monkeypatch.undo()
     let_go.set()
@@ -384,7 +383,8 @@ def test_an_overflow_of_the_kernels_queue_is_counted_and_scanned_for(root: Path,
         for number in range(capacity // 2 + 2000):  # one read of the reader may be under way
             os.close(os.open(root / f"{number % 2}.wav", os.O_CREAT | os.O_WRONLY))
             os.close(os.open(root / f"{number % 2}.json", os.O_CREAT | os.O_WRONLY))
-    wait_for(lambda: watched.watch.health().overflows == 1, 30, "the overflow was counted")
+    # Twice, when the reader came to read what it could only after the kernel had no room left.
+    wait_for(lambda: watched.watch.health().overflows >= 1, 30, "the overflow was counted")
     wait_for(lambda: SCAN in watched.hints)
     (root / "unseen/call.wav").write_bytes(b"x")
     watched.wait("unseen/call.wav")
@@ -464,7 +464,7 @@ def test_distrusted_events_are_given_up_until_the_root_is_another(root: Path, wa
     watched = watching()
     watched.watch.prefer_polling("most recordings were found by scans only")
     assert watched.watch.health().reason == "most recordings were found by scans only"
-    assert watched.threads() == []
+    wait_for(lambda: watched.threads() == [])
     watched.clock.advance(10_000)
     watched.watch.supervise()
     assert watched.state() is WatchState.POLLING
@@ -480,7 +480,7 @@ def test_a_share_mounted_over_the_root_is_polled(watching: Watching) -> None:
     watched.root_is = Root(identity=(1, 2), file_system="nfs", remote=True)
     watched.watch.supervise()
     assert watched.state() is WatchState.POLLING
-    assert watched.threads() == []
+    wait_for(lambda: watched.threads() == [])
     assert watched.hints == [SCAN]
 
 
@@ -489,7 +489,7 @@ def test_stopped_is_stopped(root: Path, watching: Watching) -> None:
     watched = watching()
     watched.watch.stop()
     watched.watch.supervise()
-    assert watched.threads() == []
+    wait_for(lambda: watched.threads() == [])
     assert watched.state() is WatchState.DOWN
 
 
@@ -509,7 +509,7 @@ AS_NOBODY = """
     watch.start()
     print(watch.health().state, flush=True)
     open(root + "/open/call.wav", "w").close()
-    print(came.wait(10), flush=True)
+    print(came.wait(120), flush=True)
     watch.stop()
 """
 

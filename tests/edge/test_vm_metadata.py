@@ -113,7 +113,7 @@ def test_a_service_that_drips_is_not_waited_for_either(monkeypatch: pytest.Monke
     with socket.create_server(("127.0.0.1", 0)) as listener:
         service = threading.Thread(target=drip, args=(listener,))
         service.start()
-        gives_up = threading.Timer(10, over.set)
+        gives_up = threading.Timer(60, over.set)
         gives_up.start()
         try:
             with pytest.raises(AuthError, match=r"cannot be reached \(timed out\)"):

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import closing, suppress
 
 from speechsense_watch.edge.wire import UNSENT_BYTES, Counters, look_after
 from support.waiting import wait_for
+
+
+def at_rest(port: int, meanwhile: Callable[[], object] = lambda: None) -> Counters:
+    """What is counted when nothing has changed any more for half a second: longer than an acknowledgement is put off."""
+    seen: list[Counters] = []
+
+    def still() -> bool:
+        meanwhile()
+        seen.append(look_after(port))
+        return len(seen) > 50 and len(set(seen[-50:])) == 1
+
+    wait_for(still, what="the other end has taken what it can")
+    return seen[-1]
 
 
 def test_what_goes_and_comes_is_counted() -> None:
@@ -16,13 +30,13 @@ def test_what_goes_and_comes_is_counted() -> None:
         assert look_after(port) == Counters()
         with socket.create_connection(("127.0.0.1", port)) as ours, listener.accept()[0] as theirs:
             ours.sendall(b"x" * 1000)
-            wait_for(lambda: look_after(port).acknowledged >= 1000, 5)
+            wait_for(lambda: look_after(port).acknowledged >= 1000)
             assert look_after(port).received == 0
             theirs.sendall(b"y" * 70)
-            wait_for(lambda: look_after(port).received == 70, 5)
+            wait_for(lambda: look_after(port).received == 70)
             with socket.create_connection(("127.0.0.1", port)) as second, listener.accept()[0] as other:
                 other.sendall(b"z" * 30)
-                wait_for(lambda: look_after(port).received == 100, 5)
+                wait_for(lambda: look_after(port).received == 100)
                 assert second.fileno() >= 0  # asking closes nothing
             assert ours.recv(70) == b"y" * 70
 
@@ -37,8 +51,7 @@ def test_what_nobody_takes_waits() -> None:
         with socket.create_connection(("127.0.0.1", port)) as ours, listener.accept()[0] as theirs:
             ours.setblocking(False)
             ours.send(b"x" * 1_000_000)
-            wait_for(lambda: look_after(port) == look_after(port), 5, "the other end has taken what it can")
-            full = look_after(port)
+            full = at_rest(port)
             assert full.waiting > 0
             assert not look_after(port).moved_since(full)
             while look_after(port).acknowledged == full.acknowledged:
@@ -66,7 +79,10 @@ def test_what_waits_to_be_sent_is_kept_short() -> None:
         with socket.create_connection(("127.0.0.1", port)) as ours, listener.accept()[0]:
             look_after(port)
             ours.setblocking(False)
-            with suppress(BlockingIOError):
-                while True:
-                    ours.send(b"x" * 10_000)
-            assert UNSENT_BYTES <= look_after(port).waiting <= 2 * UNSENT_BYTES
+
+            def fill() -> None:
+                with suppress(BlockingIOError):
+                    while True:
+                        ours.send(b"x" * 10_000)
+
+            assert UNSENT_BYTES <= at_rest(port, fill).waiting <= 2 * UNSENT_BYTES

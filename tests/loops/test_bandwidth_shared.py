@@ -30,7 +30,7 @@ class SharedClock:
             until = self._now + seconds
             self._wakes.append(until)
             self._pass()
-            assert self._changed.wait_for(lambda: self._now >= until, 10)
+            assert self._changed.wait_for(lambda: self._now >= until, 60)
 
     def gone(self) -> None:
         with self._changed:

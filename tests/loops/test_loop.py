@@ -81,7 +81,7 @@ def test_a_fatal_trouble_of_the_queue_ends_the_loop_and_is_passed_on() -> None:
     """What is on disk must be derived anew by a fresh start."""
     told = Told(fail(QueueTrouble("disk I/O error", fatal=True)))
     told.loop.start()
-    assert told.loop.join(10)
+    assert told.loop.join(60)
     assert told.fatal == ["disk I/O error"]
 
 
@@ -93,7 +93,7 @@ def test_a_wake_ends_the_rest_and_a_stop_the_loop() -> None:
         wait_for(lambda left=left: len(told.steps) == left)  # type: ignore[misc]
         told.loop.wake()
     told.loop.stop()
-    assert told.loop.join(10)
+    assert told.loop.join(60)
 
 
 @pytest.mark.parametrize("started", [True, False])
@@ -103,4 +103,4 @@ def test_a_loop_that_never_began_has_ended(*, started: bool) -> None:
     if started:
         told.loop.start()
     told.loop.stop()
-    assert told.loop.join(10)
+    assert told.loop.join(60)

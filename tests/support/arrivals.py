@@ -23,7 +23,7 @@ from support.wavs import chunk, fmt, pcm, riff, samples
 
 # The daemon's quiet period in the table, and how long a recorder rests between two writes: far enough from each other that a
 # busy machine does not turn the one into the other.
-QUIET_S = 3.0
+QUIET_S = 5.0
 REST_S = 0.35
 
 

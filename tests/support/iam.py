@@ -101,7 +101,7 @@ class Iam(IamTokenServiceServicer):
         script = self.script
         self.shown.append(request.jwt)
         if script.hold is not None:
-            assert script.hold.wait(30)
+            assert script.hold.wait(120)
         if script.dated:
             context.send_initial_metadata((("date", format_datetime(script.now(), usegmt=True)),))
         if script.code is not grpc.StatusCode.OK:

@@ -65,7 +65,7 @@ def call_records() -> Iterator[str]:
             yield str(path)
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(120)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from typing import Any, Self
 _PIECE = 16 * 1024
 # What may be on its way within the proxy, per connection and way: 1 MiB.
 _PIECES = 64
+_TICK_S = 0.02
 # RST instead of FIN: SO_LINGER with a time of 0 (socket(7)).
 _RESET = struct.pack("ii", 1, 0)
 
@@ -40,6 +41,7 @@ class Way:
     delay_s: float = 0.0
     reset_at: int | None = None  # a connection is reset when so many bytes of it have been forwarded
     forwarded: int = 0
+    swallowed: int = 0
     log: list[tuple[float, int]] = field(default_factory=list)  # when (monotonic seconds) how much was forwarded
 
     def bytes_between(self, since: float, until: float) -> int:
@@ -73,6 +75,8 @@ class Proxy:
         self.port = port
         self.up, self.down = Way(), Way()
         self.connections = 0
+        # When (monotonic seconds) it was held up by the machine, and for how long: nothing was forwarded then.
+        self.held_up: list[tuple[float, float]] = []
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -85,6 +89,7 @@ class Proxy:
     def __enter__(self) -> Self:
         self._thread.start()
         self.listen()
+        asyncio.run_coroutine_threadsafe(self._watch_the_time(), self._loop)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
@@ -94,6 +99,16 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def held_up_s(self, since: float, until: float) -> float:
+        return sum(for_s for at, for_s in list(self.held_up) if since <= at < until)
+
+    async def _watch_the_time(self) -> None:
+        while True:
+            before = monotonic()
+            await asyncio.sleep(_TICK_S)
+            if (late_s := monotonic() - before - _TICK_S) > _TICK_S:
+                self.held_up.append((before, late_s))
 
     # --- what a test orders --------------------------------------------------------------------
 
@@ -188,6 +203,7 @@ class Proxy:
                     sink.write_eof()
                     return
                 if way.swallowing:
+                    way.swallowed += len(data)
                     continue
                 if left is not None and len(data) >= left:
                     await self._send(sink, data[:left], way)

@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,10 +32,23 @@ FIELDS: Mapping[str, object] = {
 }
 
 
+# So long a program may take that ends by itself, or as it is told.
+ENDS_WITHIN_S = 120.0
+_KEPT_FREE: deque[socket.socket] = deque(maxlen=64)
+
+
 def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Nobody listens there, and nobody else is given it: a server beside us, or the near end of a connection of ours.
+
+    The socket that keeps it does not listen, and lets a server of ours have the port as well (socket(7), SO_REUSEADDR).
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    if len(_KEPT_FREE) == _KEPT_FREE.maxlen:
+        _KEPT_FREE[0].close()
+    _KEPT_FREE.append(keeper)
+    return int(keeper.getsockname()[1])
 
 
 def toml(table: Mapping[str, object]) -> str:
@@ -109,7 +124,7 @@ class Rig:
     def call(self, *arguments: str) -> tuple[int, str]:
         """A command's exit code, and what it printed on both outputs."""
         process = self.command(*arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=ENDS_WITHIN_S)
         return process.returncode, output.decode()
 
     def init(self, *options: str) -> tuple[int, str]:
@@ -122,7 +137,7 @@ class Rig:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        code = self.process.wait(timeout=30)
+        code = self.process.wait(timeout=ENDS_WITHIN_S)
         self.process = None
         return code
 
@@ -152,6 +167,11 @@ class Rig:
         """Every job by the path of its place."""
         found: list[Job] = self.read(lambda queue: queue.in_states(tuple(State)))
         return {job.place.path: job for job in found}
+
+    def next_probe_at(self) -> datetime:
+        """Of the pause that is told."""
+        (pause,) = self.read(lambda queue: queue.runtime())["paused"]
+        return datetime.fromisoformat(pause["next_probe_at"])
 
     def states(self) -> dict[str, State]:
         return {path: job.state for path, job in self.jobs().items()}

@@ -16,7 +16,7 @@ from typing import Self
 
 from support.waiting import wait_for
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 120.0
 
 
 class Terminal:

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.ports import QueueTrouble
 from speechsense_watch.standin import StandIn
 from support.rig import Rig
-from support.waiting import wait_for
+from support.waiting import came_true
 from support.wavs import pcm
 from torture import figures as figures_of
 
@@ -138,8 +138,7 @@ def run(kind: Kind, nth: int, figures: Figures) -> bool:
         rig.start(configure=False)
         # What is sent later has to be seen before anything counts as absent.
         rig.drop("later", pcm(seconds=0.5, seed=4))
-        with suppress(AssertionError):
-            wait_for(lambda: all_finished(rig, 4), 40)
+        came_true(lambda: all_finished(rig, 4), 200)  # what is missing is told by the judge
         rig.stop()
         _judge(rig, standin, figures, f"{kind}, call {nth}")
         return True
@@ -158,8 +157,7 @@ def _under_faults(rig: Rig, launch: tuple[str, ...]) -> str:
     rig.configure()
     with rig.log_path.open("ab") as log:
         rig.process = process = rig.command("run", launcher=launch, stderr=log)
-    with suppress(AssertionError):
-        wait_for(lambda: process.poll() is not None or all_finished(rig, 3), 8)
+    came_true(lambda: process.poll() is not None or all_finished(rig, 3), 8)
     code = process.poll()
     if code is not None:
         rig.process = None
@@ -167,7 +165,7 @@ def _under_faults(rig: Rig, launch: tuple[str, ...]) -> str:
     finished = all_finished(rig, 3)
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(20)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -17,11 +17,14 @@ DRAIN_WITHIN_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How long a storm goes on: until all that is asked for has been reached, or the time is over."""
+    """How long a storm goes on: until all that is asked for has been reached, or the time is over and `at_least` so many kills
+    have been.
+    """
 
     kills: int
     recordings: int
     seconds: float
+    at_least: int = 0
 
 
 class Storm:
@@ -34,7 +37,7 @@ class Storm:
     def run(self, progress: Callable[[str], None] = lambda _line: None) -> Figures:
         began = time.monotonic()
         self._world.start_service()
-        while self._kills() < self._measure.kills and time.monotonic() - began < self._measure.seconds:
+        while self._kills() < self._measure.kills and (time.monotonic() - began < self._measure.seconds or self._too_few()):
             self._one_life()
             if self.lives.figures.counts["kills of the daemon"] % 50 == 0:
                 progress(f"{self._world.setting.name}: {self._kills()} kills, {len(self._world.recorder.dropped)} recordings")
@@ -45,6 +48,9 @@ class Storm:
         self.lives.judge()
         self.lives.figures.note("seconds", time.monotonic() - began)
         return self.lives.figures
+
+    def _too_few(self) -> bool:
+        return self.lives.figures.counts["kills of the daemon"] < self._measure.at_least
 
     def _kills(self) -> int:
         counts = self.lives.figures.counts

@@ -130,7 +130,7 @@ class Conduit:
         (grpc/src/python/grpcio/grpc/_channel.py, _poll_connectivity).
         """
         telling = self.channel._connectivity_state  # type: ignore[attr-defined]  # noqa: SLF001
-        for _ in range(20):
+        for _ in range(200):  # on a machine that is busy; nobody waits for this thread
             if not telling.polling:
                 break
             threading.Event().wait(0.05)
