@@ -51,7 +51,8 @@ A key or token never stands in the file. It is taken from the first of these pla
 
 A place that has it but is empty or unreadable is an error. A file that changes is read again before the next upload,
 and everything is read again when the service refuses the key. That there is none is told at start.
-`speechsense-watch set-key` asks for a new one, tries it and puts it into the file. IAM tokens of `service-account` and `vm-metadata` are renewed in the background, hourly or when half their
+`speechsense-watch set-key` asks for a new one, tries it and puts it into the file. IAM tokens of `service-account` and
+`vm-metadata` are renewed in the background, hourly or when half their
 life is over, and when they are refused; while that fails, the one that is still valid goes on being used.
 """
 
