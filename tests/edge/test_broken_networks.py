@@ -130,6 +130,24 @@ def test_a_dead_peer_is_found_during_an_upload(standin: StandIn, proxy: Proxy, s
     assert 2 <= proxy.connections <= 4  # tries that met the same silence
 
 
+def test_a_dead_peer_is_found_as_soon_the_next_time(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
+    """Uploads that follow each other leave no silence in which a question would be asked: their answers show as well that no
+    longer patience is needed.
+    """
+    for _ in range(3):
+        assert service.send_whole(TALK, AUDIO).code is Code.OK
+        standin.order(Fault("hang", "before"))
+        held = threading.Timer(0.1, proxy.hold)
+        held.start()
+        outcome, seconds_ = took_s(lambda: service.send_whole(TALK, AUDIO))
+        held.join()
+        assert outcome.halt is Halt.PEER_GONE
+        proxy.cut()
+        proxy.release()
+        wait_for(lambda: ready(service), 10)
+        print(seconds_)
+
+
 def test_a_dead_peer_is_found_while_an_answer_is_waited_for(standin: StandIn, proxy: Proxy, service: GrpcService) -> None:
     """In under 30 s; what becomes of the recording is unknown."""
     standin.order(Fault("hang", "after"))

@@ -119,11 +119,11 @@ class Line:
             self._counted, self._counted_at = look_after(self._endpoint.port), self._clock()
             self._pulse = self._pulse.next(self._clock())
 
-    def heard(self, conduit: Conduit) -> None:
-        """The other end has answered a call."""
+    def heard(self, conduit: Conduit, since: float) -> None:
+        """The other end has answered a call that began then."""
         with self._lock:
             if conduit is self.conduit:
-                self._pulse.heard(self._clock())
+                self._pulse.served(since, self._clock())
 
     def mind(self) -> None:
         """A connection that was silent for a while is asked whether anybody is there; when nobody is, it is marked dead and a
