@@ -13,8 +13,9 @@ from time import monotonic
 import grpc
 import pytest
 
+from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Kind, Outcome, PauseReason, judge
-from speechsense_watch.edge import speechsense
+from speechsense_watch.edge import channel, speechsense
 from speechsense_watch.edge.channel import Conduit, Endpoint
 from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.ports import ChannelState, Talk
@@ -204,6 +205,26 @@ def test_a_slow_line_is_no_dead_peer(standin: StandIn) -> None:
         assert outcome.code is Code.OK, outcome
         assert seconds_ > 40
         assert proxy.connections == 1
+
+
+def test_a_look_up_waits_behind_an_upload_on_a_slow_line(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 64 kbit/s for half a minute, ten times as fast here: what the kernel has taken goes first. Else no look-up would ever
+    end well while a four-hour call is on its way.
+    """
+    monkeypatch.setattr(channel, "ANSWER_WITHIN_S", channel.ANSWER_WITHIN_S / FASTER)
+    monkeypatch.setattr(channel, "LOOK_UP_WITHIN_S", channel.LOOK_UP_WITHIN_S / FASTER)
+    with Proxy(standin.port, shallow=True) as proxy:
+        service = GrpcService(Endpoint(proxy.target, plaintext=True), NoKey(), lambda: None, faster)
+        wait_for(lambda: ready(service), 10)
+        proxy.up.bytes_per_s = 8_000 * FASTER
+        upload = threading.Thread(target=lambda: stream(service))
+        upload.start()
+        wait_for(lambda: proxy.up.forwarded > 200_000, 20)
+        assert service.search(SearchScope("org", "space"), "conn", "userMeta.recording_id", ["a-1"]) == []
+        assert service.values_of(SearchScope("org", "space"), "conn", ["talk-1"], "recording_id") == {}
+        service.stop_all()
+        upload.join(10)
+        service.close()
 
 
 def test_buffers_before_a_slow_line_make_one_connection_after_the_other_more_patient(
