@@ -106,8 +106,16 @@ class Line:
                 self._by_hand.try_if_due()
             if not failed:
                 return Channel(ChannelState.CONNECTING)
-            trouble = trouble or Trouble(f"{self._endpoint.address} cannot be reached: no gRPC connection comes about.")
+            trouble = trouble or Trouble(self._no_connection())
             return Channel(ChannelState.FAILED, trouble.reason, trouble.message)
+
+    def _no_connection(self) -> str:
+        if self._by_hand.through:
+            return (
+                f"{self._endpoint.address} takes connections, but none that gRPC can use: is it SpeechSense that listens there, "
+                "and does it work? Check the port and `plaintext`."
+            )
+        return f"{self._endpoint.address} cannot be reached: no gRPC connection comes about."
 
     # --- is anybody there? ---------------------------------------------------------------------
 
