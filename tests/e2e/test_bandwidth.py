@@ -16,8 +16,8 @@ LIMIT = 2**20
 
 
 def test_the_limit_holds_on_the_wire(tmp_path: Path) -> None:
-    """Ten seconds at 1 MiB/s, short and long recordings, four at a time: within 10 %, and no two seconds have much more. What may
-    go at once is held to the byte in tests/loops/test_throttle.py; a busy machine holds pieces up here, and they come together.
+    """Ten seconds at 1 MiB/s, short and long recordings, four at a time: within 10 %, and no two seconds have much more; but for
+    the time in which this machine was too busy. What may go at once is held to the byte in tests/loops/test_throttle.py.
     """
     with StandIn(tmp_path / "service") as standin, Proxy(standin.port) as proxy, Rig(tmp_path, proxy.port) as rig:
         rig.upload |= {"bandwidth": "1MiB/s"}
@@ -27,11 +27,11 @@ def test_the_limit_holds_on_the_wire(tmp_path: Path) -> None:
         rig.start()
         wait_for(lambda: len(rig.jobs()) == len(lengths_s) and all(job.state is State.DONE for job in rig.jobs().values()), 50)
         begin = proxy.up.log[0][0]
-        in_ten_s = proxy.up.bytes_between(begin, begin + 10)
-        assert 0.9 * 10 * LIMIT <= in_ten_s <= 1.1 * 10 * LIMIT
+        in_ten_s, late_s = proxy.up.bytes_between(begin, begin + 10), proxy.late_between(begin - 1, begin + 10)
+        assert 0.9 * (10 - late_s) * LIMIT <= in_ten_s <= 1.1 * (10 + late_s) * LIMIT
         for tenth in range(80):
             at = begin + tenth / 10
-            assert proxy.up.bytes_between(at, at + 2) <= 1.3 * 2 * LIMIT
+            assert proxy.up.bytes_between(at, at + 2) <= 1.3 * (2 + proxy.late_between(at - 1, at + 2)) * LIMIT
         assert rig.stop() == 0
 
 

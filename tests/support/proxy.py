@@ -75,6 +75,8 @@ class Proxy:
         self.port = port
         self.up, self.down = Way(), Way()
         self.connections = 0
+        # When (monotonic seconds) for how long this machine did not get round to anything.
+        self._late: list[tuple[float, float]] = []
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -86,6 +88,7 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._notice_lateness(), self._loop)
         self.listen()
         return self
 
@@ -96,6 +99,10 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def late_between(self, since: float, until: float) -> float:
+        """Seconds for which the machine was too busy to forward anything. What came meanwhile goes on together."""
+        return sum(late_s for at, late_s in list(self._late) if since <= at < until)
 
     # --- what a test orders --------------------------------------------------------------------
 
@@ -150,6 +157,13 @@ class Proxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+
+    async def _notice_lateness(self) -> None:
+        while True:
+            due = monotonic() + 0.02
+            await asyncio.sleep(0.02)
+            if (late_s := monotonic() - due) > 0.01:
+                self._late.append((due, late_s))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
