@@ -302,6 +302,9 @@ def test_a_reset_on_the_way_up_is_the_services_trouble(proxy: Proxy, service: Gr
     wait_for(lambda: ready(service), 10)
     outcome = stream(service)
     assert (judge(outcome).kind, outcome.committed) == (Kind.SERVICE, False)
+    problem = judge(outcome).problem
+    assert problem is not None
+    assert "SpeechSense said" not in problem.message
     proxy.up.reset_at = None
     # One that took over before that is reset as well.
     wait_for(lambda: ready(service) and stream(service, AUDIO).code is Code.OK, 15)
