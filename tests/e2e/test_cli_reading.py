@@ -201,6 +201,16 @@ def test_files_that_no_rule_takes_need_somebody_when_they_come_instead_of_record
     assert codes == ["unmatched"] * needs
 
 
+def test_a_folder_that_another_daemon_works_is_not_said_to_be_watched(desk: Desk, played: PlayedQueue, daemon: object) -> None:
+    """It is left alone, which its line says as well."""
+    told = {"path": str(desk.calls), "detection": "watching", "away": "Another daemon works this folder.", "claimed_twice": True}
+    played.queue.set_runtime("folder:calls", told)
+    shown = desk.type("status").stdout
+    assert "Another daemon works this folder." in shown
+    assert "left alone: another daemon works it" in shown
+    assert "watched by events" not in shown
+
+
 def test_the_rate_is_over_the_last_ten_minutes(desk: Desk, played: PlayedQueue, daemon: object) -> None:
     """Uploads a minute."""
     played.done("hours-ago")

@@ -271,6 +271,20 @@ def test_a_queue_that_was_carried_elsewhere(path: Path, before: Machine, now: Ma
         assert told is None
 
 
+@pytest.mark.parametrize(("machine", "kept"), [(ELSEWHERE, True), (HERE, False)])
+def test_a_folder_that_lies_elsewhere_after_a_move(path: Path, machine: Machine, *, kept: bool) -> None:
+    """What was recorded while neither daemon ran is not left alone as old. On the same machine another path is another folder."""
+    start(path, "a")
+    then, later = NOW + timedelta(days=1), NOW + timedelta(days=9)
+    with closing(SqliteQueue(path)) as queue:
+        queue.first_watched("calls", "/long-ago", NOW)
+        queue.first_watched("calls", "/old", then)
+    start(path, "b", machine)
+    with closing(SqliteQueue(path)) as queue:
+        assert queue.first_watched("calls", "/new", later) == (then if kept else later)
+        assert queue.first_watched("others", "/others", later) == later
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("ab" * 16 + "\n", "ab" * 16), ("", ""), ("uninitialized\n", ""), ("\xff" * 32, ""), (None, "")],

@@ -55,8 +55,7 @@ class _Lazily(click.Group):
 @click.group(cls=_Lazily, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="speechsense-watch")
 def group() -> None:
-    """Brings the recordings of a telephone exchange to Yandex SpeechSense, each exactly once, and keeps the talk id of
-    every one on record.
+    """Brings every recording of a telephone exchange to Yandex SpeechSense and keeps its talk id on record.
 
     \b
     First steps:

@@ -78,6 +78,8 @@ def folder_view(folder: Folder, runtime: Mapping[str, object], *, running: bool)
 
 def watched_in_words(folder: FolderView) -> str:
     """How it is watched, and why so."""
+    if folder.claimed_twice:
+        return "left alone: another daemon works it"  # it is watched all the same, for the moment at which that ends
     words = {
         WatchState.WATCHING.value: "watched by events",
         WatchState.POLLING.value: "polled",

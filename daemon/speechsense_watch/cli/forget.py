@@ -42,8 +42,8 @@ def forget_command(
     There is no way back.
 
     \b
-    Exit codes: 0 forgotten, 1 nothing was (unknown, being sent, not complete yet, or a file could not be read or deleted),
-    73 the queue cannot be written, 78 the configuration is wrong.
+    Exit codes: 0 forgotten, 1 nothing was (unknown, being sent or put away, not complete yet, or a file could not be read
+    or deleted), 73 the queue cannot be written, 78 the configuration is wrong.
     """
     if bool(recordings) == bool(match):
         raise click.UsageError("Name recordings, or give --match.")

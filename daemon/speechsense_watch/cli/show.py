@@ -48,7 +48,7 @@ def show_command(*, recording: str, as_json: bool, config_path: Path | None) -> 
     not on record yet: what lies there, what is missing and what comes next.
 
     \b
-    Exit codes: 0 it is on record, 1 it is not.
+    Exit codes: 0 it is on record, 1 it is not, 73 the queue cannot be read, 78 the configuration is wrong.
     """
     config = load_or_exit(config_path)
     with records_of(config) as records:

@@ -53,6 +53,7 @@ def status_command(*, as_json: bool, watch: bool, alive: bool, config_path: Path
     \b
     Exit codes: 0 all is well, 1 something needs you, 2 nothing is uploaded (no daemon, or a pause).
     With --alive: 0 the daemon runs and makes progress, 2 it does not.
+    Both: 73 the queue cannot be read, 78 the configuration is wrong.
     """
     if as_json + watch + alive > 1:
         raise click.UsageError("--json, --watch and --alive do not go together.")

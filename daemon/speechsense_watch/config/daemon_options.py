@@ -39,7 +39,7 @@ SPEECHSENSE = (
         kind=kinds.absolute_path("/etc/speechsense-watch/api-key", may_be_empty=True, hide=True),
         default="/etc/speechsense-watch/api-key",
         example="/etc/speechsense-watch/api-key",
-        doc="A file that holds the API key and nothing else, readable by the service's user alone.",
+        doc="A file that holds the API key and nothing else; nobody but root and the service may read it.",
     ),
     Option(
         section="speechsense",
@@ -96,7 +96,8 @@ QUEUE = (
         key="history",
         kind=kinds.duration("1h", "36500d"),
         default="90d",
-        doc="After this a finished recording loses its fields, events and attempts; that it was sent is not forgotten.",
+        doc="After this a finished recording loses its fields, events and attempts. That it was sent is known for as long as its "
+        "file lies in the folder, and three years longer.",
     ),
     Option(
         section="queue",

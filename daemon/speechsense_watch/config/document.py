@@ -81,7 +81,10 @@ def _sample_lines(section: str) -> Iterator[str]:
 
 def _search_line() -> str:
     parts = {option.key: option.default for option in options_of("folders.search")}
-    return f'# For on_unknown = "search": where calls are looked up; project_id stays empty.\n#search = {literal(parts)}\n'
+    return (
+        '# For on_unknown = "search": where calls are looked up. The organization\'s id stands under its name in Yandex Cloud\n'
+        f"# Center, the space's on its page in SpeechSense; project_id stays empty.\n#search = {literal(parts)}\n"
+    )
 
 
 def _sample_tables() -> Iterator[str]:

@@ -336,14 +336,14 @@ SEARCH = (
         key="organization_id",
         kind=kinds.word(_SEARCH_PART),
         default="",
-        doc="The organization in which calls are looked up.",
+        doc="The organization in which calls are looked up; Yandex Cloud Center shows its id under its name.",
     ),
     Option(
         section="folders.search",
         key="space_id",
         kind=kinds.word(_SEARCH_PART),
         default="",
-        doc="The space in which calls are looked up.",
+        doc="The space in which calls are looked up, that of the connection; its page in SpeechSense shows the id.",
     ),
     Option(
         section="folders.search",

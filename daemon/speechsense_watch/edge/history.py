@@ -161,10 +161,11 @@ class History:
     # --- folders -----------------------------------------------------------------------------
 
     def first_watched(self, name: str, path: str, now: datetime) -> datetime:
+        """`now` when it was not watched before, unless it came from another machine: what was recorded on the way is not old."""
         sql = "SELECT first_watched_at FROM folders WHERE name = ? AND path = ?"
         if known := self._connection.tuples(sql, (name, path_bytes(path))):
             return from_us(known[0][0])
-        at = self._first_watched_in_journal(name, path) or now
+        at = self._first_watched_in_journal(name, path) or self._before_the_move(name) or now
         with self._connection.transaction() as conn:
             conn.execute("INSERT OR IGNORE INTO folders VALUES (?, ?, ?)", (name, path_bytes(path), to_us(at)))
         with self._translated():
@@ -177,6 +178,13 @@ class History:
                 if isinstance(line, FolderLine) and (line.name, line.path) == (name, path):
                     return _time(line.at)
         return None
+
+    def _before_the_move(self, name: str) -> datetime | None:
+        """When the folder of that name was first watched where this queue came from; its path may have been another one there."""
+        if MOVED not in self._told():
+            return None
+        latest = self._connection.tuples("SELECT max(first_watched_at) FROM folders WHERE name = ?", (name,))[0][0]
+        return from_us(latest) if latest is not None else None
 
     # --- starts ------------------------------------------------------------------------------
 
