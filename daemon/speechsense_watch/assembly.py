@@ -51,7 +51,8 @@ from speechsense_watch.uploader import Surroundings, Uploader
 # How long one step may take before the loop counts as stuck: the intake may have to hash a long file on a slow share, the
 # filer to copy one to another file system; a question of the confirmer's may be asked page by page.
 _STALLED_AFTER_S = {"intake": 300.0, "uploader": 60.0, "filer": 1800.0, "confirmer": 300.0}
-_MOST_WORKERS = 64
+# Twice the largest `concurrency`, as many as may be under way, and probes.
+_MOST_WORKERS = 144
 _QUEUE_ID = "queue_id"
 
 

@@ -39,6 +39,11 @@ class Awaiting:
                 self._sent_at[job_id] = now
         return min(concurrency, sum(now - at >= KEEPS_PLACE_S for at in self._sent_at.values()))
 
+    def still_sending(self, job_id: int) -> bool:
+        """Under way for a minute, and it has not been sent whole."""
+        at = self._seen_at.get(job_id)
+        return at is not None and self._clock.monotonic() - at >= KEEPS_PLACE_S and not self._sent_whole(job_id)
+
     def _sent_whole(self, job_id: int) -> bool:
         job = self._queue.job(job_id)
         return job is not None and job.state is State.COMMITTING

@@ -7,7 +7,7 @@ through a queue in memory and are judged and recorded here, one after the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from speechsense_watch.core.masking import without_values
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
-from speechsense_watch.core.taking import Hands, probe_turn
+from speechsense_watch.core.taking import BIG_ABOVE_BYTES, Hands, probe_turn
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
 from speechsense_watch.core.verdict import OF_THE_KEY, OWN_TROUBLE, Kind, Outcome, PauseReason, Verdict, judge
 from speechsense_watch.holding import Holding, Room
@@ -399,24 +399,33 @@ class Uploader:
         now = self._clock.monotonic()
         scopes = [SERVICE] if SERVICE in self.traffic.pauses else list(self.traffic.pauses)
         for scope in scopes:
-            if self.traffic.probe_due(scope, now) and (job := self._candidate(scope)):
+            beside = self._takes_long(scope)
+            if (beside or self.traffic.probe_due(scope, now)) and (job := self._candidate(scope, small=beside)):
                 self.traffic.probes[scope] = job.id
                 self._begin(job, probe=True)
 
-    def _candidate(self, scope: str) -> Job | None:
+    def _takes_long(self, scope: str) -> bool:
+        """A four-hour call may be hours on its way: a probe that is still being sent holds up no small one, which is tried beside
+        it. Of what was sent whole the answer is waited for: there may be no answers.
+        """
+        free = self._hands.free > 0
+        probe = self.traffic.probes.get(scope)
+        return free and probe is not None and self._awaiting.still_sending(probe)
+
+    def _candidate(self, scope: str, *, small: bool = False) -> Job | None:
         """A recording to probe with: of that connection, or of any that does not pause itself, another than last time."""
         if scope == SERVICE:
             paused = frozenset(self.traffic.pauses)
-            return self._longest_untouched(paused) or self._longest_untouched(frozenset())
-        return self._longest_untouched(self._connections - {scope})
+            return self._longest_untouched(paused, small=small) or self._longest_untouched(frozenset(), small=small)
+        return self._longest_untouched(self._connections - {scope}, small=small)
 
     @property
     def _connections(self) -> frozenset[str]:
         return frozenset(folder.connection_id for folder in self._folders.values())
 
-    def _longest_untouched(self, without: frozenset[str]) -> Job | None:
-        found = self._picking.probes(self._choice(without), self._hands)
-        return min(found, key=probe_turn, default=None)
+    def _longest_untouched(self, without: frozenset[str], *, small: bool) -> Job | None:
+        choice = replace(self._choice(without), most_bytes=BIG_ABOVE_BYTES if small else None)
+        return min(self._picking.probes(choice, self._hands), key=probe_turn, default=None)
 
     def _begin_due(self) -> None:
         if SERVICE in self.traffic.pauses or not self._hands.free:

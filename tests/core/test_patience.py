@@ -35,13 +35,13 @@ def test_each_piece_that_is_taken_begins_the_wait_anew() -> None:
     ("size", "least", "within_s"),
     [
         (0, 8192, 1800),
-        (3 * MIB, 8192, 1800),  # 4 x 384 s would be less
-        (461_000_000, 8192, 4 * 461_000_000 / 8192),
-        (461_000_000, 2**20, 1800),
+        (MIB, 8192, 1800),  # 8 x 128 s would be less
+        (461_000_000, 8192, 8 * 461_000_000 / 8192),
+        (461_000_000, 2**21, 1800),
     ],
 )
 def test_a_trickle_is_ended_by_size_and_least_rate(size: int, least: int, within_s: float) -> None:
-    """Half an hour, or four times what the least rate needs, if that is more: of waiting, however often something was taken."""
+    """Half an hour, or eight times what the least rate needs, if that is more: of waiting, however often something was taken."""
     patience = Patience(least_bytes_per_s=least)
     wait = Wait(size)
     waited_s = 0.0
@@ -67,12 +67,14 @@ def test_a_trickle_is_not_what_our_own_bandwidth_limit_makes() -> None:
 @pytest.mark.parametrize("line_bytes_per_s", [8_000, 8192, 16_384, 125_000])
 @pytest.mark.parametrize("others", range(SHARERS))
 def test_a_slow_line_never_makes_an_unknown_outcome_of_one_message(line_bytes_per_s: float, others: int) -> None:
-    """3 MiB leave as one message that is committed at once: at 64 kbit/s they take 6.5 minutes, and 26 with three others."""
+    """3 MiB leave as one message that is committed at once: at 64 kbit/s they take 6.5 minutes, and 52 with seven
+    others: three in the other places, and four that began when these were let off (tests/loops/test_awaiting.py).
+    """
     wait = Wait(3 * MIB)
     wait.commits(0.0, 3 * MIB)
     on_the_line_s = (1 + others) * 3 * MIB / line_bytes_per_s
     assert not wait.too_long(on_the_line_s + 500.0, PATIENCE)
-    assert wait.too_long(on_the_line_s + 600.0 + 4 * 3 * MIB / 8192, PATIENCE)
+    assert wait.too_long(on_the_line_s + 600.0 + SHARERS * 3 * MIB / 8192, PATIENCE)
 
 
 def test_nor_of_the_end_of_a_stream() -> None:
@@ -92,15 +94,25 @@ def test_after_the_commit_point_only_the_answer_is_waited_for() -> None:
     assert wait.too_long(600.1, PATIENCE)
 
 
-@pytest.mark.parametrize("least", [1024, 8192, 65_536, 2**20])
-def test_a_piece_passes_the_slowest_line_in_time(least: int) -> None:
-    """Shared by four, in half of the time after which it would count as stalled; so the least rate can be lived with."""
-    patience = Patience(least_bytes_per_s=least)
-    assert SHARERS * patience.piece_bytes() / least <= patience.stall_after_s / 2
+@pytest.mark.parametrize("least", [8192, 65_536, 2**20])
+@pytest.mark.parametrize("concurrency", [1, 4, 16, 64])
+def test_a_piece_passes_the_slowest_line_in_time(least: int, concurrency: int) -> None:
+    """Shared by all that may be under way, in half of the time after which it would count as stalled; so the least rate can be
+    lived with.
+    """
+    patience = UploadRules(least_rate_bytes_per_s=least, concurrency=concurrency).patience
+    assert 2 * concurrency * patience.piece_bytes() / least <= patience.stall_after_s / 2
+
+
+@pytest.mark.parametrize("concurrency", [5, 16, 64])
+def test_more_uploads_at_a_time_are_waited_for_longer(concurrency: int) -> None:
+    """The least rate is that of the line: 16 messages of 3 MiB take 13 minutes at 64 KiB/s, and no outcome gets unknown by it."""
+    rules = UploadRules(concurrency=concurrency)
+    assert rules.patience.answer_within_s(3 * MIB) > 2 * concurrency * 3 * MIB / rules.least_rate_bytes_per_s
 
 
 def test_the_configured_least_rate_is_gone_by() -> None:
     """A slower one has everything waited for longer."""
     rules = UploadRules(least_rate_bytes_per_s=1024)
-    assert rules.patience.answer_within_s(MIB) == 600 + 4 * 1024
+    assert rules.patience.answer_within_s(MIB) == 600 + 8 * 1024
     assert UploadRules().patience == PATIENCE

@@ -63,6 +63,15 @@ def test_where_every_connection_seems_dead_more_time_is_given() -> None:
     assert pulse.next(5000.0).answer_within_s == ANSWER_WITHIN_S
 
 
+def test_a_call_that_is_answered_soon_shows_as_much() -> None:
+    """Where one follows the other no question is ever asked. A late answer shows nothing: so much may lie in the buffers."""
+    pulse = Pulse(0.0, answer_within_s=60.0)
+    pulse.served(10.0, 25.0)
+    assert (pulse.answer_within_s, pulse.heard_at) == (60.0, 25.0)
+    pulse.served(30.0, 44.0)
+    assert (pulse.answer_within_s, pulse.heard_at) == (ANSWER_WITHIN_S, 44.0)
+
+
 def test_a_connection_that_was_replaced_alive_changes_nothing() -> None:
     """For another reason, that is."""
     pulse = Pulse(0.0, answer_within_s=60.0)

@@ -130,6 +130,10 @@ def test_a_message_too_large_is_the_recordings_fault(message: str, *, committed:
         ),
         (Outcome(code=Code.CANCELLED, halt=Halt.NO_KEY, message="There is no API key."), "There is no API key."),
         (Outcome(code=Code.ABORTED), "SpeechSense said ABORTED: no more than that"),
+        (
+            Outcome(code=Code.UNAVAILABLE, message="Stream removed (reset)"),
+            "The connection to SpeechSense broke during the upload",
+        ),
     ],
 )
 def test_the_sentence_says_what_happened(outcome: Outcome, words: str) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -47,3 +50,27 @@ def test_a_look_at_a_closed_line_sees_no_connection() -> None:
     line = Line(Endpoint(f"127.0.0.1:{free_port()}", plaintext=True), lambda: None, time.monotonic, lambda: 0.5)
     line.close()
     assert line.look().state is ChannelState.CONNECTING
+
+
+@pytest.mark.parametrize("plaintext", [True, False])
+def test_who_takes_connections_and_speaks_no_grpc_is_told_from_nobody(*, plaintext: bool) -> None:
+    """A wrong port, `plaintext` for a TLS port, a service that is broken: the network need not be looked into."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        hang_up = threading.Thread(target=lambda: _hang_up(server), daemon=True)
+        hang_up.start()
+        line = Line(
+            Endpoint(f"127.0.0.1:{server.getsockname()[1]}", plaintext=plaintext), lambda: None, time.monotonic, lambda: 0.5
+        )
+        said = "takes connections, but none that gRPC can use" if plaintext else "ends the connection when TLS begins"
+        wait_for(lambda: said in line.look().message, 30)
+        line.close()
+        server.shutdown(socket.SHUT_RDWR)  # else `accept` would wait on
+    hang_up.join(10)
+
+
+def _hang_up(server: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            with server.accept()[0] as connection:
+                connection.settimeout(10)
+                connection.recv(10_000)

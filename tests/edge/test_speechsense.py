@@ -271,9 +271,10 @@ def test_stopping_ends_what_is_not_committed(connect: Connect, standin: StandIn)
         threading.Thread(target=lambda: outcomes.update(whole=service.send_stream(TALK, pieces(), committed.set, 0.0))),
         threading.Thread(target=lambda: outcomes.update(slow=service.send_stream(TALK, slowly(), commit_nothing, 0.0))),
     ]
+    threads[1].start()
+    wait_for(lambda: len(service._calls) == 1, 10)
     threads[0].start()
     assert committed.wait(60)
-    threads[1].start()
     assert begun.wait(60)
     service.stop_uncommitted()
     release.set()

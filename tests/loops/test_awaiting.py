@@ -10,7 +10,8 @@ import pytest
 from speechsense_watch.attempt import Ended
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.rules import UploadRules
-from speechsense_watch.core.verdict import Code, Outcome
+from speechsense_watch.core.taking import BIG_ABOVE_BYTES
+from speechsense_watch.core.verdict import Code, Outcome, PauseReason
 from support.bench import Bench, bench_on
 
 ACCEPTED = Outcome(code=Code.OK, talk_id="late", committed=True)
@@ -111,3 +112,61 @@ def test_what_is_still_being_sent_keeps_its_place(stuck: Hanging) -> None:
     for _ in range(20):
         stuck.bench.send(61)
     assert uploaded(stuck.bench) == 0
+
+
+@pytest.mark.parametrize("scope", ["service", "conn"])
+def test_a_probe_that_is_long_on_its_way_holds_up_no_small_recording(tmp_path: Path, scope: str) -> None:
+    """A four-hour call at 1 Mbit/s would be an hour of pause for a service that works: what comes meanwhile is tried beside it,
+    one at a time, and ends the pause.
+    """
+    with bench_on(tmp_path, UploadRules(concurrency=4)) as bench:
+        Hanging(bench, State.UPLOADING)
+        bench.drop("hang")
+        bench.settle()
+        bench.uploader.traffic.pause(scope, PauseReason.UNAVAILABLE, "down", bench.uploader._moment())
+        bench.send(60)
+        for number in range(3):
+            bench.drop(f"call{number}", seed=1 + number)
+        bench.settle()
+        bench.send(59 - bench.folder.quiet_period_s)
+        assert bench.service.calls == []
+        bench.service.script = [Outcome(code=Code.UNAVAILABLE)]
+        bench.send(1)
+        assert (len(bench.service.calls), scope in bench.paused()) == (1, True)
+        bench.send(61)
+        bench.send()
+        assert bench.paused() == {}
+        states = {job.place.path: job.state for job in bench.jobs() if job.place.path != "hang.wav"}
+        assert set(states.values()) == {State.UPLOADED}
+
+
+def test_a_probe_that_waits_for_its_answer_stays_alone(tmp_path: Path) -> None:
+    """Where answers get lost each further probe is one more recording of which nobody knows."""
+    with bench_on(tmp_path, UploadRules(concurrency=4)) as bench:
+        Hanging(bench, State.COMMITTING)
+        bench.drop("hang")
+        bench.settle()
+        bench.uploader.traffic.pause("service", PauseReason.MANY_UNKNOWN, "", bench.uploader._moment())
+        bench.send(60)
+        bench.drop("call", seed=1)
+        bench.settle()
+        calls = len(bench.service.calls)
+        for _ in range(5):
+            bench.send(60)
+        assert len(bench.service.calls) == calls
+        assert bench.paused() == {"service": "many_unknown"}
+
+
+def test_beside_a_long_probe_no_other_giant_begins(tmp_path: Path) -> None:
+    """They would share the line, and each make the other longer."""
+    with bench_on(tmp_path, UploadRules(concurrency=4)) as bench:
+        Hanging(bench, State.UPLOADING)
+        for number in range(2):
+            bench.drop(f"hang{number}", seed=number)
+        bench.settle()
+        with bench.queue.transaction() as conn:
+            conn.execute("UPDATE jobs SET audio_size = ?", (2 * BIG_ABOVE_BYTES,))
+        bench.uploader.traffic.pause("service", PauseReason.UNAVAILABLE, "down", bench.uploader._moment())
+        for _ in range(5):
+            bench.send(60)
+        assert bench.uploader.busy == 1

@@ -66,12 +66,14 @@ class Proxy:
     """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port` until it is left. `connections` counts those ever made.
 
     `shallow`: its kernel takes as little as it can before it has been forwarded, so that what waits waits at the client, as it
-    does at the end of a slow line. Otherwise megabytes may lie here, acknowledged, as in a proxy before one.
+    does at the end of a slow line. Otherwise megabytes may lie here, acknowledged, as in a proxy before one. Delays are by its
+    `clock`, rates by the machine's.
     """
 
-    def __init__(self, target_port: int, port: int = 0, *, shallow: bool = False) -> None:
+    def __init__(self, target_port: int, port: int = 0, *, shallow: bool = False, clock: Callable[[], float] = monotonic) -> None:
         self.target_port = target_port
         self._shallow = shallow
+        self._clock = clock
         self.port = port
         self.up, self.down = Way(), Way()
         self.connections = 0
@@ -193,10 +195,10 @@ class Proxy:
         try:
             while True:
                 due, data = await pieces.get()
-                await _sleep_until(due)
+                await self._sleep_until(due)
                 if way.bytes_per_s:
                     free_at = max(free_at, monotonic()) + len(data) / way.bytes_per_s
-                    await _sleep_until(free_at)
+                    await asyncio.sleep(max(0.0, free_at - monotonic()))
                 while way.held:  # noqa: ASYNC110 - tests set plain attributes, from their own thread
                     await asyncio.sleep(0.01)
                 if not data:
@@ -229,8 +231,8 @@ class Proxy:
                 data = await source.read(most)
             except OSError:
                 data = b""
-            await pieces.put((monotonic() + way.delay_s, data))
+            await pieces.put((self._clock() + way.delay_s, data))
 
-
-async def _sleep_until(at: float) -> None:
-    await asyncio.sleep(max(0.0, at - monotonic()))
+    async def _sleep_until(self, at: float) -> None:
+        while (left_s := at - self._clock()) > 0:  # noqa: ASYNC110 - a clock tells nobody
+            await asyncio.sleep(left_s if self._clock is monotonic else 0.005)

@@ -184,7 +184,7 @@ UPLOAD = (
         key="least_rate",
         kind=kinds.bandwidth(may_be_empty=False),
         default="8KiB/s",
-        doc="The slowest line that is to be lived with, shared by four uploads; an upload that is slower all the way is "
+        doc="The slowest line that is to be lived with, shared by all uploads under way; an upload that is slower all the way is "
         "ended and tried again.",
         rare=True,
     ),

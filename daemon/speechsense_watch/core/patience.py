@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Uploads that share the line: each gets so much less of the least rate.
-SHARERS = 4
+# Uploads that share the line: each gets so much less of the least rate. Four by default, and as many again: a message on a slow
+# line looks like one whose answer is waited for, and gives up its place.
+SHARERS = 8
 # What was taken from us and may still be on its way: grpc was seen to run 7.0 MB ahead of a slow service.
 ON_ITS_WAY_BYTES = 8 * 2**20
 # A piece is so small that at the least rate one is taken so often within the time after which a call counts as stalled.
@@ -20,13 +21,14 @@ _PIECES_PER_STALL = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """`stall_after_s`: without a piece being taken; `stream_at_least_s`: what even the smallest stream is given altogether;
-    `reply_within_s`: for the answer, when all is there.
+    `reply_within_s`: for the answer, when all is there; `sharers`: how many uploads the line of the least rate is shared by.
     """
 
     stall_after_s: float = 120.0
     stream_at_least_s: float = 1800.0
     reply_within_s: float = 600.0
     least_bytes_per_s: int = 8 * 1024
+    sharers: int = SHARERS
 
     def stream_within_s(self, size_bytes: int) -> float:
         """For all the waiting of a stream up to its commit point. A service that takes a piece every two minutes never stalls;
@@ -40,10 +42,10 @@ class Patience:
 
     def piece_bytes(self) -> int:
         """The largest piece that a line of the least rate, shared, takes well before the call counts as stalled."""
-        return max(1024, int(self.stall_after_s * self.least_bytes_per_s / SHARERS / _PIECES_PER_STALL))
+        return max(1024, int(self.stall_after_s * self.least_bytes_per_s / self.sharers / _PIECES_PER_STALL))
 
     def _at_the_least_rate_s(self, count: int) -> float:
-        return SHARERS * count / self.least_bytes_per_s
+        return self.sharers * count / self.least_bytes_per_s
 
 
 @dataclass(slots=True)

@@ -32,10 +32,15 @@ class Pulse:
         self.asked_at = now
 
     def answered(self, now: float) -> None:
-        if self.asked_at is not None and now - self.asked_at < ANSWER_WITHIN_S:
+        if self.asked_at is not None:
+            self.served(self.asked_at, now)
+        self.asked_at = None
+
+    def served(self, since: float, now: float) -> None:
+        """What was asked then, a question of ours or a call, has its answer."""
+        if now - since < ANSWER_WITHIN_S:
             self.answer_within_s = ANSWER_WITHIN_S
         self.heard(now)
-        self.asked_at = None
 
     def fresh(self, now: float) -> bool:
         """Heard of so lately that what is sent now will arrive as surely as anything can."""

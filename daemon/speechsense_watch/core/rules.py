@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from speechsense_watch.core.extensions import DEFAULT as EXTENSIONS
-from speechsense_watch.core.patience import Patience
+from speechsense_watch.core.patience import SHARERS, Patience
 
 
 class ConnectionType(StrEnum):
@@ -159,4 +159,4 @@ class UploadRules:
 
     @property
     def patience(self) -> Patience:
-        return Patience(least_bytes_per_s=self.least_rate_bytes_per_s)
+        return Patience(least_bytes_per_s=self.least_rate_bytes_per_s, sharers=max(SHARERS, 2 * self.concurrency))

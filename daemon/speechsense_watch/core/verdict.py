@@ -102,7 +102,8 @@ PAUSE_HINTS = {
     "yc.speech-sense.use, its service account the role Data editor in the space.",
     PauseReason.UNIMPLEMENTED: "The endpoint is not a SpeechSense TalkService: check `endpoint`.",
     PauseReason.QUOTA: "The quota is used up; it goes on by itself. Ask Yandex Cloud for a higher one if this stays.",
-    PauseReason.UNAVAILABLE: "SpeechSense is in trouble; it is probed and goes on by itself.",
+    PauseReason.UNAVAILABLE: "SpeechSense is in trouble, or the connections to it break on the way: if that stays, look "
+    "at the firewall and the proxies between. It is probed and goes on by itself.",
     PauseReason.PERMISSION_DENIED: "Give the service account the role Data editor in the space of this connection.",
     PauseReason.CONNECTION_NOT_FOUND: "Check `connection_id` of the folder against the connection's page in SpeechSense.",
     PauseReason.MANY_REFUSED: "SpeechSense refused several recordings in a row: the connection and the folder's rules do "
@@ -162,6 +163,8 @@ _REFUSING_MORE = {
     Code.UNIMPLEMENTED: (Kind.SERVICE, PauseReason.UNIMPLEMENTED),
     Code.RESOURCE_EXHAUSTED: (Kind.SERVICE, PauseReason.QUOTA),
 }
+# How gRPC itself words the end of a call whose connection was reset or closed (1.85; seen).
+_GRPC_LOST_IT = "Stream removed"
 _SERVICE_DOWN = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
 
 
@@ -206,4 +209,6 @@ def _in_words(outcome: Outcome) -> str:
         return f"The service answered before the recording was sent whole{torn}."
     if outcome.code is Code.OK:
         return "The service answered without a talk id."
+    if outcome.code is Code.UNAVAILABLE and outcome.message.startswith(_GRPC_LOST_IT):
+        return f"The connection to SpeechSense broke during the upload: {outcome.message}"
     return f"SpeechSense said {outcome.code}: {outcome.message or 'no more than that'}"

@@ -38,11 +38,13 @@ class ByHand:
         self._tries = 0
         self._again_at = 0.0
         self.trouble: Trouble | None = None
+        # Whether the last try was through, and there was no connection all the same.
+        self.through = False
 
     def forget(self) -> None:
         """There is a connection."""
         with self._lock:
-            self.trouble = None
+            self.trouble, self.through = None, False
             self._tries = 0
 
     def try_if_due(self) -> None:
@@ -62,6 +64,6 @@ class ByHand:
                 most_s = AT_LEAST_EVERY_S if trouble else WHEN_IN_VAIN_EVERY_S
                 wait_s = min(most_s, 2.0 ** min(self._tries, 10))
                 self._again_at = self._clock() + wait_s * (0.8 + 0.4 * self._chance())
-                self.trouble = trouble
+                self.trouble, self.through = trouble, trouble is None
                 self._trying = False
         self._on_end(trouble is None)

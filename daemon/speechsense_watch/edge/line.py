@@ -106,8 +106,16 @@ class Line:
                 self._by_hand.try_if_due()
             if not failed:
                 return Channel(ChannelState.CONNECTING)
-            trouble = trouble or Trouble(f"{self._endpoint.address} cannot be reached: no gRPC connection comes about.")
+            trouble = trouble or Trouble(self._no_connection())
             return Channel(ChannelState.FAILED, trouble.reason, trouble.message)
+
+    def _no_connection(self) -> str:
+        if self._by_hand.through:
+            return (
+                f"{self._endpoint.address} takes connections, but none that gRPC can use: is it SpeechSense that listens there, "
+                "and does it work? Check the port and `plaintext`."
+            )
+        return f"{self._endpoint.address} cannot be reached: no gRPC connection comes about."
 
     # --- is anybody there? ---------------------------------------------------------------------
 
@@ -119,11 +127,11 @@ class Line:
             self._counted, self._counted_at = look_after(self._endpoint.port), self._clock()
             self._pulse = self._pulse.next(self._clock())
 
-    def heard(self, conduit: Conduit) -> None:
-        """The other end has answered a call."""
+    def heard(self, conduit: Conduit, since: float) -> None:
+        """The other end has answered a call that began then."""
         with self._lock:
             if conduit is self.conduit:
-                self._pulse.heard(self._clock())
+                self._pulse.served(since, self._clock())
 
     def mind(self) -> None:
         """A connection that was silent for a while is asked whether anybody is there; when nobody is, it is marked dead and a

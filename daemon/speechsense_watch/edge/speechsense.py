@@ -194,6 +194,7 @@ class GrpcService:
             self._calls.add(call)
         try:
             with self._line.used() as conduit:
+                began = self._clock()
                 future = start(conduit.stub, metadata)
                 call.future = future
                 future.add_done_callback(lambda _: call.ended.set())
@@ -208,7 +209,7 @@ class GrpcService:
                 with call.lock:  # a commit mark that is being written at this moment is on the row before anything is told
                     outcome = self._outcome(call, future, shown)
                 if outcome.halt is None and outcome.code not in (Code.UNAVAILABLE, Code.CANCELLED):
-                    self._line.heard(conduit)
+                    self._line.heard(conduit, began)
             self._count_unavailable(outcome)
             return outcome
         finally:
