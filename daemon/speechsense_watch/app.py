@@ -68,6 +68,7 @@ class Daemon:
         self._unwritable = False
         self._signals = Signals()
         self._fatal: str | None = None
+        self._in_order = False
         self._next_heartbeat_at = 0.0
         self._status = ""
 
@@ -127,7 +128,7 @@ class Daemon:
             self._queue.take_log_away(self._clock.now())
         except (OSError, QueueTrouble) as trouble:
             self._log.error(Event.LOOP_FAILED, loop="main", message=str(trouble))
-        if self._fatal is None:
+        if self._fatal is None and self._in_order:
             self._held.ended_well()
 
     def _begin(self) -> None:
@@ -278,6 +279,7 @@ class Daemon:
             service.close()
         parts.claims.keep_only(())
         parts.shared_claims.keep_only(())
+        self._in_order = True
         self._log.info(Event.DAEMON_STOPPED, still_running=still_running)
 
     def _record_the_rest(self) -> None:
@@ -296,4 +298,4 @@ class Daemon:
         until = self._clock.monotonic() + for_s
         while self._parts.uploader.busy and self._signals.stop < until_signal and self._clock.monotonic() < until:
             self._parts.loops["uploader"].wake()
-            self._clock.sleep(0.05)
+            self._signals.news.wait(0.05)

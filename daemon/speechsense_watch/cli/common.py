@@ -33,8 +33,13 @@ def config_option(function: _Function) -> _Function:
 
 def fail(message: str, code: int) -> NoReturn:
     """Ends the program with a sentence on stderr."""
+    sys.exit(say(message, code))
+
+
+def say(message: str, code: int) -> int:
+    """A sentence on stderr; the code that goes with it."""
     click.echo(f"speechsense-watch: {message}", err=True)
-    sys.exit(code)
+    return code
 
 
 def load_or_exit(config_path: Path | None) -> Config:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from speechsense_watch.app import EXIT_CANNOT_CREATE, CannotOpenQueue, Daemon
-from speechsense_watch.cli.common import EXIT_CONFIG, config_option, fail, load_or_exit
+from speechsense_watch.app import EXIT_CANNOT_CREATE, EXIT_FATAL, CannotOpenQueue, Daemon
+from speechsense_watch.cli.common import EXIT_CONFIG, config_option, load_or_exit, say
 from speechsense_watch.config import ConfigError
-from speechsense_watch.log import configure, logger, take_over
+from speechsense_watch.log import Event, configure, logger, take_over
 
 
 @click.command("run")
@@ -30,8 +32,23 @@ def run_command(config_path: Path | None) -> None:
     configure(config.log.format, config.log.level, sys.stderr, sys.stderr.isatty())
     take_over()
     try:
-        sys.exit(Daemon(config, os.environ, logger()).run())
+        code = Daemon(config, os.environ, logger()).run()
     except CannotOpenQueue as error:
-        fail(str(error), EXIT_CANNOT_CREATE)
+        code = say(str(error), EXIT_CANNOT_CREATE)
     except ConfigError as error:
-        fail("; ".join(str(problem) for problem in error.problems), EXIT_CONFIG)
+        code = say("; ".join(str(problem) for problem in error.problems), EXIT_CONFIG)
+    except Exception:  # noqa: BLE001 - a fault of ours: told whole, and the process ends, whatever its threads are at
+        logger().exception(Event.LOOP_FAILED, loop="main")
+        code = EXIT_FATAL
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """Now, also where a thread goes on: one that hangs on a share that is gone would keep the process for ever. The next start
+    finds what it was at, as after a kill.
+    """
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
