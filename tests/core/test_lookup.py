@@ -557,6 +557,7 @@ def test_of_too_many_tries_the_whole_ones_and_the_latest_broken_ones_are_asked_f
     assert batch.ids == ("a-1", *reversed(broken[-(IDS_A_JOB - 1) :]))
 
 
+@pytest.mark.unmeasured
 def test_a_job_with_more_whole_tries_than_can_be_asked_for_is_never_shown_absent() -> None:
     """What was not asked for was not looked for."""
     asking = Asking(Inquiry(patience_s=0.0), doubts=[replace(DOUBT, whole=tuple(f"a-{n}" for n in range(IDS_A_JOB + 1)))])

@@ -227,6 +227,7 @@ def test_a_start_that_dies_over_the_talks_is_gone_on_with(path: Path, monkeypatc
     assert counts(path) == [1]
 
 
+@pytest.mark.unmeasured
 def test_a_long_journal_is_not_held_in_memory(path: Path) -> None:
     """200,000 talks are some 17 MB of journal."""
     line = '{{"uid": "{:064x}", "talk_id": "talk-{}", "at": "2026-03-01T09:00:00+00:00"}}\n'

@@ -386,6 +386,7 @@ def test_many_that_can_never_be_settled_hold_up_the_rest_for_a_turn(desk: Desk, 
     assert max(len(ids) for _, ids in desk.library.searches) <= 8 + 4, "eight doubts, and talks that are known"
 
 
+@pytest.mark.unmeasured
 def test_a_process_that_dies_and_dies_stays_within_the_quota(desk: Desk) -> None:
     """What was read before counts on: on record before it is read, by the clock on the wall."""
     for number in range(150):

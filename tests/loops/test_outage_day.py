@@ -132,6 +132,7 @@ def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.timeout(900)
 def test_days_without_the_service(tmp_path: Path) -> None:
     """10,000 wait: a day it cannot be reached, one on which it answers UNAVAILABLE, one without quota; then all are sent."""

@@ -32,6 +32,7 @@ def minutes(sent: list[tuple[float, int]], begin: float, end: float, step_s: flo
         at += step_s
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("rate", [16 * KIB, 64 * KIB, 256 * KIB, 2**20])
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_limit_holds_over_every_minute(rate: int, workers: int) -> None:

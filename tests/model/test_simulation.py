@@ -18,6 +18,7 @@ from support.simulation.service import StoredTalk
 SEED = 5_000_000
 
 
+@pytest.mark.unmeasured
 def test_look_ups_lose_nothing_and_double_nothing() -> None:
     """Each talk id is the recording's own, nothing stays in doubt, and what broken tries left is told to the last talk."""
     tally = play(SEARCH, 8_000, SEED)
