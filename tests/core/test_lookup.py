@@ -356,6 +356,22 @@ def test_a_talk_is_measured_by_once_an_hour() -> None:
     assert asking.inquiry.measure_due(asking.at)
 
 
+def test_an_index_that_stands_still_while_absence_is_being_shown_is_noticed() -> None:
+    """What was sent before it stood still stays in sight, and the lost try may have been stored after that. Talks that are
+    accepted meanwhile and do not come into sight prolong the patience.
+    """
+    asking = Asking()
+    assert asking.look(LATER_SHOWN) == []
+    for number in range(12):
+        asking.known = [Known(talk_id=f"talk-{number}", recording_id=f"m{number}-1", claimed=70 + number), *asking.known[:2]]
+        asking.after(60.0)
+        if (batch := asking.inquiry.batch(asking.at)) is not None:
+            shown = {name: LATER_SHOWN[name] for name in batch.ids if name in LATER_SHOWN}
+            assert asking.inquiry.answered(batch, shown, asking.at) == []
+    assert asking.at - 1000.0 > PATIENCE_S
+    assert asking.inquiry.needed_s > 5 * PATIENCE_S
+
+
 def test_an_old_talk_measures_nothing() -> None:
     """It would be seen at once, and noughts would push out what was measured."""
     asking = Asking(Inquiry(patience_s=PATIENCE_S, beacons=Beacons([120.0])), doubts=[])

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 BEACON_LOST_S = 86400.0
 # A talk is measured by so often, for its time to come into sight, while nothing is in doubt.
 MEASURE_EVERY_S = 3600.0
+# While absence is being shown: an index that stands still is noticed before it hides what was stored meanwhile.
+MEASURE_IN_DOUBT_EVERY_S = 60.0
 _FIRST_REST_S, _MOST_REST_S = 1.0, 300.0
 # So many wait at once to come into sight. Those that have waited longest stay: they are seen soonest.
 _MOST_BEACONS = 8
@@ -85,8 +87,9 @@ class Beacons:
         """Whether there is one that was claimed later than that and is in sight or may come into it."""
         return any(each.hopeful and each.known.claimed > claimed for each in self._all.values())
 
-    def measure_due(self, at: float) -> bool:
-        return self._measured_at is None or at - self._measured_at >= MEASURE_EVERY_S
+    def measure_due(self, at: float, *, in_doubt: bool) -> bool:
+        every_s = MEASURE_IN_DOUBT_EVERY_S if in_doubt else MEASURE_EVERY_S
+        return self._measured_at is None or at - self._measured_at >= every_s
 
     def next_at(self) -> float | None:
         """When to look for those that are not in sight."""
@@ -96,22 +99,24 @@ class Beacons:
         for each in self._all.values():
             each.looking.not_before(at)
 
-    def choose(self, known: Sequence[Known], fence_beyond: int | None, at: float) -> None:
-        """Takes another one in if one is of use. `known` come latest first; one claimed after `fence_beyond` is wanted."""
+    def choose(self, known: Sequence[Known], fence_beyond: int | None, at: float, *, in_doubt: bool = False) -> None:
+        """Takes another one in if one is of use. `known` come latest first; one claimed after `fence_beyond` is wanted, and more
+        of them where absence is being shown.
+        """
         self._drop(at)
         fresh = next((each for each in known if each.talk_id not in self._all), None)
         if fresh is None or sum(not each.measured for each in self._all.values()) >= _MOST_BEACONS:
             return
         fence = fence_beyond is not None and fresh.claimed > fence_beyond and not self.reach(fence_beyond)
-        if fence or self._to_measure(fresh, at):
+        if fence or self._to_measure(fresh, at, in_doubt=in_doubt):
             self._measured_at, self._newest_known = at, None
         elif any(each.hopeful for each in self._all.values()):
             return
         self._all[fresh.talk_id] = _Beacon(fresh, at, Looking(at))
 
-    def _to_measure(self, fresh: Known, at: float) -> bool:
+    def _to_measure(self, fresh: Known, at: float, *, in_doubt: bool) -> bool:
         """A talk measures the lag only if it is looked for from when it was accepted; an old one would be seen at once."""
-        if not self.measure_due(at):
+        if not self.measure_due(at, in_doubt=in_doubt):
             return False
         if self._newest_known is None:
             self._newest_known = fresh.claimed

@@ -177,7 +177,7 @@ class Inquiry:
         self._checks = {
             check.job_id: self._checks.get(check.job_id) or _OpenCheck(check, at, Looking(at + FIRST_LOOK_S)) for check in checks
         }
-        self.beacons.choose(known, self._newest_doubt if self._doubts else None, at)
+        self.beacons.choose(known, self._newest_doubt if self._doubts else None, at, in_doubt=self._showing_absence)
 
     @property
     def wants_known(self) -> bool:
@@ -185,7 +185,11 @@ class Inquiry:
         return bool(self._doubts or self._checks) and not self.beacons.reach(self._newest_doubt)
 
     def measure_due(self, at: float) -> bool:
-        return self.beacons.measure_due(at)
+        return self.beacons.measure_due(at, in_doubt=self._showing_absence)
+
+    @property
+    def _showing_absence(self) -> bool:
+        return any(each.negatives and each.doubt.may_resend for each in self._doubts.values())
 
     @property
     def _newest_doubt(self) -> int:
