@@ -66,7 +66,7 @@ def test_every_safeguard_is_missed_when_it_is_taken_away(capsys: pytest.CaptureF
     with capsys.disabled():
         sys.stdout.write(f"\nsafeguards taken away and missed: {sum(bool(bite.seen) for bite in found)} of {len(found)}\n")
     assert [bite.policy.name for bite in found if not bite.seen] == []
-    assert len(found) == len(TEETH) == 7
+    assert len(found) == len(TEETH) == 8
 
 
 def test_the_same_seed_gives_the_same_life() -> None:

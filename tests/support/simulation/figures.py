@@ -18,10 +18,12 @@ HEAVY_AND_MEASURED = replace(HEAVY, measured_before=50)
 # The conditions that each safeguard is for.
 _TRUNCATING = replace(USUAL, broken=0.2, truncated=0.5)
 _STALLING = replace(USUAL, stalls=1, blind_spells=0, crash=0.003)
+_STANDING_STILL = replace(_STALLING, stalls=2, zombie=0.2, zombie_at_most_s=550.0)
 _GOING_BLIND = replace(USUAL, stalls=0, blind_spells=2, crash=0.003, lag_median_s=30.0, lag_sigma=1.0)
 CONDITIONS = {
     "commit mark ignored": USUAL,
     "fence off": _STALLING,
+    "index not watched": _STANDING_STILL,
     "control off": _GOING_BLIND,
     "absence after one look": USUAL,
     "counter goes back": _TRUNCATING,

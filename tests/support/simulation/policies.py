@@ -66,10 +66,23 @@ class WithoutFence(Inquiry):
     def _newest_doubt(self) -> int:
         return -1
 
+    @property
+    def _showing_absence(self) -> bool:
+        return False
+
     def _look_at_doubt(
         self, looked: _OpenDoubt, found: Mapping[str, Sequence[str]], asked_at: float, at: float, fence: int
     ) -> list[Ruling]:
         return Inquiry._look_at_doubt(self, looked, found, asked_at, at, _ANYTHING if fence >= 0 else fence)
+
+
+@dataclass(slots=True)
+class Unwatched(Inquiry):
+    """Once a later talk is in sight, no other is looked for: an index that stands still from then on goes unnoticed."""
+
+    @property
+    def _showing_absence(self) -> bool:
+        return False
 
 
 @dataclass(slots=True)
@@ -135,6 +148,7 @@ NAIVE = (
 TEETH = (
     replace(SEARCH, name="commit mark ignored", commit_mark=False),
     replace(SEARCH, name="fence off", inquiry=WithoutFence),
+    replace(SEARCH, name="index not watched", inquiry=Unwatched),
     replace(SEARCH, name="control off", inquiry=WithoutControl),
     replace(SEARCH, name="absence after one look", inquiry=OneLook),
     replace(SEARCH, name="counter goes back", counter_only_grows=False),
