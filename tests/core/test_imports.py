@@ -56,6 +56,7 @@ CATCHES_ANYTHING = {
     "loop.py",  # the runner of the loops
     "assembly.py",  # the composition root: a worker must always hand back what it was given
     "edge/supervisor.py",  # nothing may leave a handler on watchdog's thread, it would end it
+    "cli/run.py",  # the process: it ends whatever its threads are at
 }
 OWN_WORLDS = ("standin/", "demo/")
 

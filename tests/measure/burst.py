@@ -73,8 +73,11 @@ def told(rig: Rig) -> dict[str, Any]:
 def nobody_reads_events(rig: Rig) -> Iterator[None]:
     """The daemon stands still, and the kernel has no room left for what happens."""
     assert rig.process is not None
+    tasks = Path(f"/proc/{rig.process.pid}/task")
     rig.process.send_signal(signal.SIGSTOP)
     try:
+        # One that goes on for a moment would make room again.
+        wait_for(lambda: all("State:\tT" in (task / "status").read_text() for task in tasks.iterdir()), 20, "it stands still")
         # Two names in turn: of two events that are alike and follow each other the kernel keeps one (inotify(7)).
         for number in range(int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())):
             os.close(os.open(rig.folder / f"noise-{number % 2}.part", os.O_CREAT | os.O_WRONLY))
