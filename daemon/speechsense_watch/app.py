@@ -279,7 +279,7 @@ class Daemon:
             service.close()
         parts.claims.keep_only(())
         parts.shared_claims.keep_only(())
-        self._in_order = True
+        self._in_order = not still_running
         self._log.info(Event.DAEMON_STOPPED, still_running=still_running)
 
     def _record_the_rest(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 from speechsense_watch.core.model import State
+from speechsense_watch.edge import lock
+from speechsense_watch.edge.clock import SystemClock
 from support.rig import Rig
 from support.wavs import pcm
 
@@ -41,6 +43,8 @@ def test_a_thread_that_hangs_does_not_keep_the_process(rig: Rig) -> None:
     assert rig.stop() == 0
     (last,) = [json.loads(line) for line in rig.log().splitlines() if "daemon_stopped" in line]
     assert last["still_running"] == ["intake"]
+    with lock.acquire(f"{rig.queue_path}.lock", SystemClock()) as held:
+        assert held.left_behind, "the next start looks closer, as after a kill"
 
 
 def test_a_fault_of_ours_at_the_end_does_not_keep_the_process_either(rig: Rig) -> None:

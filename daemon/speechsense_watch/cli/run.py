@@ -25,8 +25,8 @@ def run_command(config_path: Path | None) -> None:
     `shutdown_grace` or given back, and nothing is lost.
 
     \b
-    Exit codes: 0 stopped by a signal, 1 the queue's disk failed, or the queue was removed or damaged while it ran,
-    73 the queue cannot be opened, is damaged or in use, 78 the configuration is wrong.
+    Exit codes: 0 stopped by a signal, 1 the queue's disk failed, the queue was removed or damaged while it ran, or a fault
+    of this program (the log has it), 73 the queue cannot be opened, is damaged or in use, 78 the configuration is wrong.
     """
     config = load_or_exit(config_path)
     configure(config.log.format, config.log.level, sys.stderr, sys.stderr.isatty())
