@@ -9,7 +9,7 @@ The way of the data, and where to read about it:
       -> an attempt                    uploader.py (what is due, what answers mean), attempt.py (read, freeze, intend, send)
       -> SpeechSense                   edge/speechsense.py, edge/line.py, edge/channel.py (gRPC), throttle.py,
                                        core/patience.py and core/pulse.py (how long; is anybody there?),
-                                       core/verdict.py, core/traffic.py (pauses and probes)
+                                       core/verdict.py, core/traffic.py (pauses and probes), pausing.py (told to people)
            with a key or token         edge/auth.py, edge/secret.py (where it lies), edge/iam.py (tokens that renew themselves)
       -> a lost answer, looked up      confirmer.py, subjects.py, core/lookup.py with core/beacons.py and core/quota.py,
                                        core/turns.py (when there are too many), edge/doubts.py

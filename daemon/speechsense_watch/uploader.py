@@ -10,21 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
-from types import MappingProxyType
 
 from speechsense_watch.attempt import Ended
 from speechsense_watch.awaiting import Awaiting
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
-from speechsense_watch.core.masking import without_values
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
 from speechsense_watch.core.taking import BIG_ABOVE_BYTES, Hands, probe_turn
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
-from speechsense_watch.core.verdict import OF_THE_KEY, OWN_TROUBLE, Kind, Outcome, PauseReason, Verdict, judge
+from speechsense_watch.core.verdict import OWN_TROUBLE, Kind, Outcome, PauseReason, judge
 from speechsense_watch.holding import Holding, Room
 from speechsense_watch.log import Event, Log
+from speechsense_watch.pausing import Pausing, as_json
 from speechsense_watch.picking import Picking
 from speechsense_watch.ports import (
     NO_NOTE,
@@ -45,7 +44,6 @@ AT_LEAST_REST_S = 0.5
 NOT_REACHABLE_REST_S = 5.0
 # While the key is lacking or refused another one is looked for so often: it costs a look at a file.
 LOOK_FOR_KEY_S = 2.0
-_AWAITING_KEY = frozenset({PauseReason.KEY_REFUSED, PauseReason.NO_CREDENTIALS})
 NO_PROBE_REST_S = 5.0
 STORAGE_AGAIN_S = 5.0
 
@@ -103,13 +101,11 @@ class Uploader:
         self._in_hand: Ended | None = None
         # Jobs whose refusal has still to be taken back.
         self._taken_back: list[int] = []
-        # Which key or token there was at the last look, 0 before the first; and what was said of any.
-        self._credentials = 0
-        self._said_of_keys: set[str] = set()
         self._in_work: dict[int, Job] = {}
         self._rules = UploadRules()
         self._folders: Mapping[str, Folder] = {}
         self.traffic = Traffic(self._rules.concurrency, self._rules.retry_max_s)
+        self._pausing = Pausing(self.traffic, self._moment, log)
         self._holding = Holding(queue, clock)
         self._room = Room()
         self._awaiting = Awaiting(queue, clock)
@@ -176,7 +172,7 @@ class Uploader:
             return STORAGE_AGAIN_S
 
     def _step(self) -> float:
-        self._mind_key()
+        self._pausing.mind_key(self._key())
         self._take_ends()
         if self.stopping:
             return 0.2 if self._in_work else LONGEST_REST_S
@@ -214,15 +210,13 @@ class Uploader:
             return True
         if self._clock.monotonic() < self._writable_from:
             return False
-        before = dict(self.traffic.pauses)
-        self.traffic.own_trouble_over(PauseReason.QUEUE_NOT_WRITABLE)
-        self._tell_pauses(before)
+        self._pausing.over(PauseReason.QUEUE_NOT_WRITABLE)
         self.storage_back += 1
         return True
 
     def _unwritable(self, message: str) -> None:
         self._writable_from = self._clock.monotonic() + STORAGE_AGAIN_S
-        self._pause_for(PauseReason.QUEUE_NOT_WRITABLE, message)
+        self._pausing.pause_for(PauseReason.QUEUE_NOT_WRITABLE, message)
 
     # --- ends --------------------------------------------------------------------------------
 
@@ -263,20 +257,11 @@ class Uploader:
         self.doubtful += verdict.kind is Kind.UNKNOWN
         if verdict.pause is PauseReason.QUEUE_NOT_WRITABLE:
             self._writable_from = moment.monotonic + STORAGE_AGAIN_S
-        if self._was_another_key(ended.outcome, verdict):
+        if self._pausing.was_another_key(ended.outcome, verdict):
             self.traffic.forget_probe(job.id)
             return
-        before = dict(self.traffic.pauses)
-        self._taken_back += self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
-        self._tell_pauses(before, ended.job.fields)
-
-    def _was_another_key(self, outcome: Outcome, verdict: Verdict) -> bool:
-        """A refusal of a key or token that has been replaced since says nothing of the one that is there now."""
-        return (
-            verdict.pause in OF_THE_KEY
-            and 0 not in (outcome.credentials, self._credentials)
-            and outcome.credentials != self._credentials
-        )
+        with self._pausing.told(ended.job.fields):
+            self._taken_back += self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
 
     def _nothing_sent(self, ended: Ended) -> None:
         self.traffic.forget_probe(ended.job.id)
@@ -303,14 +288,6 @@ class Uploader:
         """Nobody works on it any more: as honest as after a crash."""
         if job is not None and job.state in IN_FLIGHT and job.owner is None:
             self._apply(lifecycle.recovered(job, self._clock.now()))
-
-    def _pause_for(self, reason: PauseReason, message: str) -> None:
-        """The service pauses; the same trouble again changes nothing."""
-        pause = self.traffic.pauses.get(SERVICE)
-        if pause is None or pause.untried or (pause.reason, pause.message) != (reason, message):
-            before = dict(self.traffic.pauses)
-            self.traffic.pause(SERVICE, reason, message, self._moment())
-            self._tell_pauses(before)
 
     def _reinstate(self, job_id: int) -> None:
         job = self._queue.job(job_id)
@@ -351,29 +328,8 @@ class Uploader:
             self.traffic.channel_ready(self._moment())
             return True
         if channel.state is ChannelState.FAILED:
-            self._pause_for(channel.reason, channel.message)
+            self._pausing.pause_for(channel.reason, channel.message)
         return False
-
-    def _mind_key(self) -> None:
-        """That there is no key is told when it is so, not when the first recording comes, and ends with it. What was refused with
-        another key may be taken with this one.
-        """
-        key = self._key()
-        for warning in key.warnings:
-            if warning not in self._said_of_keys:
-                self._said_of_keys.add(warning)
-                self._log.warning(Event.CONFIG_WARNING, message=warning)
-        if key.trouble:
-            pause = self.traffic.pauses.get(SERVICE)
-            if pause is None or pause.reason is not PauseReason.QUEUE_NOT_WRITABLE:  # one thing after the other
-                self._pause_for(PauseReason.NO_CREDENTIALS, key.trouble)
-            return
-        before = dict(self.traffic.pauses)
-        self.traffic.own_trouble_over(PauseReason.NO_CREDENTIALS)
-        if key.number and self._credentials and key.number != self._credentials:
-            self.traffic.another_key()
-        self._credentials = key.number or self._credentials
-        self._tell_pauses(before)
 
     def _has_work(self) -> bool:
         return self._picking.any_due(self._choice())
@@ -480,7 +436,7 @@ class Uploader:
             wait_s = probe - self._clock.monotonic()
             # One that is overdue found no recording to try; most that come wake the loop.
             waits.append(wait_s if wait_s > 0 else NO_PROBE_REST_S)
-        if (pause := self.traffic.pauses.get(SERVICE)) and pause.reason in _AWAITING_KEY:
+        if self._pausing.awaits_key:
             waits.append(LOOK_FOR_KEY_S)
         if SERVICE not in self.traffic.pauses and self._hands.free and (due := self._next_due()):
             waits.append((due - self._clock.now()) / timedelta(seconds=1))
@@ -499,7 +455,7 @@ class Uploader:
     def _publish(self) -> None:
         """Pauses for `status`; the queue writes only what changed."""
         pauses = self.traffic.pauses.values()
-        self._queue.set_runtime("paused", [_pause_as_json(pause, tried=self._will_be_tried(pause)) for pause in pauses])
+        self._queue.set_runtime("paused", [as_json(pause, tried=self._will_be_tried(pause)) for pause in pauses])
 
     def _will_be_tried(self, pause: Pause) -> bool:
         """At its time; else with the recording that comes next."""
@@ -519,26 +475,3 @@ class Uploader:
             bytes=outcome.bytes_sent,
             server_request_id=outcome.server_request_id,
         )
-
-    def _tell_pauses(self, before: Mapping[str, Pause], fields: Mapping[str, str] = MappingProxyType({})) -> None:
-        """`fields` are those of the call whose try brought the pause about: the service may repeat them, the log does not."""
-        for scope, pause in self.traffic.pauses.items():
-            old = before.get(scope)
-            # What was replaced since, and is refused as well, is news.
-            if old is None or old.reason is not pause.reason or (old.untried and not pause.untried):
-                said = without_values(pause.message, fields)
-                self._log.warning(Event.SERVICE_PAUSED, scope=scope, reason=pause.reason, message=said, do=pause.hint)
-        for scope in before:
-            if scope not in self.traffic.pauses:
-                self._log.info(Event.SERVICE_RESUMED, scope=scope)
-
-
-def _pause_as_json(pause: Pause, *, tried: bool) -> dict[str, object]:
-    return {
-        "scope": pause.scope,
-        "reason": pause.reason,
-        "message": pause.said,
-        "since": pause.since.isoformat(),
-        "next_probe_at": pause.probe_expected_at.isoformat() if tried else None,
-        "needs_operator": pause.needs_operator,
-    }
