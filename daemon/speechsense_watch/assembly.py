@@ -16,7 +16,7 @@ from speechsense_watch.attempt import Attempts, Ended, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
 from speechsense_watch.confirmer import Confirmer
 from speechsense_watch.core.model import Job
-from speechsense_watch.core.rules import Folder
+from speechsense_watch.core.rules import MOST_AT_A_TIME, Folder
 from speechsense_watch.edge.auth import AnyCredentials, credentials_of
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.claims import RootClaims
@@ -51,8 +51,8 @@ from speechsense_watch.uploader import Surroundings, Uploader
 # How long one step may take before the loop counts as stuck: the intake may have to hash a long file on a slow share, the
 # filer to copy one to another file system; a question of the confirmer's may be asked page by page.
 _STALLED_AFTER_S = {"intake": 300.0, "uploader": 60.0, "filer": 1800.0, "confirmer": 300.0}
-# Twice the largest `concurrency`, as many as may be under way, and probes.
-_MOST_WORKERS = 144
+# As many again may be under way as `concurrency` says, and probes.
+_MOST_WORKERS = 2 * MOST_AT_A_TIME + 16
 _QUEUE_ID = "queue_id"
 
 

@@ -83,11 +83,7 @@ class Pausing:
 
     def was_another_key(self, outcome: Outcome, verdict: Verdict) -> bool:
         """A refusal of a key or token that has been replaced since says nothing of the one that is there now."""
-        return (
-            verdict.pause in OF_THE_KEY
-            and 0 not in (outcome.credentials, self._key_number)
-            and outcome.credentials != self._key_number
-        )
+        return verdict.pause in OF_THE_KEY and outcome.credentials != self._key_number
 
 
 def as_json(pause: Pause, *, tried: bool) -> dict[str, object]:

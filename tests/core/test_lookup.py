@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from speechsense_watch.core.beacons import BEACON_LOST_S, MEASURE_EVERY_S, Beacons, Known
+from speechsense_watch.core.beacons import BEACON_LOST_S, MEASURE_EVERY_S, MEASURE_IN_DOUBT_EVERY_S, Beacons, Known
 from speechsense_watch.core.lookup import (
     BLIND_AFTER_S,
     FIRST_LOOK_S,
@@ -370,6 +370,19 @@ def test_an_index_that_stands_still_while_absence_is_being_shown_is_noticed() ->
             assert asking.inquiry.answered(batch, shown, asking.at) == []
     assert asking.at - 1000.0 > PATIENCE_S
     assert asking.inquiry.needed_s > 5 * PATIENCE_S
+
+
+def test_only_while_absence_is_being_shown_talks_are_measured_by_more_often() -> None:
+    """What can be found and never be shown absent may stay for years, and each measuring uses up what may be read."""
+    for doubt, shown, due in (
+        (DOUBT, LATER_SHOWN, True),
+        (DOUBT, NOTHING, False),
+        (replace(DOUBT, may_resend=False), LATER_SHOWN, False),
+    ):
+        asking = Asking(doubts=[doubt])
+        asking.look(shown)
+        asking.at += MEASURE_IN_DOUBT_EVERY_S
+        assert asking.inquiry.measure_due(asking.at) is due
 
 
 def test_an_old_talk_measures_nothing() -> None:

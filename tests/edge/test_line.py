@@ -48,8 +48,23 @@ def test_a_try_that_ends_after_the_line_was_closed_changes_nothing(
 def test_a_look_at_a_closed_line_sees_no_connection() -> None:
     """Who still had it in hand when another took over."""
     line = Line(Endpoint(f"127.0.0.1:{free_port()}", plaintext=True), lambda: None, time.monotonic, lambda: 0.5)
+    conduit = line.conduit
     line.close()
     assert line.look().state is ChannelState.CONNECTING
+    assert (line.renew(), line.conduit is conduit) == (False, True)
+
+
+def test_what_an_earlier_connection_answered_is_no_word_of_this_one() -> None:
+    """A call under way keeps its connection when another takes over."""
+    line = Line(Endpoint(f"127.0.0.1:{free_port()}", plaintext=True), lambda: None, time.monotonic, lambda: 0.5)
+    before = line.conduit
+    assert line.renew()
+    heard_at = line._pulse.heard_at
+    line.heard(before, time.monotonic())
+    assert line._pulse.heard_at == heard_at
+    line.heard(line.conduit, time.monotonic())
+    assert line._pulse.heard_at > heard_at
+    line.close()
 
 
 @pytest.mark.parametrize("plaintext", [True, False])

@@ -99,6 +99,22 @@ def test_a_question_is_answered_whole_or_not_at_all(connect: Connect, standin: S
         service.search(*question)
 
 
+def test_all_pages_together_are_given_the_time_of_one_question(
+    connect: Connect, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else ten slow ones would keep the confirmer for twenty minutes."""
+    service = connect()
+    for seed in range(4):
+        service.send_whole(TALK, pcm(seconds=0.1, seed=seed))
+    times = iter([0.0, 0.0, 200.0])
+    monkeypatch.setattr(channel, "monotonic", lambda: next(times))
+    monkeypatch.setattr(channel, "_PAGE", 2)
+    with pytest.raises(SearchTrouble) as caught:
+        service.search(SearchScope("o", "s"), "conn", "userMeta.operator_id", [TALK.fields["operator_id"]])
+    assert caught.value.code is Code.DEADLINE_EXCEEDED
+    assert sum(call.method == "Search" for call in standin.calls()) <= 1 + 1
+
+
 def test_a_stream_holds_its_last_piece_back_until_the_commit_mark(connect: Connect, standin: StandIn) -> None:
     """When the mark is set nothing complete has left."""
     stored: list[int] = []

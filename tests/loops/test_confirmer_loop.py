@@ -370,6 +370,16 @@ def test_looking_over_many_doubts_leaves_the_machine_to_the_exchange(desk: Desk,
     assert desk.state("b") is State.UPLOADED
 
 
+def test_behind_the_last_doubt_comes_the_first_again(desk: Desk) -> None:
+    """However many may be kept in mind, no place in the ring is a dead end."""
+    for stem in ("first", "second", "third"):
+        desk.upload(stem, lost=True, stored=False)
+    doubts, now = SqliteDoubts(desk.bench.queue), desk.bench.clock.now()
+    first, second, third = doubts.doubts(["in"], now, "recording_id")["conn"]
+    assert doubts.doubts(["in"], now, "recording_id", second.position, 2)["conn"] == [third, first]
+    assert doubts.doubts(["in"], now, "recording_id", third.position, 2)["conn"] == [first, second]
+
+
 def test_many_that_can_never_be_settled_hold_up_the_rest_for_a_turn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """More of them than are looked for at once: those behind them come to be found, and to be shown absent."""
     for number in range(30):

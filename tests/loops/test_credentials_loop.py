@@ -109,6 +109,7 @@ def test_a_key_that_comes_back_after_it_was_missing_is_tried_at_once(bench: Benc
     bench.service.key = Key(trouble=LACKING)
     bench.send()
     assert bench.paused() == {"service": "no_credentials"}
+    assert told(bench)[0]["next_probe_at"] is None, "it ends with its cause, though three recordings are due"
     assert bench.uploader.step() == 5.0
     bench.service.state, bench.service.key = Channel(ChannelState.READY), Key(2)
     bench.send(5)

@@ -11,9 +11,11 @@ from pathlib import Path
 import grpc
 import pytest
 
+from speechsense_watch import ports
 from speechsense_watch.core.model import State
 from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.edge.channel import Endpoint
+from speechsense_watch.edge.secret import number_of
 from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.ports import ChannelState
 from speechsense_watch.standin import Connection, Fault, Rules, StandIn
@@ -54,9 +56,11 @@ def opened(bench: Bench) -> Iterator[list[GrpcService]]:
 
 
 def use(bench: Bench, opened: list[GrpcService], endpoint: Endpoint, key: Key | None = None) -> GrpcService:
-    service = GrpcService(endpoint, key or Key(), lambda: None)
+    credentials = key or Key()
+    service = GrpcService(endpoint, credentials, lambda: None)
     opened.append(service)
     bench.attempts.service = bench.uploader.service = service
+    bench.service.key = ports.Key(number_of(credentials.headers()))
     return service
 
 

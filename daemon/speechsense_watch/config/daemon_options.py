@@ -8,7 +8,7 @@ from __future__ import annotations
 from speechsense_watch.config import kinds
 from speechsense_watch.config.option import Option
 from speechsense_watch.config.settings import Auth, LogFormat, LogLevel
-from speechsense_watch.core.rules import Order
+from speechsense_watch.core.rules import MOST_AT_A_TIME, Order
 
 # One message with a chunk must stay below the 4 MiB that a gRPC server takes by default (grpc: max_receive_message_length).
 _LARGEST_CHUNK = "4095KiB"
@@ -113,7 +113,7 @@ UPLOAD = (
     Option(
         section="upload",
         key="concurrency",
-        kind=kinds.whole_number(1, 64),
+        kind=kinds.whole_number(1, MOST_AT_A_TIME),
         default=4,
         doc="How many recordings are sent at the same time.",
     ),

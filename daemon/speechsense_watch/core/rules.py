@@ -14,6 +14,9 @@ from typing import Literal
 from speechsense_watch.core.extensions import DEFAULT as EXTENSIONS
 from speechsense_watch.core.patience import SHARERS, Patience
 
+# The largest `concurrency`.
+MOST_AT_A_TIME = 64
+
 
 class ConnectionType(StrEnum):
     TWO_CHANNEL = "two-channel"
