@@ -213,7 +213,7 @@ class Adoption:
     # --- edges -------------------------------------------------------------------------------
 
     def _adopted(self, sent: _Sent, job: Job) -> Change:
-        n = max(job.claims, self.queue.claims_of(sent.uid)) + 1
+        n = max(job.claims, self.queue.tried_before(sent.uid).claims) + 1
         claim = Claim(n=n, uid=sent.uid, recording=sent.recording, request_id="", at=self.clock.now(), whole=True)
         return lifecycle.adopted(replace(job, connection_id=self.folder.connection_id), claim, sent.talk_id)
 

@@ -273,7 +273,7 @@ class Daemon:
             loop.stop()
         still_running = [loop.name for loop in parts.loops.values() if not loop.join(5.0)]
         parts.intake.stop()
-        parts.pool.shutdown(wait=not still_running, cancel_futures=True)
+        parts.workers.shutdown(wait=not still_running)
         self._record_the_rest()
         for service in parts.services:
             service.close()

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from speechsense_watch.attempt import Attempts, Ended, Tree
+from speechsense_watch.attempt import Attempts, Tree
 from speechsense_watch.config import Config, ConfigError, ConfigProblem
 from speechsense_watch.confirmer import Confirmer
-from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import MOST_AT_A_TIME, Folder
 from speechsense_watch.edge.auth import AnyCredentials, credentials_of
 from speechsense_watch.edge.channel import Endpoint
@@ -38,7 +36,7 @@ from speechsense_watch.edge.watched import conflicts, roots_of, watched_around, 
 from speechsense_watch.filer import Filer
 from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.intake import Intake
-from speechsense_watch.log import Event, Log
+from speechsense_watch.log import Log
 from speechsense_watch.loop import Loop
 from speechsense_watch.places import Places
 from speechsense_watch.ports import Clock, Credentials, Key, Root
@@ -47,6 +45,7 @@ from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Scan
 from speechsense_watch.throttle import Throttle
 from speechsense_watch.uploader import Surroundings, Uploader
+from speechsense_watch.workers import Workers
 
 # How long one step may take before the loop counts as stuck: the intake may have to hash a long file on a slow share, the
 # filer to copy one to another file system; a question of the confirmer's may be asked page by page.
@@ -116,7 +115,6 @@ class Assembly:
         self._environ = environ
         self._clock = clock
         self._log = log
-        self.pool = ThreadPoolExecutor(_MOST_WORKERS, thread_name_prefix="attempt")
         self.throttle = Throttle(clock)
         config = _by_the_disk(config)
         # A clock that says an earlier time than the configuration's own file is behind: by it everything would be new.
@@ -127,9 +125,10 @@ class Assembly:
         self.services = [service_of(config, environ, clock, self._wake_uploader, self._credentials)]
         self.intake = Intake(self._wake_intake, log)
         self.attempts = Attempts(queue, self.services[-1], clock, self.throttle)
+        self.workers = Workers(self.attempts, _MOST_WORKERS, clock, log)
         in_hand = InHandFile(queue.path.with_name(f"{queue.path.name}.in-hand"))
         surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive, in_hand, self._look_at_key)
-        self.uploader = Uploader(queue, self.services[-1], self._start_attempt, clock, random.random, log, surroundings)
+        self.uploader = Uploader(queue, self.services[-1], self.workers.start, clock, random.random, log, surroundings)
         self.filer = Filer(queue, FileFiling(), clock, log)
         self.confirmer = Confirmer(queue, SqliteDoubts(queue), self.services[-1], clock, log)
         steps = {
@@ -186,6 +185,7 @@ class Assembly:
                 intake.files,
                 intake.places.roots.gone_counts,
                 intake.places.sources,
+                intake.places.local,
                 partial(_is_taken, intake.places.roots),
             )
             for name, intake in folders.items()
@@ -260,13 +260,14 @@ class Assembly:
         self.loops["uploader"].wake()
 
     def _upload_step(self) -> float:
-        accepted, doubtful, storage_back = self.uploader.accepted, self.uploader.doubtful, self.uploader.storage_back
-        rest_s = self.uploader.step()
-        if self.uploader.accepted != accepted:
+        uploader = self.uploader
+        accepted, unfiled, doubtful, storage_back = uploader.accepted, uploader.unfiled, uploader.doubtful, uploader.storage_back
+        rest_s = uploader.step()
+        if uploader.unfiled != unfiled:
             self.loops["filer"].wake()
-        if self.confirmer.needed and (self.uploader.accepted, self.uploader.doubtful) != (accepted, doubtful):
+        if self.confirmer.needed and (uploader.accepted, uploader.doubtful) != (accepted, doubtful):
             self.loops["confirmer"].wake()
-        if self.uploader.storage_back != storage_back:
+        if uploader.storage_back != storage_back:
             # What the others could not write down they need not wait for any longer.
             self.wake()
         return rest_s
@@ -278,15 +279,3 @@ class Assembly:
             self.loops["filer"].wake()
             self.loops["uploader"].wake()
         return rest_s
-
-    def _start_attempt(self, job: Job, probe: bool, hand_back: Callable[[Ended], None]) -> None:  # noqa: FBT001
-        self.pool.submit(self._attempt, job, probe, hand_back)
-
-    def _attempt(self, job: Job, probe: bool, hand_back: Callable[[Ended], None]) -> None:  # noqa: FBT001
-        ended = Ended(job, broke_off=True)
-        try:
-            ended = self.attempts.run(job, probe=probe)
-        except Exception:  # noqa: BLE001 - a worker must always hand back; what went wrong is told whole
-            self._log.exception(Event.LOOP_FAILED, loop="attempt", job=job.id)
-        finally:
-            hand_back(ended)

@@ -1,4 +1,4 @@
-"""One try to upload one job: read, freeze, record the intent, send. Runs on a worker thread.
+"""Tries to upload: read, freeze, record the intent, send. Run on worker threads.
 
 The order is the promise: the files are checked and hashed, then the claim is on disk, then the first byte leaves; the commit
 mark is on disk before the last byte does. What the answer means is not decided here.
@@ -7,8 +7,9 @@ mark is on disk before the last byte does. What the answer means is not decided 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from uuid import uuid4
 
 from speechsense_watch.core import edges, lifecycle
@@ -20,6 +21,7 @@ from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
 from speechsense_watch.ports import (
     NO_SOURCES,
+    Arrival,
     Clock,
     Files,
     FileTrouble,
@@ -64,12 +66,24 @@ class Tree:
     files: Files
     gone_counts: Callable[[], bool]
     sources: Sources = NO_SOURCES
+    # No share: whatever is read is read in no time.
+    local: bool = False
     # Another daemon works this folder: it sends these recordings.
     taken: Callable[[], bool] = lambda: False
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A recording that goes in one message, read and checked; its intent has yet to be recorded."""
+
+    job: Job
+    tree: Tree
+    claim: Claim
+    audio: bytes
+
+
 class Attempts:
-    """Makes attempts; any number of threads may call `run` at once."""
+    """Makes attempts; any number of threads may do so at once."""
 
     def __init__(self, queue: Queue, service: Service, clock: Clock, throttle: Throttle) -> None:
         self._queue = queue
@@ -81,13 +95,31 @@ class Attempts:
         self.stopping = False
 
     def run(self, job: Job, *, probe: bool) -> Ended:
-        """Never raises for anything a file, the queue or the service does."""
+        """The whole of it. Never raises for anything a file, the queue or the service does."""
+        prepared = self.prepare(job, probe=probe)
+        if isinstance(prepared, Ended):
+            return prepared
+        row = self._recorded(prepared)
+        if isinstance(row, Ended):
+            return row
+        ended: SimpleQueue[Ended] = SimpleQueue()
+        self.begin(prepared, row, ended.put)
+        return ended.get()
+
+    def is_quick(self, job: Job, *, probe: bool) -> bool:
+        """Whether it goes in one message, is read in no time, and waits for nothing on its way: no limit, no share."""
+        tree = self.trees.get(job.place.folder)
+        small = job.audio is not None and job.audio.stamp.size <= self.rules.stream_above_bytes
+        return small and not probe and tree is not None and tree.local and not self._throttle.bytes_per_s
+
+    def prepare(self, job: Job, *, probe: bool) -> Ended | Whole:
+        """As far as it goes without a record of it. What does not go in one message is sent, and has ended."""
         tree = self.trees.get(job.place.folder)
         if tree is None or job.audio_path is None or tree.taken():
             return Ended(job, root_away=True)
         try:
             with tree.files.open(job.audio_path) as audio:
-                return self._read_and_send(job, tree, audio, probe=probe)
+                return self._read(job, tree, audio, probe=probe)
         except FileTrouble as trouble:
             return self._not_there(job, tree, trouble)
         except Halted as halted:
@@ -96,6 +128,35 @@ class Attempts:
             return Ended(job, look_again=True)
         except QueueTrouble as trouble:
             return Ended(job, trouble=trouble)
+
+    def claim(self, wholes: Sequence[Whole]) -> Sequence[Job | Ended]:
+        """The intents are on disk, all by one write; an end for those of which nothing is to be sent."""
+        claimed = self._claimed_together(wholes)
+        return [job or self._recorded(whole) for whole, job in zip(wholes, claimed, strict=True)]
+
+    def begin(self, whole: Whole, claimed: Job, hand_back: Callable[[Ended], None]) -> None:
+        """Its call is under way; how it ended is handed back on whatever thread."""
+        recording = whole.claim.recording
+        sent = b"".join(reshaped([whole.audio], recording.format, recording.shape))
+        talk = _talk(claimed, whole.claim, len(sent))
+        self.service.begin_whole(talk, sent, lambda outcome: hand_back(Ended(claimed, outcome)))
+
+    def _claimed_together(self, wholes: Sequence[Whole]) -> Sequence[Job | None]:
+        """None where that is not all there is to it, or the write did not come about: each is seen to by itself then."""
+        if len(wholes) < 2 or self.stopping or any(self._is_special(whole.tree, whole.claim) for whole in wholes):
+            return [None] * len(wholes)
+        try:
+            return self._queue.apply_each([Arrival(_claimed(whole.job, whole.tree, whole.claim)) for whole in wholes])
+        except QueueTrouble:
+            return [None] * len(wholes)
+
+    def _recorded(self, whole: Whole) -> Job | Ended:
+        try:
+            return self._record(whole.job, whole.tree, whole.claim) or Ended(whole.job)
+        except Stale:
+            return Ended(whole.job, look_again=True)
+        except QueueTrouble as trouble:
+            return Ended(whole.job, trouble=trouble)
 
     def _halted(self, job: Job, halted: Halted) -> Ended:
         """Before the claim: nothing was sent and nothing is on record."""
@@ -125,26 +186,20 @@ class Attempts:
         except QueueTrouble as trouble:
             return Ended(change.after, trouble=trouble)
 
-    def _read_and_send(self, job: Job, tree: Tree, audio: OpenFile, *, probe: bool) -> Ended:
+    def _read(self, job: Job, tree: Tree, audio: OpenFile, *, probe: bool) -> Ended | Whole:
         finding = _finding(job, tree, audio)
         if not isinstance(finding, Fit) or not _same(job, finding.recording):
             if not isinstance(finding, Fit) and finding.fate is Fate.GONE:
                 return self._not_there(job, tree, FileTrouble(FileTroubleKind.GONE, finding.problem.message))
             return self._unfit(job, _what_changed(finding))
-        stamp = finding.recording.audio.stamp
-        self._throttle.take_call(finding.recording.fields)
+        recording = finding.recording
+        stamp = recording.audio.stamp
+        self._throttle.take_call(recording.fields)
         if not probe and stamp.size <= self.rules.stream_above_bytes and self._throttle.lets_whole(stamp.size):
-            return self._send_whole(job, tree, finding.recording, read_whole(audio, stamp))
-        return self._send_stream(job, tree, finding.recording, audio, hold_s=PROBE_HOLD_S if probe else 0.0)
-
-    def _send_whole(self, job: Job, tree: Tree, recording: Recording, data: bytes) -> Ended:
-        self._throttle.take(len(data))
-        claim = self._claim(job, tree, recording, hashlib.sha256(data).hexdigest(), whole=True)
-        claimed = self._record(job, tree, claim)
-        if claimed is None:
-            return Ended(job)
-        sent = b"".join(reshaped([data], recording.format, claim.recording.shape))
-        return Ended(claimed, self.service.send_whole(_talk(claimed, claim, len(sent)), sent))
+            data = read_whole(audio, stamp)
+            self._throttle.take(len(data))
+            return Whole(job, tree, self._claim(job, tree, recording, hashlib.sha256(data).hexdigest(), whole=True), data)
+        return self._send_stream(job, tree, recording, audio, hold_s=PROBE_HOLD_S if probe else 0.0)
 
     def _send_stream(self, job: Job, tree: Tree, recording: Recording, audio: OpenFile, *, hold_s: float) -> Ended:
         stamp = recording.audio.stamp
@@ -154,22 +209,28 @@ class Attempts:
         if claimed is None:
             return Ended(job)
         read = pieces(audio, stamp, self.rules.chunk_size_bytes)
+        row = claimed
+
+        def at_commit() -> None:
+            nonlocal row
+            row = self._commit(claimed)
+
         outcome = self.service.send_stream(
             _talk(claimed, claim, stamp.size),
             self._throttle.paced(reshaped(read, recording.format, claim.recording.shape)),
-            lambda: self._commit(claimed),
+            at_commit,
             hold_s,
         )
-        return Ended(claimed, outcome)
+        return Ended(row, outcome)
 
     def _claim(self, job: Job, tree: Tree, recording: Recording, sha256: str, *, whole: bool) -> Claim:
         connection_id, fields = _frozen(job, tree.rules, recording)
         uid = uid_of(connection_id, sha256, recording.metadata.sha256)
-        tries, doubted = tries_before(self._queue, job, recording.audio, uid)
-        n = tries + 1
+        tries = tries_before(self._queue, job, recording.audio, uid)
+        n = tries.last + 1
         return Claim(
             n=n,
-            doubted=doubted,
+            doubted=tries.doubted,
             uid=uid,
             recording=replace(
                 recording,
@@ -181,7 +242,7 @@ class Attempts:
             request_id=str(uuid4()),
             at=self._clock.now(),
             whole=whole,
-            in_doubt=self._queue.in_doubt(uid),
+            in_doubt=tries.in_doubt,
         )
 
     def _record(self, job: Job, tree: Tree, claim: Claim) -> Job | None:
@@ -190,31 +251,36 @@ class Attempts:
         """
         if self.stopping:
             return None
-        if self._queue.is_forgotten(claim.recording.audio.sha256):
-            self._queue.apply(lifecycle.forgotten(job, self._clock.now()))
-            return None
-        if talk_id := self._queue.journal_talk(claim.uid):
-            self._adopt(job, claim, talk_id)
-            return None
-        job = replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0])
         try:
-            if claim.doubted and tree.rules.on_unknown is not OnUnknown.RESEND:
-                self._queue.apply(lifecycle.doubted(job, claim))
-                return None
-            return self._queue.apply(lifecycle.claimed(job, claim))
+            if not self._is_special(tree, claim):
+                return self._queue.apply(_claimed(job, tree, claim))
+            if not self._forgotten(job, claim):
+                self._settle_special(replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0]), claim)
         except UidTaken as taken:
             self._queue.apply(lifecycle.duplicate(job, taken.holder, self._clock.now()))
-            return None
+        except Stale:
+            if not self._forgotten(job, claim):
+                raise
+        return None
 
-    def _adopt(self, job: Job, claim: Claim, talk_id: str) -> None:
-        try:
-            self._queue.apply(lifecycle.adopted(job, claim, talk_id))
-        except UidTaken as taken:
-            self._queue.apply(lifecycle.duplicate(job, taken.holder, self._clock.now()))
+    def _is_special(self, tree: Tree, claim: Claim) -> bool:
+        """Only the journal knows its talk id; or it may have been sent before the queue was lost, and is not to be sent again."""
+        held = claim.doubted > 0 and tree.rules.on_unknown is not OnUnknown.RESEND
+        return held or self._queue.journal_talk(claim.uid) is not None
 
-    def _commit(self, claimed: Job) -> None:
+    def _settle_special(self, job: Job, claim: Claim) -> None:
+        talk_id = self._queue.journal_talk(claim.uid)
+        self._queue.apply(lifecycle.adopted(job, claim, talk_id) if talk_id else lifecycle.doubted(job, claim))
+
+    def _forgotten(self, job: Job, claim: Claim) -> bool:
+        if not self._queue.is_forgotten(claim.recording.audio.sha256):
+            return False
+        self._queue.apply(lifecycle.forgotten(job, self._clock.now()))
+        return True
+
+    def _commit(self, claimed: Job) -> Job:
         try:
-            self._queue.apply(lifecycle.committing(claimed, self._clock.now()))
+            return self._queue.apply(lifecycle.committing(claimed, self._clock.now()))
         except (Stale, edges.IllegalEdge, QueueTrouble) as error:
             raise Halted(Halt.NOT_RECORDED, str(error)) from error
 
@@ -228,6 +294,10 @@ def _finding(job: Job, tree: Tree, audio: OpenFile) -> Finding:
     return finding
 
 
+def _claimed(job: Job, tree: Tree, claim: Claim) -> edges.Change:
+    return lifecycle.claimed(replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0]), claim)
+
+
 def _frozen(job: Job, rules: Folder, recording: Recording) -> tuple[str, Mapping[str, str]]:
     """Connection and fields of this try. A try that may have arrived is repeated as it was, whatever the rules say by now;
     one that surely did not goes by the present rules, so that a wrong connection can be mended.
@@ -237,15 +307,24 @@ def _frozen(job: Job, rules: Folder, recording: Recording) -> tuple[str, Mapping
     return rules.connection_id, recording.fields
 
 
-def tries_before(queue: Queue, job: Job | None, audio: Half, uid: str) -> tuple[int, int]:
-    """The number of the last try that this recording had, or may have had; and the suspicious start before which it may have been
-    sent, 0 for none.
+@dataclass(frozen=True, slots=True)
+class TriesBefore:
+    """The number of the last try that a recording had, or may have had; whether it may be with SpeechSense already by one of
+    them; and the suspicious start before which it may have been sent, 0 for none.
     """
-    known = max(job.claims if job is not None else 0, queue.claims_of(uid))
+
+    last: int
+    in_doubt: bool
+    doubted: int
+
+
+def tries_before(queue: Queue, job: Job | None, audio: Half, uid: str) -> TriesBefore:
+    on_record = queue.tried_before(uid)
+    known = max(job.claims if job is not None else 0, on_record.claims)
     suspicion = queue.suspicion()
     if suspicion is None or not suspicion.doubts(job, audio):
-        return known, 0
-    return suspicion.tries(known), suspicion.k
+        return TriesBefore(known, on_record.in_doubt, 0)
+    return TriesBefore(suspicion.tries(known), on_record.in_doubt, suspicion.k)
 
 
 def with_recording_id(fields: Mapping[str, str], rules: Folder, uid: str, n: int) -> Mapping[str, str]:

@@ -178,7 +178,7 @@ class OneShot:
             if (ending := self._in_the_way(before)) is not None:
                 return ending
             here = before if before is not None and before.state is not State.DONE else None
-            if tries_before(self._queue, here, recording.audio, uid)[1] == 0:
+            if tries_before(self._queue, here, recording.audio, uid).doubted == 0:
                 return None
             try:
                 job = self._row(source, before, recording)
@@ -191,8 +191,8 @@ class OneShot:
         return busy()
 
     def _claim_of(self, job: Job, source: Source, recording: Recording, uid: str) -> Claim:
-        tries, doubted = tries_before(self._queue, job, recording.audio, uid)
-        n = tries + 1
+        tries = tries_before(self._queue, job, recording.audio, uid)
+        n = tries.last + 1
         return Claim(
             n=n,
             uid=uid,
@@ -201,8 +201,8 @@ class OneShot:
             at=self._clock.now(),
             whole=True,
             owner=self._owner,
-            in_doubt=self._queue.in_doubt(uid),
-            doubted=doubted,
+            in_doubt=tries.in_doubt,
+            doubted=tries.doubted,
         )
 
     def _reach(self) -> Ending | None:

@@ -6,7 +6,8 @@ through a queue in memory and are judged and recorded here, one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
@@ -17,7 +18,7 @@ from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
 from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
 from speechsense_watch.core.reasons import Reason
-from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
+from speechsense_watch.core.rules import AfterUpload, Folder, OnUnknown, UploadRules
 from speechsense_watch.core.taking import BIG_ABOVE_BYTES, Hands, probe_turn
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
 from speechsense_watch.core.verdict import OWN_TROUBLE, Kind, Outcome, PauseReason, judge
@@ -27,6 +28,7 @@ from speechsense_watch.pausing import Pausing, as_json
 from speechsense_watch.picking import Picking
 from speechsense_watch.ports import (
     NO_NOTE,
+    Arrival,
     Chance,
     ChannelState,
     Clock,
@@ -69,6 +71,14 @@ class Surroundings:
     key: Callable[[], Key] = Key
 
 
+@dataclass(slots=True)
+class _End:
+    """An attempt that is over, and the row once its outcome is in it."""
+
+    ended: Ended
+    recorded: Job | None = None
+
+
 class Uploader:
     """One per process. Everything here runs on the loop's thread, except `hand_back`."""
 
@@ -98,7 +108,7 @@ class Uploader:
         self._away: dict[str, float] = {}
         self._resting: dict[int, float] = {}
         self._ended: SimpleQueue[Ended] = SimpleQueue()
-        self._in_hand: Ended | None = None
+        self._in_hand: list[_End] = []
         # Jobs whose refusal has still to be taken back.
         self._taken_back: list[int] = []
         self._in_work: dict[int, Job] = {}
@@ -110,7 +120,8 @@ class Uploader:
         self._room = Room()
         self._awaiting = Awaiting(queue, clock)
         self.stopping = False
-        self.accepted = self.doubtful = 0
+        # How many were accepted, how many of them are still to be filed, and of how many the outcome is unknown.
+        self.accepted = self.unfiled = self.doubtful = 0
         # How often a queue that could not be written could be again; when that is believed at the earliest (monotonic seconds).
         self.storage_back = 0
         self._writable_from = 0.0
@@ -221,47 +232,81 @@ class Uploader:
     # --- ends --------------------------------------------------------------------------------
 
     def _take_ends(self) -> None:
-        """An answer that could not be recorded stays in hand, first in line, until it is."""
+        """What cannot be recorded stays in hand, first in line, until it is."""
         while True:
             while self._taken_back:
                 self._reinstate(self._taken_back[0])
                 del self._taken_back[0]
-            if self._in_hand is None:
-                try:
-                    self._in_hand = self._ended.get_nowait()
-                except Empty:
-                    return
-            self._take(self._in_hand)
-            self._in_work.pop(self._in_hand.job.id, None)
-            self._in_hand = None
+            self._in_hand += self._fresh_ends()
+            if not self._in_hand:
+                return
+            self._record_together()
+            while self._in_hand:
+                self._take(self._in_hand[0])
+                self._in_work.pop(self._in_hand[0].ended.job.id, None)
+                del self._in_hand[0]
             self._note.holds(self._in_work)
 
-    def _take(self, ended: Ended) -> None:
-        if ended.outcome is None:
-            self._nothing_sent(ended)
-            return
-        # The commit mark may have been set since the claim.
+    def _fresh_ends(self) -> Iterator[_End]:
+        with suppress(Empty):
+            while True:
+                yield _End(self._ended.get_nowait())
+
+    def _record_together(self) -> None:
+        """The outcomes at hand are on disk, all by one write, but for those of jobs that are not as the attempts left them."""
+        now = self._clock.now()
+        ends, arrivals = [], []
+        for end in self._in_hand:
+            if end.ended.outcome is not None and end.recorded is None:
+                with suppress(edges.IllegalEdge):
+                    finished = self._finished(end.ended.job, end.ended.outcome, now)
+                    arrivals.append(Arrival(finished, self._filing(finished.after, now)))
+                    ends.append(end)
+        for end, job in zip(ends, self._queue.apply_each(arrivals) if arrivals else (), strict=True):
+            end.recorded = job
+
+    def _finished(self, job: Job, outcome: Outcome, now: datetime) -> edges.Change:
+        return lifecycle.finished(job, outcome, judge(outcome), self._backoff(), now, self._chance())
+
+    def _filing(self, job: Job, now: datetime) -> Sequence[Callable[[Job], edges.Change]]:
+        """Where the files stay as they are there is nothing to wait for: an accepted recording is done at once."""
+        folder = self._folders.get(job.place.folder)
+        if job.state is not State.UPLOADED or folder is None or folder.after_upload is not AfterUpload.KEEP:
+            return ()
+        return (lambda taken: lifecycle.filed(taken, now),)
+
+    def _record(self, ended: Ended, outcome: Outcome) -> Job:
+        """By itself, whatever the row is like now: the commit mark may have been set since the claim."""
         job = self._queue.job(ended.job.id) or ended.job
-        verdict = judge(ended.outcome)
-        moment = self._moment()
         try:
-            job = self._queue.apply(lifecycle.finished(job, ended.outcome, verdict, self._backoff(), moment.wall, self._chance()))
+            return self._queue.apply(self._finished(job, outcome, self._clock.now()))
         except (Stale, edges.IllegalEdge):
             # The talk id is nowhere else on record then.
-            self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state, talk_id=ended.outcome.talk_id)
+            self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state, talk_id=outcome.talk_id)
             self._leave_nothing_in_flight(self._queue.job(job.id))
-        self._tell(job, ended.outcome, verdict.kind)
+            return job
+
+    def _take(self, end: _End) -> None:
+        ended, outcome = end.ended, end.ended.outcome
+        if outcome is None:
+            self._nothing_sent(ended)
+            return
+        if end.recorded is None:
+            end.recorded = self._record(ended, outcome)
+        job, verdict, moment = end.recorded, judge(outcome), self._moment()
+        self._tell(job, outcome, verdict.kind)
         if verdict.kind is Kind.CHANGED:
             self._look(job.place)
         self.accepted += verdict.kind is Kind.ACCEPTED
+        self.unfiled += job.state is State.UPLOADED
         self.doubtful += verdict.kind is Kind.UNKNOWN
         if verdict.pause is PauseReason.QUEUE_NOT_WRITABLE:
             self._writable_from = moment.monotonic + STORAGE_AGAIN_S
-        if self._pausing.was_another_key(ended.outcome, verdict):
+        if self._pausing.was_another_key(outcome, verdict):
             self.traffic.forget_probe(job.id)
             return
         with self._pausing.told(ended.job.fields):
-            self._taken_back += self.traffic.ended(job.id, job.connection_id, verdict, moment, ended.outcome.retry_after_s)
+            self._taken_back += self.traffic.ended(job.id, job.connection_id, verdict, moment, outcome.retry_after_s)
 
     def _nothing_sent(self, ended: Ended) -> None:
         self.traffic.forget_probe(ended.job.id)
@@ -272,7 +317,7 @@ class Uploader:
         # Broken off with the claim on disk, or a claim that failed and is on disk all the same.
         self._leave_nothing_in_flight(job)
         if job is not None and job.state is State.UPLOADED:
-            self.accepted += 1  # adopted from the journal: its files are due for filing
+            self.unfiled += 1  # adopted from the journal
         if job is not None and job.reason is Reason.FORGOTTEN:
             self._log.info(Event.RECORDING_SKIPPED, job=job.id, folder=job.place.folder, reason=job.reason)
         if ended.look_again:

@@ -47,7 +47,7 @@ def parts(tmp_path: Path) -> Iterator[Assembly]:
         yield parts
         for service in parts.services:
             service.close()
-        parts.pool.shutdown()
+        parts.workers.shutdown(wait=True)
         parts.claims.keep_only(())
 
 

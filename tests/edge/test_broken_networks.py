@@ -24,7 +24,6 @@ from support.proxy import Proxy
 from support.rig import FIELDS
 from support.waiting import wait_for
 from support.wavs import pcm
-from yandex.cloud.speechsense.v1.talk_service_pb2 import UploadTalkRequest
 
 LOOK_EVERY_S = 0.1
 TALK = Talk(
@@ -128,7 +127,7 @@ def stream(service: GrpcService, audio: bytes = LONG, at_commit: Callable[[], No
 
 def closed(conduit: Conduit) -> bool:
     try:
-        conduit.stub.Upload(UploadTalkRequest(), timeout=0.01)
+        conduit.upload(b"", timeout=0.01)
     except ValueError as error:
         return "closed channel" in str(error)
     except grpc.RpcError:

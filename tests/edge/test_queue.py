@@ -24,7 +24,7 @@ from speechsense_watch.edge import queue_file
 from speechsense_watch.edge.journal import TalkLine
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
-from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, Tried, UidTaken
 from support.edges import AT, CALLS, LATER, Taken, born
 from support.manual_clock import ManualClock
 from support.played_queue import PlayedQueue, recording
@@ -343,12 +343,12 @@ def test_a_new_connection_takes_over_what_is_not_under_way(played: PlayedQueue, 
 def test_the_claim_counter_of_a_recording_is_over_all_its_jobs(played: PlayedQueue, queue: SqliteQueue) -> None:
     """So that a recording id is never given twice."""
     refused = played.refused("call")
-    assert queue.claims_of(refused.uid or "") == 1
+    assert queue.tried_before(refused.uid or "") == Tried(1, in_doubt=False)
     twin = played.ready("twin")
     claim = replace(Taken(content="call").claim(twin, whole=True), n=7)
     queue.apply(lifecycle.claimed(twin, claim))
-    assert queue.claims_of(refused.uid or "") == 7
-    assert queue.claims_of("0" * 64) == 0
+    assert queue.tried_before(refused.uid or "") == Tried(7, in_doubt=False)
+    assert queue.tried_before("0" * 64) == Tried(0, in_doubt=False)
 
 
 # --- counters ----------------------------------------------------------------------------------

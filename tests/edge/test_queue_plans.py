@@ -51,7 +51,7 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "reconnect": (lambda q: q.reconnect("calls", "conn-2"), "unfinished"),
     "holder_of": (lambda q: q.holder_of("ab" * 32), "one_job_a_uid"),
     "of_talk": (lambda q: q.of_talk("talk"), "by_talk"),
-    "claims_of": (lambda q: q.claims_of("ab" * 32), "by_uid"),
+    "tried_before": (lambda q: q.tried_before("ab" * 32), "by_uid"),
     "at_place": (lambda q: q.at_place(Place("calls", "none.wav")), "by_place"),
     "at_places": (lambda q: q.at_places("calls", PATHS), "by_place"),
     "young, stopped": (lambda q: on_record(q).young(AT + timedelta(days=1), AT), "unfinished"),

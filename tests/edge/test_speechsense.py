@@ -23,6 +23,7 @@ from speechsense_watch.standin.faults import When
 from support.rig import FIELDS, free_port
 from support.waiting import wait_for
 from support.wavs import pcm
+from yandex.cloud.speechsense.v1.talk_service_pb2 import StreamTalkRequest
 
 TALK = Talk(
     connection_id="conn",
@@ -162,7 +163,7 @@ def test_what_was_handed_over_counts_as_sent_though_no_more_was_asked_for(connec
     call = _Call()
     requests = connect()._requests(call, TALK, iter([b"first", b"last"]), commit_nothing, 0.0)
     handed_over = [next(requests) for _ in range(3)]
-    assert handed_over[-1].audio.chunk.data == b"first"
+    assert StreamTalkRequest.FromString(handed_over[-1]).audio.chunk.data == b"first"
     assert call.bytes_sent == 5
 
 

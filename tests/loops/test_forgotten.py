@@ -13,7 +13,7 @@ from speechsense_watch.core.model import Job, State, digest_of
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.core.verdict import Code, Outcome
-from speechsense_watch.ports import Stale, Talk
+from speechsense_watch.ports import Stale, Talk, Tried
 from support.bench import Bench, bench_on
 from support.rig import FIELDS
 from support.wavs import pcm
@@ -103,20 +103,19 @@ def test_what_the_journal_alone_knows_is_forgotten_all_the_same(bench: Bench) ->
 
 @pytest.mark.parametrize("stream_above", [0, 2**20])
 def test_what_is_forgotten_right_before_the_claim_is_not_sent(tmp_path: Path, stream_above: int) -> None:
-    """A copy of the call, by whose own row nobody could tell yet; the worker had asked, and was told that it is not forgotten."""
+    """A copy of the call, by whose own row nobody could tell yet."""
     with bench_on(tmp_path, UploadRules(stream_above_bytes=stream_above)) as bench:
         first = sent(bench)
         bench.write("copy/other.wav", pcm(seconds=0.5))
         bench.write("copy/other.json", json.dumps({**FIELDS, "operator_id": "999"}).encode())
-        is_forgotten = bench.queue.is_forgotten
+        tried_before = bench.queue.tried_before
 
-        def too_early(audio_sha256: str) -> bool:
-            told = is_forgotten(audio_sha256)
-            bench.queue.is_forgotten = is_forgotten  # type: ignore[method-assign]
+        def too_early(uid: str) -> Tried:
+            bench.queue.tried_before = tried_before  # type: ignore[method-assign]
             forget(bench, first)
-            return told
+            return tried_before(uid)
 
-        bench.queue.is_forgotten = too_early  # type: ignore[method-assign]
+        bench.queue.tried_before = too_early  # type: ignore[method-assign]
         again(bench)
         assert bench.queue.job(first.id) is None
         assert bench.job("copy/other.wav").reason is Reason.FORGOTTEN

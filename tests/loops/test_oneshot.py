@@ -25,7 +25,7 @@ from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.ending import Ending, Result
 from speechsense_watch.named import Source
 from speechsense_watch.oneshot import CONNECT_WITHIN_S, FAILED_FOR_S, OneShot
-from speechsense_watch.ports import Channel, ChannelState, QueueTrouble
+from speechsense_watch.ports import Channel, ChannelState, QueueTrouble, Tried
 from support.bench import ScriptedService
 from support.broken_disk import FULL, IO_ERROR, BrokenDisk
 from support.manual_clock import ManualClock
@@ -433,15 +433,15 @@ def test_a_row_that_was_decided_otherwise_is_not_sent_to_its_end(desk: Desk) -> 
 def test_the_daemon_may_be_first(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that changes between look and claim is looked at again."""
     desk.waiting()
-    original: Callable[[str], int] = desk.queue.claims_of
+    original: Callable[[str], Tried] = desk.queue.tried_before
     raced = iter([True])
 
-    def claims_of(uid: str) -> int:
+    def tried_before(uid: str) -> Tried:
         if next(raced, False):
             desk.apply(lifecycle.completed(desk.job(), desk.recording(), desk.clock.now()))
         return original(uid)
 
-    monkeypatch.setattr(desk.queue, "claims_of", claims_of)
+    monkeypatch.setattr(desk.queue, "tried_before", tried_before)
     assert desk.upload().result is Result.ACCEPTED
     assert [job.state for job in desk.jobs()] == [State.DONE]
 

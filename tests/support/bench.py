@@ -25,7 +25,7 @@ from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.intake import Intake
 from speechsense_watch.log import configure, logger
 from speechsense_watch.places import Places
-from speechsense_watch.ports import Channel, ChannelState, Halted, Key, Talk, WatchHealth, WatchState
+from speechsense_watch.ports import Channel, ChannelState, Halted, Key, OnEnd, Talk, WatchHealth, WatchState
 from speechsense_watch.roots import Roots
 from speechsense_watch.scan import Scan
 from speechsense_watch.throttle import Throttle
@@ -72,6 +72,9 @@ class ScriptedService:
         shown = self.key
         self.meanwhile(talk)
         return self._answer(talk, audio, shown, committed=True)
+
+    def begin_whole(self, talk: Talk, audio: bytes, on_end: OnEnd) -> None:
+        on_end(self.send_whole(talk, audio))
 
     def send_stream(self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
         """Refuses before the commit point when the script says anything but an answer that was `committed`."""

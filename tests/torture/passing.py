@@ -12,7 +12,6 @@ from typing import cast
 
 from speechsense_watch import assembly
 from speechsense_watch.core.edges import Change
-from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Outcome
 from speechsense_watch.edge import filing, journal, opening, queue, schema, speechsense, syscalls
@@ -22,9 +21,8 @@ from speechsense_watch.edge.in_hand import InHandFile
 from speechsense_watch.edge.journal import Journal
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.speechsense import GrpcService
-from speechsense_watch.ports import Talk
+from speechsense_watch.ports import OnEnd, Talk
 from torture.points import Points, replace
-from yandex.cloud.speechsense.v1.talk_service_pb2 import StreamTalkRequest
 
 
 def install(points: Points) -> None:
@@ -58,10 +56,11 @@ def _queue_class(points: Points) -> type[SqliteQueue]:
         # What the transaction under way holds; guarded by the queue's own lock.
         _edges: tuple[str, ...] = ()
 
-        def _write_one(self, conn: sqlite3.Connection, change: Change) -> Job:
-            name = f"{change.event} ({change.before.state})" if change.before else str(change.event)
-            self._edges = (*self._edges, name) if name not in self._edges else self._edges
-            return super()._write_one(conn, change)
+        def _write_changes(self, conn: sqlite3.Connection, changes: Sequence[Change]) -> Sequence[Change]:
+            for change in changes:
+                name = f"{change.event} ({change.before.state})" if change.before else str(change.event)
+                self._edges = (*self._edges, name) if name not in self._edges else self._edges
+            return super()._write_changes(conn, changes)
 
         @contextmanager
         def transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:
@@ -133,9 +132,9 @@ def _filing_calls(points: Points) -> FilingCalls:
 
 def _service_class(points: Points) -> type[GrpcService]:
     class PassingService(GrpcService):
-        def send_whole(self, talk: Talk, audio: bytes) -> Outcome:
+        def begin_whole(self, talk: Talk, audio: bytes, on_end: OnEnd) -> None:
             points.reach("one message about to leave")
-            return self._passed("one message", super().send_whole(talk, audio))
+            super().begin_whole(talk, audio, lambda outcome: on_end(self._passed("one message", outcome)))
 
         def send_stream(self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
             return self._passed("a stream", super().send_stream(talk, pieces, at_commit, hold_s))
@@ -164,9 +163,9 @@ def _service_class(points: Points) -> type[GrpcService]:
             pieces: Iterator[bytes],
             at_commit: Callable[[], None],
             hold_s: float,
-        ) -> Iterator[StreamTalkRequest]:
+        ) -> Iterator[bytes]:
             made = super()._requests(call, talk, pieces, at_commit, hold_s)
-            with closing(cast("Generator[StreamTalkRequest, None, None]", made)) as requests:
+            with closing(cast("Generator[bytes, None, None]", made)) as requests:
                 for number, request in enumerate(requests):
                     what = _name(number, committed=call.committed)
                     points.reach(f"{what} about to be handed over")

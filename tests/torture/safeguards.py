@@ -29,7 +29,6 @@ from speechsense_watch.intake import Intake
 from speechsense_watch.ports import Hint, Talk
 from speechsense_watch.uploader import Uploader
 from torture.points import replace
-from yandex.cloud.speechsense.v1.talk_service_pb2 import StreamTalkRequest
 
 TRAP = "trap"
 _RETRIES = (
@@ -54,7 +53,7 @@ def _mark_after_the_last_chunk() -> None:
         pieces: Iterator[bytes],
         at_commit: Callable[[], None],
         hold_s: float,
-    ) -> Iterator[StreamTalkRequest]:
+    ) -> Iterator[bytes]:
         yield from original(self, call, talk, pieces, lambda: None, hold_s)
         at_commit()
 

@@ -13,6 +13,7 @@ import click
 from speechsense_watch.app import EXIT_CANNOT_CREATE, EXIT_FATAL, CannotOpenQueue, Daemon
 from speechsense_watch.cli.common import EXIT_CONFIG, config_option, load_or_exit, say
 from speechsense_watch.config import ConfigError
+from speechsense_watch.edge.allocator import keep_pieces
 from speechsense_watch.log import Event, configure, logger, take_over
 
 
@@ -31,6 +32,7 @@ def run_command(config_path: Path | None) -> None:
     config = load_or_exit(config_path)
     configure(config.log.format, config.log.level, sys.stderr, sys.stderr.isatty())
     take_over()
+    keep_pieces()
     try:
         code = Daemon(config, os.environ, logger()).run()
     except CannotOpenQueue as error:

@@ -35,6 +35,7 @@ Headers: TypeAlias = tuple[tuple[str, str], ...]
 
 # Any gRPC server answers it, with what does not matter; no key is shown. (github.com/grpc/grpc, doc/health-checking.md)
 _QUESTION = "/grpc.health.v1.Health/Check"
+_TALKS = "/yandex.cloud.speechsense.v1.TalkService"
 # No one waits for so long; nothing is left behind.
 _FORGET_AFTER_S = 1_000.0
 _STATES = {
@@ -91,7 +92,14 @@ class Conduit:
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
-        self.stub = talk_service_pb2_grpc.TalkServiceStub(channel)
+        # As the stubs have them, but for requests that are serialised already (`messages`).
+        answer = talk_service_pb2.UploadTalkResponse.FromString
+        self.upload: grpc.UnaryUnaryMultiCallable[bytes, talk_service_pb2.UploadTalkResponse] = channel.unary_unary(
+            f"{_TALKS}/Upload", response_deserializer=answer
+        )
+        self.upload_as_stream: grpc.StreamUnaryMultiCallable[bytes, talk_service_pb2.UploadTalkResponse] = channel.stream_unary(
+            f"{_TALKS}/UploadAsStream", response_deserializer=answer
+        )
         self._lock = threading.Lock()
         self._users = 0
         self._given_up = False

@@ -87,6 +87,7 @@ class History:
         self._lock = Lock()
         self._suspicion: Suspicion | None = None
         self._asked = False
+        self._knows_more: bool | None = None
 
     # --- talks -------------------------------------------------------------------------------
 
@@ -125,7 +126,13 @@ class History:
             return False  # a second line does no harm, one that is lacking would
 
     def known_talk(self, uid: str) -> str | None:
-        """The talk id that only the journal knew when the queue had been lost."""
+        """The talk id that only the journal knew when the queue had been lost. Each recording is asked about, hardly any queue
+        was ever lost. That there are none is found out once: nothing but a start, or a command without a daemon, adds any.
+        """
+        if self._knows_more is None:
+            self._knows_more = bool(self._connection.tuples("SELECT 1 FROM known_talks LIMIT 1"))
+        if not self._knows_more:
+            return None
         found = self._connection.tuples("SELECT talk_id FROM known_talks WHERE uid = ?", (uid,))
         return str(found[0][0]) if found else None
 
@@ -216,7 +223,7 @@ class History:
         told = self._told()
         last = self._connection.tuples("SELECT k, at, why, settled FROM suspicions ORDER BY k DESC LIMIT 1")
         mine = last[0][0] if last else 0
-        self._asked = False
+        self._asked, self._knows_more = False, None
         if last and not last[0][3]:
             # Begun by a start that did not come to the end of it.
             at, why, k = from_us(last[0][1]), last[0][2], mine

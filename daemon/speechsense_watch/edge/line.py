@@ -60,13 +60,17 @@ class Line:
     @contextmanager
     def used(self) -> Iterator[Conduit]:
         """The channel as it is now, which stays open for so long."""
-        with self._lock:
-            conduit = self.conduit
-            conduit.begin()
+        conduit = self.take()
         try:
             yield conduit
         finally:
             conduit.end()
+
+    def take(self) -> Conduit:
+        """The same until its `end` is called."""
+        with self._lock:
+            self.conduit.begin()
+            return self.conduit
 
     def renew(self) -> bool:
         """A new channel takes over; calls under way keep theirs. False when none can be made, and the old one stays."""

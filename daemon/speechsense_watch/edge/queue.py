@@ -5,45 +5,28 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event
-from speechsense_watch.core.model import HOLDS_UID, Job, Place, State, digest_of
+from speechsense_watch.core.model import Job, Place, State, digest_of
 from speechsense_watch.core.rules import Order
 from speechsense_watch.core.suspicion import Suspicion
 from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge.ballast import Ballast
-from speechsense_watch.edge.history import History
-from speechsense_watch.edge.journal import Journal
-from speechsense_watch.edge.queue_file import QueueFile, translated
-from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
-from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.edge.rows import HOLDING_UID, from_us, job_of, path_bytes, placeholders, to_us
+from speechsense_watch.edge.writing import WrittenQueue
+from speechsense_watch.ports import Selection, Tried
 
 # What was written a moment after somebody looked at the clock is not from the future.
 _SAME_MOMENT = timedelta(seconds=5)
-_HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 # Millions of jobs are done and a few are not. SQLite keeps no statistics here and takes a partial index only where its
 # condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
 # finished jobs out: were it of no use, the statement would fail and not just be slow (sqlite.org/lang_indexedby.html).
 _UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
-# What the filer, the intake, look-ups and commands change on a row that stays in its state. A change decided before one of
-# theirs would take that back.
-_KEPT_BY_SEVERAL = ("possible_duplicate", "changed_after_upload", "filed_to", "metadata_filed_to", "gone_at", "leftovers")
-# What records how an upload ended: for these the ballast is given up.
-_ENDS = frozenset(
-    {
-        *(Event.ACCEPTED, Event.ADOPTED, Event.CONFIRMED, Event.REFUSED, Event.FAILED),
-        *(Event.GIVEN_BACK, Event.OUTCOME_UNKNOWN, Event.READ_ANEW),
-    }
-)
 
 
-class SqliteQueue(QueueFile):
+class SqliteQueue(WrittenQueue):
     """Keeps `ports.Queue`."""
 
     def __init__(
@@ -58,13 +41,8 @@ class SqliteQueue(QueueFile):
         """As `QueueFile`, which tells what the words mean."""
         super().__init__(path, read_only=read_only, untouched=untouched, as_it_is=as_it_is, ballast=ballast)
         self._known_runtime: dict[str, str] = {}
-        self.history = History(self, Journal(path.with_name(path.name + ".journal")), path, self._ballast)
-
-    def close(self) -> None:
-        """What the journal lacks then, the next start fills in."""
-        with self._lock, translated(self.path), suppress(OSError):
-            self.history.pay()
-        super().close()
+        # What `runtime` said last, and the file's version of then: others write to it as well.
+        self._told: tuple[int, Mapping[str, object]] | None = None
 
     def _jobs(self, which: str, parameters: Sequence[object] = ()) -> list[Job]:
         return [job_of(row) for row in self.rows(f"SELECT jobs.* FROM jobs {which}", parameters)]
@@ -72,116 +50,6 @@ class SqliteQueue(QueueFile):
     def _one(self, where: str, parameters: Sequence[object]) -> Job | None:
         found = self._jobs(f"WHERE {where} LIMIT 1", parameters)
         return found[0] if found else None
-
-    def make_ready(self) -> None:
-        with self._using():
-            self._keep_ballast()
-            self.history.pay()
-        self.make_sure_of_room()
-
-    # --- writing -----------------------------------------------------------------------------
-
-    def apply_each(self, arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
-        with self.transaction() as conn:
-            made = [self._arrived(conn, arrival) for arrival in arrivals]
-        self.history.enter(change for changes in made for change in changes)
-        return [changes[-1].after if changes else None for changes in made]
-
-    def _arrived(self, conn: sqlite3.Connection, arrival: Arrival) -> Sequence[Change]:
-        """Every change that was written, none when one of them could not be."""
-        made: list[Change] = []
-        conn.execute("SAVEPOINT arrival")
-        try:
-            job = arrival.row if isinstance(arrival.row, Job) else self._write_one(conn, arrival.row)
-            for step in arrival.then:
-                made.append(step(job))
-                job = self._write_one(conn, made[-1])
-        except (Stale, UidTaken, sqlite3.IntegrityError, sqlite3.DataError, ArithmeticError, ValueError):
-            # Whatever it is about one recording that cannot be entered, it does not hold up those that came with it.
-            conn.execute("ROLLBACK TO arrival")
-            return ()
-        finally:
-            conn.execute("RELEASE arrival")
-        return made
-
-    def _write_one(self, conn: sqlite3.Connection, change: Change) -> Job:
-        """The row as the change leaves it."""
-        job_id = self._write(conn, change)
-        _write_event(conn, job_id, change)
-        _write_attempt(conn, job_id, change)
-        return replace(change.after, id=job_id)
-
-    def apply(self, change: Change) -> Job:
-        try:
-            job_id = self._carry_out(change)
-        except QueueTrouble as trouble:
-            if not (trouble.full and change.event in _ENDS and self._ballast.give_up()):
-                raise
-            job_id = self._carry_out(change)
-        self.history.enter([change])
-        if change.event is Event.FORGOTTEN:
-            self.fold_log()
-        stored = self.job(job_id)
-        if stored is None:
-            raise Stale  # `forget` was there right behind us
-        return stored
-
-    def _carry_out(self, change: Change) -> int:
-        with self.transaction(spare=change.event in _ENDS) as conn:
-            return self._write_one(conn, change).id
-
-    def write(self, sql: str, parameters: Sequence[object]) -> bool:
-        """One statement about what is no job, on disk when this returns; whether it changed anything."""
-        with self.transaction() as conn:
-            return conn.execute(sql, parameters).rowcount > 0
-
-    def _write(self, conn: sqlite3.Connection, change: Change) -> int:
-        columns = columns_of(change.after)
-        try:
-            if change.before is None:
-                names = ", ".join(columns)
-                values = placeholders(tuple(columns))
-                return int(conn.execute(f"INSERT INTO jobs ({names}) VALUES ({values})", tuple(columns.values())).lastrowid or 0)
-            before = change.before
-            assignments = ", ".join(f"{name} = ?" for name in columns)
-            seen = columns_of(before)
-            as_seen = " AND ".join(f"{name} IS ?" for name in _KEPT_BY_SEVERAL)
-            still, sound = _not_forgotten(change)
-            kept = (seen[name] for name in _KEPT_BY_SEVERAL)
-            done = conn.execute(
-                f"UPDATE jobs SET {assignments} WHERE id = ? AND state = ? AND claims = ? AND {as_seen}{still}",
-                (*columns.values(), before.id, before.state.value, before.claims, *kept, *sound),
-            )
-        except sqlite3.IntegrityError as error:
-            raise self._conflict(change, error) from error
-        if done.rowcount != 1:
-            raise Stale
-        return before.id
-
-    def forget(self, jobs: Sequence[Job], digests: Iterable[str], at: datetime) -> None:
-        """Rows, history and journal lines of these jobs are gone, from the log of the database too, and nothing with these
-        digests is sent any more. All of it, or Stale when one of them is not as it was, or in flight.
-        """
-        gone = sorted(set(digests))
-        # First, as `trim` does: a line without a row looks like a queue that was lost.
-        self.history.forget((job.uid for job in jobs if job.uid), overwrite=True)
-        with self.transaction() as conn:
-            conn.executemany("DELETE FROM orphans WHERE job_id = ?", [(job.id,) for job in jobs])
-            for job in jobs:
-                which = "id = ? AND state = ? AND claims = ? AND state NOT IN ('uploading', 'committing', 'uploaded')"
-                if conn.execute(f"DELETE FROM jobs WHERE {which}", (job.id, job.state.value, job.claims)).rowcount != 1:
-                    raise Stale
-            conn.executemany("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(digest, to_us(at)) for digest in gone])
-        self.history.stays_forgotten(gone, at)
-        self.fold_log()
-
-    def _conflict(self, change: Change, error: sqlite3.IntegrityError) -> Exception:
-        if "jobs.uid" in str(error) and change.after.uid:
-            holder = self.holder_of(change.after.uid)
-            return UidTaken(holder.id) if holder else Stale()
-        if "jobs.folder, jobs.place" in str(error):
-            return Stale()
-        return error
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -277,7 +145,7 @@ class SqliteQueue(QueueFile):
         return self._jobs(f"{begin} state IN ({_any_of(names)}) ORDER BY updated_at LIMIT ?", (*names, limit))
 
     def holder_of(self, uid: str) -> Job | None:
-        return self._one(f"uid = ? AND state IN ({_HOLDS_UID})", (uid,))
+        return self._one(f"uid = ? AND state IN ({HOLDING_UID})", (uid,))
 
     def of_talk(self, talk_id: str) -> Job | None:
         return self._one("talk_id = ?", (talk_id,))
@@ -285,21 +153,18 @@ class SqliteQueue(QueueFile):
     def is_forgotten(self, audio_sha256: str) -> bool:
         return bool(self.tuples("SELECT 1 FROM forgotten WHERE digest = ?", (digest_of(audio_sha256),)))
 
-    def claims_of(self, uid: str) -> int:
-        """Of jobs that stand for it now, and of tries of jobs that were read anew since: an id is never used twice."""
-        claimed = "SELECT max(claims) AS n FROM jobs WHERE uid = ?"
-        tried = "SELECT max(n) FROM attempts WHERE uid = ?"
-        found = self.tuples(f"SELECT max(n) FROM ({claimed} UNION ALL {tried})", (uid, uid))
-        return int(found[0][0] or 0)
-
-    def in_doubt(self, uid: str) -> bool:
-        return bool(self.tuples("SELECT 1 FROM jobs WHERE uid = ? AND possible_duplicate = 1 LIMIT 1", (uid,)))
+    def tried_before(self, uid: str) -> Tried:
+        """By jobs that stand for it now, and by tries of jobs that were read anew since: an id is never used twice."""
+        claimed = "SELECT max(claims) AS n, max(possible_duplicate) AS doubt FROM jobs WHERE uid = ?"
+        tried = "SELECT max(n), 0 FROM attempts WHERE uid = ?"
+        claims, doubt = self.tuples(f"SELECT max(n), max(doubt) FROM ({claimed} UNION ALL {tried})", (uid, uid))[0]
+        return Tried(claims or 0, bool(doubt))
 
     def released_duplicates(self) -> Sequence[Job]:
         return self._jobs(
             "INDEXED BY by_duplicate CROSS JOIN jobs AS holder ON holder.id = jobs.duplicate_of"
             " WHERE jobs.duplicate_of IS NOT NULL AND jobs.state = 'skipped' AND jobs.reason = 'duplicate'"
-            f" AND holder.state NOT IN ({_HOLDS_UID}, 'ready')"
+            f" AND holder.state NOT IN ({HOLDING_UID}, 'ready')"
         )
 
     def counts(self, folder: str | None = None) -> Mapping[State, int]:
@@ -332,8 +197,17 @@ class SqliteQueue(QueueFile):
             # SQLite leaves a page alone that would become what it was, so this is no write after a restart either.
             conn.execute("INSERT INTO runtime VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (key, text))
         self._known_runtime[key] = text
+        self._told = None
 
     def runtime(self) -> Mapping[str, object]:
+        """Asked at every step of the uploader, and hardly ever another one than before."""
+        with self._lock:
+            version = self._version()
+            if self._told is None or self._told[0] != version:
+                self._told = version, self._read_runtime()
+            return self._told[1]
+
+    def _read_runtime(self) -> Mapping[str, object]:
         return {row["key"]: json.loads(row["value"]) for row in self.rows("SELECT key, value FROM runtime")}
 
 
@@ -351,54 +225,6 @@ def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
     return f"{where} AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
 
 
-def _not_forgotten(change: Change) -> tuple[str, tuple[str, ...]]:
-    """What a claim needs beside an unchanged row, and its parameters: another row of the call may have been forgotten since it
-    was asked. It is stale then, like one whose own row was.
-    """
-    audio = change.after.audio
-    if audio is None or not isinstance(change.attempt, AttemptBegun):
-        return "", ()
-    return " AND NOT EXISTS (SELECT 1 FROM forgotten WHERE digest = ?)", (digest_of(audio.sha256),)
-
-
 def _any_of(names: Sequence[object]) -> str:
     """What stands in an IN. Of nothing SQLite makes a condition that is never true, and no index fits that."""
     return placeholders(names) or "NULL"
-
-
-def _write_event(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
-    before = change.before.state.value if change.before else None
-    detail = change.detail.encode("utf-8", "backslashreplace").decode()
-    conn.execute(
-        "INSERT INTO events (job_id, at, event, from_state, to_state, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        (job_id, to_us(change.at), change.event.value, before, change.after.state.value, detail),
-    )
-
-
-def _write_attempt(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
-    match change.attempt:
-        case AttemptBegun() as begun:
-            at = to_us(begun.started_at)
-            conn.execute(
-                "INSERT INTO attempts (job_id, n, uid, request_id, started_at, committed_at) VALUES (?, ?, ?, ?, ?, ?)",
-                (job_id, begun.n, begun.uid, begun.request_id, at, at if begun.committed else None),
-            )
-        case AttemptCommitted(n=n, committed_at=at):
-            conn.execute("UPDATE attempts SET committed_at = ? WHERE job_id = ? AND n = ?", (to_us(at), job_id, n))
-        case AttemptEnded() as end:
-            conn.execute(
-                "UPDATE attempts SET ended_at = ?, code = ?, message = ?, verdict = ?, server_request_id = ?, bytes_sent = ?"
-                " WHERE job_id = ? AND n = ?",
-                (
-                    to_us(end.ended_at),
-                    end.code,
-                    end.message,
-                    end.verdict,
-                    end.server_request_id,
-                    end.bytes_sent,
-                    job_id,
-                    end.n,
-                ),
-            )
-        case None:
-            pass

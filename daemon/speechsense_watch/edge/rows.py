@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from speechsense_watch.core.model import AudioFormat, Half, Job, Place, Stamp, State
+from speechsense_watch.core.model import HOLDS_UID, AudioFormat, Half, Job, Place, Stamp, State
 from speechsense_watch.core.reasons import Reason
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# The states in which a job stands for its recording, as they stand in an IN.
+HOLDING_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 
 
 def to_us(at: datetime) -> int:
@@ -44,6 +48,11 @@ def _maybe_path(raw: bytes | None) -> str | None:
     return None if raw is None else os.fsdecode(raw)
 
 
+def storable(text: str) -> str:
+    """SQLite holds UTF-8 only, and a file's name may stand in a sentence."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def signed(inode: int) -> int:
     """SQLite's integers are signed; inode numbers of some file systems use all 64 bits."""
     return inode - 2**64 if inode >= 2**63 else inode
@@ -70,48 +79,81 @@ def _half(name: str, row: Mapping[str, Any]) -> Half | None:
     return Half(stamp, row[f"{name}_sha256"] or "")
 
 
-def columns_of(job: Job) -> dict[str, Any]:
-    """Every column but `id`."""
-    audio_format = job.format
+def _format_columns(audio_format: AudioFormat | None) -> dict[str, Any]:
     return {
-        "state": job.state.value,
-        "folder": job.place.folder,
-        "directory": path_bytes(posixpath.dirname(job.place.path)),
-        "place": path_bytes(job.place.path),
-        "audio_path": _maybe_bytes(job.audio_path),
-        "metadata_path": _maybe_bytes(job.metadata_path),
-        "connection_id": job.connection_id,
-        "created_at": to_us(job.created_at),
-        "updated_at": to_us(job.updated_at),
-        "recorded_at": to_us(job.recorded_at),
-        **_half_columns("audio", job.audio),
-        **_half_columns("metadata", job.metadata),
         "channels": audio_format.channels if audio_format else None,
         "sample_rate_hz": audio_format.sample_rate_hz if audio_format else None,
         "data_offset": audio_format.data_offset if audio_format else None,
         "data_bytes": audio_format.data_bytes if audio_format else None,
         "duration_s": audio_format.duration_s if audio_format else None,
-        "fields": json.dumps(dict(job.fields), ensure_ascii=False) if job.fields else None,
-        "uid": job.uid,
-        "talk_id": job.talk_id,
-        "attempts": job.attempts,
-        "claims": job.claims,
-        "failing_s": job.failing_s,
-        "deaths": job.deaths,
-        "next_attempt_at": _maybe_us(job.next_attempt_at),
-        "reason": job.reason.value if job.reason else None,
-        "message": job.message.encode("utf-8", "backslashreplace").decode(),
-        "duplicate_of": job.duplicate_of,
-        "possible_duplicate": int(job.possible_duplicate),
-        "changed_after_upload": int(job.changed_after_upload),
-        "owner": job.owner,
-        "filed_to": _maybe_bytes(job.filed_to),
-        "metadata_filed_to": _maybe_bytes(job.metadata_filed_to),
-        "gone_at": _maybe_us(job.gone_at),
-        "forced": int(job.forced),
-        "doubted": job.doubted,
-        "leftovers": int(job.leftovers),
     }
+
+
+def _place_columns(place: Place) -> dict[str, Any]:
+    directory = posixpath.dirname(place.path)
+    return {"folder": place.folder, "directory": path_bytes(directory), "place": path_bytes(place.path)}
+
+
+def _in_column(name: str, of: Callable[[Any], Any] = lambda value: value) -> Callable[[Any], dict[str, Any]]:
+    return lambda value: {name: of(value)}
+
+
+# How each attribute of a job lies in its columns: all of them but `id`.
+_COLUMNS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "state": _in_column("state", lambda state: state.value),
+    "place": _place_columns,
+    "audio_path": _in_column("audio_path", _maybe_bytes),
+    "metadata_path": _in_column("metadata_path", _maybe_bytes),
+    "connection_id": _in_column("connection_id"),
+    "created_at": _in_column("created_at", to_us),
+    "updated_at": _in_column("updated_at", to_us),
+    "recorded_at": _in_column("recorded_at", to_us),
+    "audio": partial(_half_columns, "audio"),
+    "metadata": partial(_half_columns, "metadata"),
+    "format": _format_columns,
+    "fields": _in_column("fields", lambda fields: json.dumps(dict(fields), ensure_ascii=False) if fields else None),
+    "uid": _in_column("uid"),
+    "talk_id": _in_column("talk_id"),
+    "attempts": _in_column("attempts"),
+    "claims": _in_column("claims"),
+    "failing_s": _in_column("failing_s"),
+    "deaths": _in_column("deaths"),
+    "next_attempt_at": _in_column("next_attempt_at", _maybe_us),
+    "reason": _in_column("reason", lambda reason: reason.value if reason else None),
+    "message": _in_column("message", storable),
+    "duplicate_of": _in_column("duplicate_of"),
+    "possible_duplicate": _in_column("possible_duplicate", int),
+    "changed_after_upload": _in_column("changed_after_upload", int),
+    "owner": _in_column("owner"),
+    "filed_to": _in_column("filed_to", _maybe_bytes),
+    "metadata_filed_to": _in_column("metadata_filed_to", _maybe_bytes),
+    "gone_at": _in_column("gone_at", _maybe_us),
+    "forced": _in_column("forced", int),
+    "doubted": _in_column("doubted"),
+    "leftovers": _in_column("leftovers", int),
+}
+
+
+def columns_of(job: Job, attributes: Iterable[str] = _COLUMNS) -> dict[str, Any]:
+    """The columns of these attributes; of all, every column but `id`."""
+    found: dict[str, Any] = {}
+    for attribute in attributes:
+        found.update(_COLUMNS[attribute](getattr(job, attribute)))
+    return found
+
+
+def changed_columns(before: Job, after: Job) -> dict[str, Any]:
+    """What differs, and the state in any case. What a change leaves as it was is the same object in both, so that is all that has
+    to be asked; and what others have written into other columns meanwhile stays.
+    """
+    names = (name for name in _COLUMNS if getattr(before, name) is not getattr(after, name))
+    return columns_of(after, ("state", *names))
+
+
+def as_stored(job: Job, job_id: int) -> Job:
+    """The job that will be read from the row that was written from this one."""
+    message = storable(job.message)
+    return job if (job_id, message) == (job.id, job.message) else replace(job, id=job_id, message=message)
 
 
 def _format(row: Mapping[str, Any]) -> AudioFormat | None:

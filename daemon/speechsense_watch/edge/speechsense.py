@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from time import monotonic
 from typing import TypeAlias
 
@@ -18,13 +19,13 @@ import grpc
 from speechsense_watch.core.patience import ON_ITS_WAY_BYTES, Patience, Wait
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
-from speechsense_watch.edge import channel
+from speechsense_watch.edge import channel, messages
 from speechsense_watch.edge.channel import Conduit, Endpoint, Headers, code_of, details_of
 from speechsense_watch.edge.line import Line
 from speechsense_watch.edge.retry_info import retry_after_s
 from speechsense_watch.edge.secret import number_of
-from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, Talk
-from yandex.cloud.speechsense.v1 import audio_pb2, talk_service_pb2, talk_service_pb2_grpc
+from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, OnEnd, Talk
+from yandex.cloud.speechsense.v1 import talk_service_pb2
 
 # Answers of "unavailable" in a row, over a connection that stands, after which another connection is made: behind a name
 # there may be other machines.
@@ -49,20 +50,25 @@ logging.getLogger("grpc._channel").setLevel(logging.CRITICAL)
 
 # The stubs know the type of the result, the class at run time does not.
 _Future: TypeAlias = "grpc.Future[talk_service_pb2.UploadTalkResponse]"
-_Start: TypeAlias = Callable[[talk_service_pb2_grpc.TalkServiceStub, tuple[tuple[str, str], ...]], _Future]
+_Start: TypeAlias = Callable[[Conduit, tuple[tuple[str, str], ...]], _Future]
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One call under way, shared by the worker that waits for it and grpc's thread that pulls from it."""
+    """One call under way, shared by grpc's threads, which pull from it and tell its end, and the one that looks after it."""
 
+    on_end: OnEnd = lambda _: None
     lock: threading.Lock = field(default_factory=threading.Lock)
+    shown: Headers = ()
+    conduit: Conduit = field(init=False)
+    began: float = 0.0
     future: _Future | None = None
     wait: Wait = field(default_factory=Wait)
     ended: threading.Event = field(default_factory=threading.Event)
     halt: Halt | None = None
     halt_message: str = ""
     bytes_sent: int = 0
+    told: bool = False
 
     @property
     def committed(self) -> bool:
@@ -95,6 +101,7 @@ class GrpcService:
         self._unavailable_in_a_row = 0
         self._lock = threading.Lock()
         self._calls: set[_Call] = set()
+        self._minding = False
         self._stopping = False
         self._retired = False
         self.closed = False
@@ -124,37 +131,41 @@ class GrpcService:
     # --- calls -------------------------------------------------------------------------------
 
     def send_whole(self, talk: Talk, audio: bytes) -> Outcome:
-        request = talk_service_pb2.UploadTalkRequest(
-            metadata=_metadata(talk),
-            audio=audio_pb2.AudioRequest(audio_metadata=_WAV, audio_data=audio_pb2.AudioChunk(data=audio)),
-        )
-        call = _Call(bytes_sent=len(audio))
+        """As `begin_whole`, and waits for the end."""
+        return _awaited(lambda on_end: self.begin_whole(talk, audio, on_end))
+
+    def begin_whole(self, talk: Talk, audio: bytes, on_end: OnEnd) -> None:
+        request = messages.whole(_metadata(talk), audio)
+        call = _Call(on_end, bytes_sent=len(audio))
         call.wait.commits(self._clock(), len(audio))
-        return self._run(call, talk, lambda stub, metadata: stub.Upload.future(request, metadata=metadata))
+        self._begin(call, talk, lambda conduit, metadata: conduit.upload.future(request, metadata=metadata))
 
     def send_stream(self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
-        call = _Call(wait=Wait(size_bytes=talk.size_bytes))
-        requests = self._requests(call, talk, pieces, at_commit, hold_s)
-        return self._run(call, talk, lambda stub, metadata: stub.UploadAsStream.future(requests, metadata=metadata))
+        def begin(on_end: OnEnd) -> None:
+            call = _Call(on_end, wait=Wait(size_bytes=talk.size_bytes))
+            requests = self._requests(call, talk, pieces, at_commit, hold_s)
+            self._begin(call, talk, lambda conduit, metadata: conduit.upload_as_stream.future(requests, metadata=metadata))
+
+        return _awaited(begin)
 
     def _requests(
         self, call: _Call, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float
-    ) -> Iterator[talk_service_pb2.StreamTalkRequest]:
+    ) -> Iterator[bytes]:
         """Runs on grpc's thread. It must raise, never end, when the recording is not sent whole: a stream that ends
         looks complete to the service.
         """
         try:
-            yield from self._offered(call, talk_service_pb2.StreamTalkRequest(metadata=_metadata(talk)))
-            yield from self._offered(call, _audio(audio_pb2.AudioStreamingRequest(audio_metadata=_WAV)))
+            for request in messages.stream_head(_metadata(talk)):
+                yield from self._offered(call, request)
             held = b""
             for piece in pieces:
                 if held:
                     call.bytes_sent += len(held)  # from here on the service may have it, whether we are asked for more or not
-                    yield from self._offered(call, _chunk(held))
+                    yield from self._offered(call, messages.stream_piece(held))
                 held = piece
             call.ended.wait(hold_s)
             self._reach_commit(call, at_commit, call.bytes_sent + len(held))
-            yield _chunk(held)
+            yield messages.stream_piece(held)
             call.bytes_sent += len(held)
         except Halted as halted:
             # What the service ended before is its own word, not ours.
@@ -162,7 +173,7 @@ class GrpcService:
                 call.stop(halted.halt, halted.message)
             raise
 
-    def _offered(self, call: _Call, request: talk_service_pb2.StreamTalkRequest) -> Iterator[talk_service_pb2.StreamTalkRequest]:
+    def _offered(self, call: _Call, request: bytes) -> Iterator[bytes]:
         call.wait.begins(self._clock())
         yield request
         call.wait.ends(self._clock())
@@ -176,49 +187,87 @@ class GrpcService:
             at_commit()
             call.wait.commits(self._clock(), min(handed_over, ON_ITS_WAY_BYTES))
 
-    def _run(self, call: _Call, talk: Talk, start: _Start) -> Outcome:
+    def _begin(self, call: _Call, talk: Talk, start: _Start) -> None:
+        """The call is under way, and `on_end` is told once how it ended, on whatever thread: grpc's mostly. It must not raise."""
         try:
-            shown = self._credentials.headers()
-            metadata = (
-                *shown,
-                ("x-client-request-id", talk.request_id),
-                # Documented as without effect for the AI services: sent in case that changes, relied on by nothing.
-                ("idempotency-key", talk.uid[:32]),
-            )
+            call.shown = self._credentials.headers()
         except CredentialError as error:
-            return Outcome(code=Code.CANCELLED, message=str(error), halt=Halt.NO_KEY)
+            call.on_end(Outcome(code=Code.CANCELLED, message=str(error), halt=Halt.NO_KEY))
+            return
+        metadata = (
+            *call.shown,
+            ("x-client-request-id", talk.request_id),
+            # Documented as without effect for the AI services: sent in case that changes, relied on by nothing.
+            ("idempotency-key", talk.uid[:32]),
+        )
         with self._lock:
             # Closed: whoever calls had us in hand when another service took over.
-            if self.closed or (self._stopping and not call.committed):
-                return Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN)
-            self._calls.add(call)
+            refused = self.closed or (self._stopping and not call.committed)
+            if not refused:
+                self._calls.add(call)
+        if refused:
+            call.on_end(Outcome(code=Code.CANCELLED, halt=Halt.SHUTDOWN))
+            return
+        call.conduit, call.began = self._line.take(), self._clock()
         try:
-            with self._line.used() as conduit:
-                began = self._clock()
-                future = start(conduit.stub, metadata)
-                call.future = future
-                future.add_done_callback(lambda _: call.ended.set())
-                if call.halt is not None:
-                    future.cancel()  # stopped between registration and start
-                while not call.ended.wait(LOOK_EVERY_S):
-                    self._look_after(call, conduit)
-                    if call.halt is not None:
-                        # It is over for us; grpc ends it when its buffers are empty, on a dead connection that is never.
-                        call.ended.wait(_ENDS_WITHIN_S)
-                        break
-                with call.lock:  # a commit mark that is being written at this moment is on the row before anything is told
-                    outcome = self._outcome(call, future, shown)
-                if outcome.halt is None and outcome.code not in (Code.UNAVAILABLE, Code.CANCELLED):
-                    self._line.heard(conduit, began)
-            self._count_unavailable(outcome)
-            return outcome
-        finally:
+            future = start(call.conduit, metadata)
+        except BaseException:
+            self._let_go(call)
+            raise
+        call.future = future
+        if call.halt is not None:
+            future.cancel()  # stopped between registration and start
+        future.add_done_callback(lambda _: self._end(call, future))
+        self._mind_calls()
+
+    def _end(self, call: _Call, future: _Future) -> None:
+        """Told by grpc; or by the one who minds, of a call that grpc does not end for as long as its connection is dead."""
+        call.ended.set()
+        with call.lock:  # a commit mark that is being written at this moment is on the row before anything is told
+            if call.told:
+                return
+            call.told = True
+            outcome = self._outcome(call, future, call.shown)
+        if outcome.halt is None and outcome.code not in (Code.UNAVAILABLE, Code.CANCELLED):
+            self._line.heard(call.conduit, call.began)
+        self._count_unavailable(outcome)
+        self._let_go(call)
+        call.on_end(outcome)
+
+    def _let_go(self, call: _Call) -> None:
+        call.conduit.end()
+        with self._lock:
+            self._calls.discard(call)
+            last = self._retired and not self._calls
+            self.closed = self.closed or last
+        if last:
+            self.close()
+
+    # --- calls under way -----------------------------------------------------------------------
+
+    def _mind_calls(self) -> None:
+        """One thread looks after all calls, as long as there are any."""
+        with self._lock:
+            if self._minding:
+                return
+            self._minding = True
+        threading.Thread(target=self._mind, name="calls", daemon=True).start()
+
+    def _mind(self) -> None:
+        while True:
+            threading.Event().wait(LOOK_EVERY_S)
             with self._lock:
-                self._calls.discard(call)
-                last = self._retired and not self._calls
-                self.closed = self.closed or last
-            if last:
-                self.close()
+                calls = list(self._calls)
+                if not calls:
+                    self._minding = False
+                    return
+            begun = [(call, call.future) for call in calls if call.future is not None]
+            for call, _ in begun:
+                self._look_after(call, call.conduit)
+            for call, future in begun:
+                if call.halt is not None and not call.ended.wait(_ENDS_WITHIN_S):
+                    # It is over for us; grpc ends it when its buffers are empty, on a dead connection that is never.
+                    self._end(call, future)
 
     def _look_after(self, call: _Call, conduit: Conduit) -> None:
         """A call that waits for too long is ended, and one whose connection is dead as soon as that is known."""
@@ -293,21 +342,14 @@ class GrpcService:
             call.stop(Halt.SHUTDOWN)
 
 
-_WAV = audio_pb2.AudioMetadata(
-    container_audio=audio_pb2.ContainerAudio(container_audio_type=audio_pb2.ContainerAudio.CONTAINER_AUDIO_TYPE_WAV)
-)
+def _awaited(begin: Callable[[OnEnd], None]) -> Outcome:
+    ended: SimpleQueue[Outcome] = SimpleQueue()
+    begin(ended.put)
+    return ended.get()
 
 
 def _metadata(talk: Talk) -> talk_service_pb2.TalkMetadata:
     return talk_service_pb2.TalkMetadata(connection_id=talk.connection_id, fields=talk.fields)
-
-
-def _audio(request: audio_pb2.AudioStreamingRequest) -> talk_service_pb2.StreamTalkRequest:
-    return talk_service_pb2.StreamTalkRequest(audio=request)
-
-
-def _chunk(data: bytes) -> talk_service_pb2.StreamTalkRequest:
-    return _audio(audio_pb2.AudioStreamingRequest(chunk=audio_pb2.AudioChunk(data=data)))
 
 
 def _details(future: _Future, shown: Headers) -> str:

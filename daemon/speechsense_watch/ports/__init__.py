@@ -19,7 +19,7 @@ from speechsense_watch.ports.files import (
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
 from speechsense_watch.ports.in_hand import NO_NOTE, InHand
 from speechsense_watch.ports.on_record import OnRecord
-from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, Tried, UidTaken
 from speechsense_watch.ports.searching import Doubts, Searching, SearchTrouble
 from speechsense_watch.ports.service import (
     Channel,
@@ -29,6 +29,7 @@ from speechsense_watch.ports.service import (
     Credentials,
     Halted,
     Key,
+    OnEnd,
     Service,
     Talk,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "Hint",
     "InHand",
     "Key",
+    "OnEnd",
     "OnRecord",
     "OpenFile",
     "People",
@@ -75,6 +77,7 @@ __all__ = [
     "Sources",
     "Stale",
     "Talk",
+    "Tried",
     "UidTaken",
     "Wake",
     "Watch",

@@ -127,13 +127,7 @@ class Queue(Protocol):
         """The latest suspicious start; None as long as the queue was never lost."""
         ...
 
-    def claims_of(self, uid: str) -> int:
-        """The highest claim counter any job of this uid ever had; 0 without one."""
-        ...
-
-    def in_doubt(self, uid: str) -> bool:
-        """Whether some job of this uid is marked as a possible duplicate: the recording may be with SpeechSense already."""
-        ...
+    def tried_before(self, uid: str) -> Tried: ...
 
     def released_duplicates(self) -> Sequence[Job]:
         """Jobs skipped as duplicates of a job that ended without a talk id."""
@@ -163,7 +157,17 @@ class Arrival:
     """
 
     row: Change | Job
-    then: Sequence[Callable[[Job], Change]]
+    then: Sequence[Callable[[Job], Change]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What is on record of the tries of one uid: the highest claim counter any job of it ever had, 0 without one; and whether
+    some job of it is marked as a possible duplicate, so that the recording may be with SpeechSense already.
+    """
+
+    claims: int
+    in_doubt: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from speechsense_watch.core.verdict import Halt, Outcome, PauseReason
 
@@ -79,6 +79,9 @@ class Credentials(Protocol):
         ...
 
 
+OnEnd: TypeAlias = Callable[[Outcome], None]
+
+
 class Service(Protocol):
     """SpeechSense. Failures are outcomes, never exceptions."""
 
@@ -88,6 +91,10 @@ class Service(Protocol):
 
     def send_whole(self, talk: Talk, audio: bytes) -> Outcome:
         """One message. The caller has marked the commit point already."""
+        ...
+
+    def begin_whole(self, talk: Talk, audio: bytes, on_end: OnEnd) -> None:
+        """The same without waiting: `on_end` is told once how it ended, on whatever thread. It must neither block nor raise."""
         ...
 
     def send_stream(self, talk: Talk, pieces: Iterator[bytes], at_commit: Callable[[], None], hold_s: float) -> Outcome:
