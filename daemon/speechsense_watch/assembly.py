@@ -125,9 +125,17 @@ class Assembly:
         self.services = [service_of(config, environ, clock, self._wake_uploader, self._credentials)]
         self.intake = Intake(self._wake_intake, log)
         self.attempts = Attempts(queue, self.services[-1], clock, self.throttle)
-        self.workers = Workers(self.attempts, _MOST_WORKERS, clock, log)
+        self.workers = Workers(self.attempts, _MOST_WORKERS, log)
         in_hand = InHandFile(queue.path.with_name(f"{queue.path.name}.in-hand"))
-        surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive, in_hand, self._look_at_key)
+        surroundings = Surroundings(
+            self._wake_uploader,
+            self.intake.look,
+            owner_alive,
+            in_hand,
+            self._look_at_key,
+            partial(self.attempts.is_quick, probe=False),
+            self.workers.send,
+        )
         self.uploader = Uploader(queue, self.services[-1], self.workers.start, clock, random.random, log, surroundings)
         self.filer = Filer(queue, FileFiling(), clock, log)
         self.confirmer = Confirmer(queue, SqliteDoubts(queue), self.services[-1], clock, log)
