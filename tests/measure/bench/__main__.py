@@ -11,13 +11,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from measure.bench import figures, throughput
+from measure.bench import figures, latency, memory, plot, quiet, scale, start, throughput
 from measure.bench.figures import Found
 from measure.bench.machine import about
 from measure.bench.processes import forget_malloc
 from measure.bench.stage import Stage
 
-PARTS: Mapping[str, Callable[[Stage], Found]] = {"throughput": throughput.measure}
+PARTS: Mapping[str, Callable[[Stage], Found]] = {
+    "throughput": throughput.measure,
+    "latency": latency.measure,
+    "memory": memory.measure,
+    "quiet": quiet.measure,
+    "start": start.measure,
+    "scale": scale.measure,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures.show(found, Console(width=130))
     if options.json:
         figures.write(options.json, found, described)
+    if options.plots:
+        plot.write(options.plots, found)
     missed = figures.missed(found.figures)
     for name in missed:
         sys.stdout.write(f"target missed: {name}\n")
@@ -48,6 +57,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--quick", action="store_true", help="fewer cases and recordings: shows that it works, is nothing to go by"
     )
     parser.add_argument("--json", type=Path, help="where the figures are written")
+    parser.add_argument("--plots", type=Path, help="the directory where the two pictures are written")
     parser.add_argument("--dir", type=Path, help="where there is room for 6 GB; the temporary directory")
     return parser.parse_args(arguments)
 

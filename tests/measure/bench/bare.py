@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import sys
 import threading
 import time
@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc
 
 from measure.bench.client import open_channel, pieces, whole
-from measure.bench.processes import Child, python
+from measure.bench.processes import Child, peak_mb, python
 from measure.bench.recordings import LARGE, Recordings
 from measure.bench.service import Service
 from yandex.cloud.speechsense.v1 import talk_service_pb2_grpc
@@ -40,11 +40,11 @@ class Sent:
         return 1000 * self.cpu_s / self.count
 
 
-def run(service: Service, recordings: Recordings, in_flight: int, *, good_malloc: bool = True) -> Sent:
-    """All of them; timed from the moment the channel is ready to the last answer."""
+def run(service: Service, recordings: Recordings, in_flight: int, *, good_malloc: bool = True, whole: bool = False) -> Sent:
+    """All of them; timed from the moment the channel is ready to the last answer. `whole`: even large ones in one message."""
     options = [str(recordings.directory), "--port", str(service.port), "--in-flight", str(in_flight)]
     options += ["--ca", service.ca_file] if service.ca_file else []
-    options += ["--stream"] if recordings.size == LARGE else []
+    options += ["--stream"] if recordings.size == LARGE and not whole else []
     child = Child(python("measure.bench.bare", *options), good_malloc=good_malloc)
     sent = Sent(**child.line())
     child.end()
@@ -87,17 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files = sorted(options.directory.glob("*.wav"))
     with open_channel(options.port, options.ca) as channel:
         grpc.channel_ready_future(channel).result(30)
-        before, began = _cpu_s(), time.monotonic()
+        before, began = time.process_time(), time.monotonic()
         talk_ids = send_all(talk_service_pb2_grpc.TalkServiceStub(channel), files, options.in_flight, stream=options.stream)
-        seconds, cpu_s = time.monotonic() - began, _cpu_s() - before
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    told = {"count": len(set(talk_ids)), "seconds": seconds, "cpu_s": cpu_s, "peak_mb": peak_mb}
+        seconds, cpu_s = time.monotonic() - began, time.process_time() - before
+    told = {"count": len(set(talk_ids)), "seconds": seconds, "cpu_s": cpu_s, "peak_mb": peak_mb(os.getpid())}
     sys.stdout.write(json.dumps(told) + "\n")
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def readable(number: float) -> str:
 def table(figures: Iterable[Figure]) -> Table:
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading, right in (("", False), ("measured", True), ("baseline", True), ("ratio", True), ("target", True), ("", False)):
-        shown.add_column(heading, justify="right" if right else "left", no_wrap=True)
+        shown.add_column(heading, justify="right" if right else "left", no_wrap=right)
     for part, members in groupby(figures, key=lambda figure: figure.part):
         shown.add_row(f"[bold]{part}[/bold]")
         for figure in members:

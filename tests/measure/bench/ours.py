@@ -106,6 +106,7 @@ def started(
     in_flight: int = 8,
     rules: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
+    program: tuple[str, ...] = (),
 ) -> Iterator[Ours]:
     """`folder` is watched, else an empty one. Files that are there at the start count as complete, as those of yesterday would:
     `metadata_last` instead of a second look after the quiet period.
@@ -117,6 +118,7 @@ def started(
             _configure(rig, service, in_flight)
             rig.rules = {"start_from": "all", "metadata_last": True} | dict(rules or {})
             rig.environ = dict(environ or {})
+            rig.program = program or rig.program
             yield launch(rig)
             rig.stop()
     finally:
@@ -138,6 +140,7 @@ def launch(rig: Rig) -> Ours:
     rig.configure()
     name = rig.directory / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told, rig.log_path.open("ab") as log:
+        name.unlink(missing_ok=True)
         told.bind(str(name))
         told.settimeout(_READY_WITHIN_S)
         rig.environ |= {"NOTIFY_SOCKET": str(name)}

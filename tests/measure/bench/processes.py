@@ -7,12 +7,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 # Freed memory is kept for the next message instead of being given back to the kernel and faulted in again: twice the rate.
 GOOD_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
-_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def environment(*, good_malloc: bool = False) -> dict[str, str]:
@@ -61,9 +61,9 @@ class Child:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of all its threads."""
-    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(stat[11]) + int(stat[12])) / _TICKS_A_SECOND
+    """User and system time of all its threads, to the nanosecond: /proc tells hundredths of a second."""
+    # How the kernel names the CPU clock of another process: clock_getcpuclockid(3), which Python does not have.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def peak_mb(pid: int) -> float:

@@ -58,8 +58,16 @@ class Recordings:
 
     def move_to(self, directory: Path, number: int) -> None:
         """One pair, its metadata last, as a recorder puts it in place."""
-        for path in (self.audio(number), self.metadata(number)):
-            path.rename(directory / path.name)
+        self.move_audio_to(directory, number)
+        self.move_metadata_to(directory, number)
+
+    def move_audio_to(self, directory: Path, number: int) -> None:
+        path = self.audio(number)
+        path.rename(directory / path.name)
+
+    def move_metadata_to(self, directory: Path, number: int) -> None:
+        path = self.metadata(number)
+        path.rename(directory / path.name)
 
     def move_back(self, directory: Path) -> None:
         for path in directory.iterdir():

@@ -20,7 +20,7 @@ class Stage:
 
     def recordings(self, size: Size, count: int) -> Recordings:
         """That many in a directory of their own. The same files stand behind all of a size: they are made once."""
-        count = max(2, count // 4) if self.quick else count
+        count = max(min(2, count), count // 4) if self.quick else count
         directory = self.directory / f"{size.name.replace(' ', '')}-{count}"
         if directory.exists():
             return Recordings(directory, size, count)

@@ -90,7 +90,7 @@ def measure(stage: Stage) -> Found:
             found.figures += _figures(case, sent, runs)
             rates[case] = [run.rate for run in runs]
             if case == USUAL:
-                found.curves["backlog"] = _curve(runs[0])
+                found.curves["backlog"] = _curve(runs[0], sent[0])
     found.figures += _default_malloc(stage)
     found.add(_beside_the_script(stage, rates[USUAL]))
     found.add(_on_a_slow_disk(stage, rates[USUAL]))
@@ -169,13 +169,13 @@ def _figures(case: Case, sent: list[Sent], runs: list[Run]) -> Iterator[Figure]:
     )
 
 
-def _curve(run: Run) -> list[tuple[float, ...]]:
-    """Seconds, recordings that wait, and recordings sent until then."""
+def _curve(run: Run, beside: Sent) -> list[tuple[float, ...]]:
+    """Seconds, recordings that wait, recordings sent until then, and the rate of the bare loop in the same round."""
     points: list[tuple[float, ...]] = []
     for number in range(_CURVE_POINTS + 1):
         at = run.seconds * number / _CURVE_POINTS
         ended = bisect_right(run.ended, at)
-        points.append((round(at, 3), bisect_right(run.created, at) - ended, ended))
+        points.append((round(at, 3), bisect_right(run.created, at) - ended, ended, beside.rate))
     return points
 
 
