@@ -146,7 +146,10 @@ def launch(rig: Rig) -> Ours:
         rig.environ |= {"NOTIFY_SOCKET": str(name)}
         began = time.monotonic()
         rig.process = rig.command("run", stderr=log)
-        while b"READY=1" not in told.recv(4096):
-            pass
+        try:
+            while b"READY=1" not in told.recv(4096):
+                pass
+        except TimeoutError:
+            raise AssertionError(f"it was not READY in {_READY_WITHIN_S:.0f} s:\n{rig.log()[-3000:]}") from None
         ready_after_s, ready_at = time.monotonic() - began, time.time()
     return Ours(rig, ready_at, ready_after_s)

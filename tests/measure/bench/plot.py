@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import floor, log10
 from pathlib import Path
 
 from measure.bench.figures import Found, readable
 
-_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 64, 150, 34, 44
+_WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 780, 64, 190, 34, 44
+_LINE_HEIGHT = 16.0
 _TEXT, _GRID, _OURS, _OTHER = "#7d8590", "#7d859055", "#2f81f7", "#d9822b"
 # A rate is that of so many points of a curve.
 _SMOOTH = 4
@@ -114,12 +116,21 @@ def _drawn(panel: Panel, top: int) -> Iterator[str]:
         path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in line.points)
         dashes = ' stroke-dasharray="5 4"' if line.dashed else ""
         yield f'<polyline points="{path}" fill="none" stroke="{line.colour}" stroke-width="2" stroke-linejoin="round"{dashes}/>'
-        end_x, end_y = line.points[-1]
-        yield _text(across(end_x) + 6, down(end_y) + 4, line.label, "start", colour=line.colour)
+    heights = apart([down(line.points[-1][1]) + 4 for line in panel.lines])
+    for line, height in zip(panel.lines, heights, strict=True):
+        yield _text(across(line.points[-1][0]) + 6, height, line.label, "start", colour=line.colour)
 
 
 def _text(x: float, y: float, text: str, anchor: str, weight: str = "400", colour: str = _TEXT) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-weight="{weight}" fill="{colour}">{text}</text>'
+
+
+def apart(heights: Sequence[float]) -> list[float]:
+    """The same, moved down where one would be written over another."""
+    moved = list(heights)
+    for above, below in pairwise(sorted(range(len(moved)), key=moved.__getitem__)):
+        moved[below] = max(moved[below], moved[above] + _LINE_HEIGHT)
+    return moved
 
 
 def ticks(most: float) -> list[float]:

@@ -24,6 +24,7 @@ _TARGETS = {TINY: 0.6, SMALL: 0.8, LARGE: 0.8}
 _FAR_TARGET = 0.9
 _TIMES_THE_SCRIPT = 50.0
 _BY_SCRIPT = 20
+_ON_A_SLOW_DISK = 600
 _CURVE_POINTS = 60
 
 
@@ -215,7 +216,7 @@ def _on_a_slow_disk(stage: Stage, rates: list[float]) -> Found:
     if slow is None:
         return Found(notes=["a slow disk: there is no C compiler (cc)"])
     runs: list[Run] = []
-    recordings = stage.recordings(USUAL.size, USUAL.count)
+    recordings = stage.recordings(USUAL.size, _ON_A_SLOW_DISK)
     with Service(stage.directory, Setting(USUAL.tls)) as service:
         for number in range(stage.rounds):
             stage.say(f"a slow disk: round {number + 1} of {stage.rounds}")
