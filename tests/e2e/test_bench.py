@@ -23,6 +23,7 @@ def test_all_that_are_compared_send_the_same_to_the_same_service(tmp_path: Path)
             run = daemon.wait_for_done(3, 60)
         seen = service.seen()
         arrived.append(seen.sha256s)
+    assert len(set(recordings.sha256s())) == 3
     assert arrived == [recordings.sha256s()] * 4
     assert sorted(seen.first_at) == ["bench-000000", "bench-000001", "bench-000002"]
     assert len(run.talk_ids) == 3
