@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         described = about(Path(directory))
     described["seconds"] = round(time.monotonic() - began)
     # Not the 80 columns of an output that is no terminal.
-    figures.show(found, Console(width=130))
+    figures.show(found, Console(width=150))
     if options.json:
         figures.write(options.json, found, described)
     if options.plots:
