@@ -111,6 +111,8 @@ def columns_of(job: Job) -> dict[str, Any]:
         "forced": int(job.forced),
         "doubted": job.doubted,
         "leftovers": int(job.leftovers),
+        # Whatever becomes of it, it has a history from then on.
+        "trimmed": 0,
     }
 
 

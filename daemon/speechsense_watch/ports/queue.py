@@ -67,8 +67,8 @@ class Queue(Protocol):
         """`at_place` for many paths at once."""
         ...
 
-    def unsent_places(self, folder: str) -> Sequence[tuple[int, str]]:
-        """Number and place of each job that is `waiting` or `ready`."""
+    def unsent_places(self, folder: str) -> Iterable[tuple[int, str]]:
+        """Number and place of each job that is `waiting` or `ready`, read a page at a time: there may be a million."""
         ...
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
