@@ -383,6 +383,8 @@ def main() -> int:
             sys.stdout.write(f"built in {time.perf_counter() - began:.0f} s\n")
         for name, size in sizes(full.path):
             sys.stdout.write(f"  {name}: {size / 1e6:,.0f} MB\n")
+        if options.only == ["build"]:
+            return 0
         build(empty.path, 50, 50 if options.ready else 0)
         measure(full, empty, options)
         return report(full, empty, options)

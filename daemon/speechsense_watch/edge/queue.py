@@ -339,6 +339,9 @@ class SqliteQueue(QueueFile):
     def first_watched(self, name: str, path: str, now: datetime) -> datetime:
         return self.history.first_watched(name, path, now)
 
+    def keep_up(self) -> None:
+        self.history.keep_up()
+
     def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
         return self.history.trim(before, forget_before, folders)
 
