@@ -37,7 +37,10 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "due, newest first": (lambda q: q.due(AT, 4, Order.NEWEST, ONE), "due"),
     "due, oldest first": (lambda q: q.due(AT, 4, Order.OLDEST, ONE), "due"),
     "due, by a choice": (lambda q: q.due(AT, 4, Order.NEWEST, SEVERAL), "due"),
-    "due, what was sent before": (lambda q: q.due(AT, 4, Order.NEWEST, Selection(frozenset(), again=frozenset({"calls"}))), "doubtful"),
+    "due, what was sent before": (
+        lambda q: q.due(AT, 4, Order.NEWEST, Selection(frozenset(), again=frozenset({"calls"}))),
+        "doubtful",
+    ),
     "next_due": (lambda q: q.next_due(ONE, ["calls"]), "later"),
     "next_due, what is lost": (lambda q: q.next_due(ONE, ["calls"]), "unfinished"),
     "next_due, by a choice": (lambda q: q.next_due(SEVERAL, ["calls", "others"]), "later"),

@@ -2,8 +2,8 @@
 
 `python tests/measure/scale_rows.py [--rows N] [--ready M] [--dir DIR] [--rounds R] [--json FILE] [--only PART ...]`. A queue with
 N finished and M ready rows is built (in DIR, where it stays for the next run; else in a temporary directory), with its journal.
-Then it is measured beside one that is all but empty, in turns; what counts is the median of R rounds. Prints a table and ends with 1 when something
-takes more than 1.3 times, and more than what a run varies by, of what it takes there.
+Then it is measured beside one that is all but empty, in turns; what counts is the median of R rounds. Prints a table and ends
+with 1 when something takes more than 1.3 times, and more than what a run varies by, of what it takes there.
 
 The rows are those of some years of 5,500 calls a day, in a directory for each day, with the digests, ids and paths of real ones.
 Fields, events and tries are kept for 90 days: the newest tenth has them, the rest is as trimming leaves it.
@@ -15,9 +15,9 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import sqlite3
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,7 +26,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 from speechsense_watch.core import lifecycle
@@ -35,7 +34,6 @@ from speechsense_watch.core.rules import Order
 from speechsense_watch.core.taking import BIG_ABOVE_BYTES
 from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.edge.doubts import SqliteDoubts
-from speechsense_watch.edge.machine import this_machine
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.rows import to_us
 from speechsense_watch.ports import Selection
@@ -122,7 +120,8 @@ def build(path: Path, finished: int, ready: int) -> None:
 @contextmanager
 def _without_indexes(conn: sqlite3.Connection) -> Iterator[None]:
     """Nor triggers: they are made anew in the end, each by one sort."""
-    kept = conn.execute("SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL").fetchall()
+    made = "SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+    kept = conn.execute(made).fetchall()
     for kind, name, _ in kept:
         conn.execute(f"DROP {kind} {name}")
     yield
@@ -166,8 +165,9 @@ def _write_journal(conn: sqlite3.Connection, path: Path) -> None:
     path.unlink(missing_ok=True)
     path.touch(0o600)
     with path.open("w") as file:
-        for uid, talk_id, at in conn.execute("SELECT uid, talk_id, updated_at FROM jobs WHERE state = 'done' ORDER BY id"):
-            file.write(f'{{"uid": "{uid}", "talk_id": "{talk_id}", "at": "{datetime.fromtimestamp(at / 1e6, UTC).isoformat()}"}}\n')
+        for uid, talk_id, us in conn.execute("SELECT uid, talk_id, updated_at FROM jobs WHERE state = 'done' ORDER BY id"):
+            at = datetime.fromtimestamp(us / 1e6, UTC).isoformat()
+            file.write(f'{{"uid": "{uid}", "talk_id": "{talk_id}", "at": "{at}"}}\n')
         os.fsync(file.fileno())
 
 
@@ -238,7 +238,7 @@ def questions(queue: SqliteQueue) -> dict[str, Callable[[], object]]:
         "next_due": lambda: queue.next_due(any_of, {FOLDER}),
         "next_due, its connection pauses": lambda: queue.next_due(paused, {FOLDER}),
         "uploaded_due": lambda: queue.uploaded_due(now, 200),
-        "next_filing": lambda: queue.next_filing(),
+        "next_filing": queue.next_filing,
         "to_resend": lambda: queue.to_resend(now, {FOLDER}),
         "in_states": lambda: queue.in_states((State.COMMITTING,)),
         "bring_near": lambda: queue.bring_near(now + timedelta(hours=1), now),
@@ -249,7 +249,7 @@ def questions(queue: SqliteQueue) -> dict[str, Callable[[], object]]:
         "known": lambda: doubts.known("conn-1", "recording_id"),
         "claims_of": lambda: queue.claims_of("ab" * 32),
         "in_doubt": lambda: queue.in_doubt("ab" * 32),
-        "counts": lambda: queue.counts(),
+        "counts": queue.counts,
         "heartbeat": lambda: queue.set_runtime("daemon", {"at": time.perf_counter()}),
     }
 
@@ -268,7 +268,10 @@ COMMANDS = {
     "retry of none": ("retry", "--state", "refused", "--yes"),
 }
 # What reads every row, whatever it is asked for.
-THOROUGH = {"list --match, in no row": ("list", "--match", "no such thing"), "show PATH, unknown": ("show", "{folder}/2025/01/01/none.wav")}
+THOROUGH = {
+    "list --match, in no row": ("list", "--match", "no such thing"),
+    "show PATH, unknown": ("show", "{folder}/2025/01/01/none.wav"),
+}
 
 
 def run_command(side: Side, rig: Rig, what: str, words: tuple[str, ...]) -> None:
@@ -299,8 +302,6 @@ def start(side: Side, rig: Rig) -> None:
 
 @contextmanager
 def notified(path: Path) -> Iterator[threading.Event]:
-    import socket
-
     path.unlink(missing_ok=True)
     ready = threading.Event()
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as server:
@@ -322,11 +323,11 @@ def notified(path: Path) -> Iterator[threading.Event]:
     path.unlink(missing_ok=True)
 
 
-def trim(path: Path, finished: int) -> str:
+def trim(path: Path) -> str:
     """All that is to be trimmed at one housekeeping, and the longest that a write of somebody else waited for it."""
     queue = SqliteQueue(path)
-    at = queue.rows("SELECT updated_at FROM jobs WHERE state = 'done' ORDER BY id LIMIT 1 OFFSET ?", (int(finished * 0.9) + TO_TRIM,))
-    before = datetime.fromtimestamp(at[0]["updated_at"] / 1e6, UTC)
+    young = "SELECT updated_at FROM jobs WHERE state = 'done' AND trimmed = 0 ORDER BY updated_at LIMIT 1 OFFSET ?"
+    before = datetime.fromtimestamp(queue.tuples(young, (TO_TRIM,))[0][0] / 1e6, UTC)
     waits: list[float] = []
     over = threading.Event()
 
@@ -366,8 +367,8 @@ def trim(path: Path, finished: int) -> str:
         thread.join()
     queue.close()
     return (
-        f"trim: {total:,} rows in {took:.2f} s, {calls} calls, the longest {longest * 1e3:.0f} ms; another process's write waited "
-        f"{max(waits) * 1e3:.0f} ms at most, another thread's read {max(held) * 1e3:.0f} ms"
+        f"trim: {total:,} rows in {took:.2f} s, {calls} calls, the longest {longest * 1e3:.0f} ms; another process's write "
+        f"waited {max(waits) * 1e3:.0f} ms at most, another thread's read {max(held) * 1e3:.0f} ms"
     )
 
 
@@ -419,7 +420,7 @@ def measure(full: Side, empty: Side, options: argparse.Namespace) -> None:
             for what, words in commands.items():
                 run_command(side, rig, what, words)
     if "trim" in parts and options.rows * WITH_HISTORY >= TO_TRIM:
-        sys.stdout.write(trim(full.path, options.rows) + "\n")
+        sys.stdout.write(trim(full.path) + "\n")
 
 
 def _measure_queue(sides: tuple[Side, ...], rounds: int, parts: list[str]) -> None:
@@ -446,9 +447,8 @@ def report(full: Side, empty: Side, options: argparse.Namespace) -> int:
         over = here > MOST * beside and here - beside > (NOISE_OF_PROCESS_S if process else NOISE_S) and what not in THOROUGH
         bad += over
         found[what] = {"empty": beside, "full": here, "ratio": here / beside}
-        sys.stdout.write(
-            f"{what:34} {beside * scale:10,.0f} {here * scale:12,.0f} {unit}  {here / beside:8.2f}{'  <-- over' if over else ''}\n"
-        )
+        mark = "  <-- over" if over else ""
+        sys.stdout.write(f"{what:34} {beside * scale:10,.0f} {here * scale:12,.0f} {unit}  {here / beside:8.2f}{mark}\n")
     if options.json:
         Path(options.json).write_text(json.dumps({"rows": options.rows, "ready": options.ready, "found": found}, indent=1))
     return 1 if bad else 0

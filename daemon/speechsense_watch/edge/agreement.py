@@ -6,8 +6,8 @@ Whatever was lost or replaced shows, and then everything is looked at as if ther
 
 - the queue is lost: so is the mark with it.
 - the queue is an older copy: so is its mark, and what came into the journal since lies behind it.
-- the journal is lost, an older copy or another one: it ends before the mark, or what stands there before the mark is not what did;
-  each line bears an id and a time that no other has.
+- the journal is lost, an older copy or another one: it ends before the mark, or what stands right before the mark is not what
+  did; each line bears an id and a time that no other has.
 - rows are gone, or have come, by another hand than ours: the triggers count them, and their number is not that of the mark with
   those that got their talk id since by their events. The same shows when events of that time have been trimmed, or an id of
   theirs was used again.
@@ -74,10 +74,8 @@ def held(connection: _Asked) -> Held:
 
 def gained(connection: _Asked, since: Mark) -> list[tuple[str, str, int]]:
     """Uid, talk id and time of each job that got its talk id since then, as far as events tell."""
-    sql = (
-        f"SELECT uid, talk_id, updated_at FROM jobs WHERE id IN (SELECT job_id FROM events WHERE id > ? AND event IN ({_WITH_TALK}))"
-        " AND talk_id IS NOT NULL ORDER BY id"
-    )
+    those = f"SELECT job_id FROM events WHERE id > ? AND event IN ({_WITH_TALK})"
+    sql = f"SELECT uid, talk_id, updated_at FROM jobs WHERE id IN ({those}) AND talk_id IS NOT NULL ORDER BY id"
     return connection.tuples(sql, (since.event,))
 
 

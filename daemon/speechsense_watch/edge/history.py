@@ -155,8 +155,8 @@ class History:
             self._journal.forgotten(digests, at)
 
     def fill(self) -> int:
-        """The journal holds every talk id, folder and forgotten call the queue does; returns how many lines it lacked. Looked at is
-        what came since both were last seen to agree; what `examine` saw is remembered for the next time.
+        """The journal holds every talk id, folder and forgotten call the queue does; returns how many lines it lacked. Looked at
+        is what came since both were last seen to agree; what `examine` saw is remembered for the next time.
         """
         with self._translated():
             since, now = mark_of(self._connection, self._journal), held(self._connection)

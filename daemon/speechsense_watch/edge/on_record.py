@@ -95,8 +95,8 @@ class SqliteOnRecord:
         return [*waiting, *self._newest(_FINISHED, since, "AND gone_at = updated_at")]
 
     def _newest(self, which: str, since: datetime, where: str = "") -> list[Known]:
-        # The limit is on what is read, be it that it is not meant: whatever the queue holds, a scan's part of it is small. Of what
-        # is not finished the index has other folders' rows among it.
+        # The limit is on what is read, be it that it is not meant: whatever the queue holds, a scan's part of it is small. The
+        # index over what is not finished has other folders' rows among it.
         of_folder = "folder = :folder"
         inside, outside = (of_folder, "1") if which is _FINISHED else ("1", of_folder)
         sql = (

@@ -54,16 +54,12 @@ class Ready:
             return
         by = "recorded_at DESC" if order is Order.NEWEST else "recorded_at"
         for sources in self._sources(choice, "due"):
-            first = [
-                (f"SELECT id, recorded_at FROM jobs {where} AND next_attempt_at <= ? ORDER BY {by} LIMIT ?", (*keys, now_us, limit))
-                for where, keys in sources
-            ]
-            sql, keys = _all_of(first)
-            yield (
-                f"SELECT jobs.* FROM (SELECT * FROM ({sql}) ORDER BY {by} LIMIT ?) AS first CROSS JOIN jobs ON jobs.id = first.id"
-                f" ORDER BY first.{by}",
-                (*keys, limit),
-            )
+            # The first of each place where to look, of these the first, and then their rows.
+            of_one = f"SELECT id, recorded_at FROM jobs {{}} AND next_attempt_at <= ? ORDER BY {by} LIMIT ?"
+            each = " UNION ALL ".join(f"SELECT * FROM ({of_one.format(where)})" for where, _ in sources)
+            first = f"SELECT * FROM ({each}) ORDER BY {by} LIMIT ?"
+            sql = f"SELECT jobs.* FROM ({first}) AS first CROSS JOIN jobs ON jobs.id = first.id ORDER BY first.{by}"
+            yield sql, (*(key for _, keys in sources for key in (*keys, now_us, limit)), limit)
 
     def next_at(self, choice: Selection) -> int | None:
         """When the first of them is to be tried, be that over or not."""
@@ -73,8 +69,8 @@ class Ready:
 
     def ahead(self, now_us: int, horizon_us: int, changed_us: int) -> list[int]:
         """Those that are to be tried after the horizon, or later than now and were changed after that moment."""
-        sql = f"SELECT id FROM jobs INDEXED BY later WHERE {_GROUP} AND next_attempt_at > ? AND (next_attempt_at > ? OR updated_at > ?)"
-        keys = (now_us, horizon_us, changed_us)
+        later = "next_attempt_at > ? AND (next_attempt_at > ? OR updated_at > ?)"
+        sql, keys = f"SELECT id FROM jobs INDEXED BY later WHERE {_GROUP} AND {later}", (now_us, horizon_us, changed_us)
         return [job_id for group in self.groups() for (job_id,) in self._connection.tuples(sql, (*group, *keys))]
 
     def _sources(self, choice: Selection, index: str) -> Iterator[Sequence[Query]]:
@@ -82,7 +78,9 @@ class Ready:
         open_to = [each for each in self.groups() if each[1] not in choice.without_connections]
         condition, keys = _chosen(choice)
         found = [
-            (f"INDEXED BY {index} WHERE {_GROUP} AND {condition}", (*each, *keys)) for each in open_to if each[0] in choice.folders
+            (f"INDEXED BY {index} WHERE {_GROUP} AND {condition}", (*each, *keys))
+            for each in open_to
+            if each[0] in choice.folders
         ]
         found += [
             (f"INDEXED BY {_DOUBTFUL} AND {_GROUP} AND {condition}", (*each, *keys))
@@ -91,10 +89,6 @@ class Ready:
         ]
         for start in range(0, len(found), _TOGETHER):
             yield found[start : start + _TOGETHER]
-
-
-def _all_of(queries: Sequence[Query]) -> Query:
-    return " UNION ALL ".join(f"SELECT * FROM ({sql})" for sql, _ in queries), tuple(key for _, keys in queries for key in keys)
 
 
 def _chosen(choice: Selection) -> Query:

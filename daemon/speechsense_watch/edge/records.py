@@ -6,10 +6,13 @@ There is one way in, `opened`. Without a queue file it hands out an empty view a
 from __future__ import annotations
 
 import os
+import posixpath
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +153,7 @@ class Records:
 
     def oldest(self, state: State) -> datetime | None:
         """When the job that has been in the queue for longest, of those in this state, was found."""
-        # Not for `done`: see the partial indexes. That of what is ready holds the time itself, and spares a look at a million rows.
+        # Not for `done`: see the partial indexes. That of what is ready holds the time, and no row is looked at.
         index = "later WHERE state = 'ready'" if state is State.READY else "unfinished WHERE state <> 'done'"
         return self._time(f"SELECT min(created_at) FROM jobs INDEXED BY {index} AND state = ?", (state.value,))
 
@@ -180,16 +183,39 @@ class Records:
 
     def jobs(self, choice: Choice, limit: int = 0) -> Iterator[Job]:
         """Newest first, read a page at a time; 0 is all."""
+        pages = self._pages_of(self._candidates(choice), choice) if _has_index(choice) else self._pages(choice)
+        yield from islice((job_of(row) for page in pages for row in page), limit or None)
+
+    def _pages(self, choice: Choice) -> Iterator[list[dict[str, Any]]]:
         where, keys = _condition(choice)
-        below, left = _LARGEST_ID, limit or _LARGEST_ID
-        while left > 0:
-            sql = f"SELECT * FROM jobs WHERE id < ? AND {where} ORDER BY id DESC LIMIT ?"
-            page = self._rows(sql, (below, *keys, min(left, _PAGE)))
-            yield from map(job_of, page)
-            if len(page) < _PAGE:
-                return
-            left -= len(page)
+        below = _LARGEST_ID
+        while page := self._rows(f"SELECT * FROM jobs WHERE id < ? AND {where} ORDER BY id DESC LIMIT {_PAGE}", (below, *keys)):
+            yield page
             below = page[-1]["id"]
+
+    def _pages_of(self, ids: Sequence[int], choice: Choice) -> Iterator[list[dict[str, Any]]]:
+        where, keys = _condition(choice)
+        for start in range(0, len(ids), _PAGE):
+            part = ids[start : start + _PAGE]
+            yield self._rows(
+                f"SELECT * FROM jobs WHERE id IN ({placeholders(part)}) AND {where} ORDER BY id DESC", (*part, *keys)
+            )
+
+    def _candidates(self, choice: Choice) -> Sequence[int]:
+        """Every job that may be meant, newest first, by an index: of millions of finished ones a few, mostly."""
+        if choice.changed:
+            rows = self._rows("SELECT id FROM jobs INDEXED BY changed WHERE changed_after_upload = 1")
+            return sorted((row["id"] for row in rows), reverse=True)
+        states = choice.states or frozenset(State)
+        since = to_us(choice.since) if choice.since else 0
+        found = array("q")
+        for state in states - {State.DONE}:
+            sql = "SELECT id FROM jobs INDEXED BY unfinished WHERE state <> 'done' AND state = ? AND updated_at >= ?"
+            found.extend(row["id"] for row in self._rows(sql, (state.value, since)))
+        for folder in self.counts() if State.DONE in states else ():
+            sql = "SELECT id FROM jobs INDEXED BY finished WHERE state = 'done' AND folder = ? AND updated_at >= ?"
+            found.extend(row["id"] for row in self._rows(sql, (folder, since)))
+        return sorted(found, reverse=True)
 
     def job(self, job_id: int) -> Job | None:
         # SQLite's integers end here, and no id lies beyond.
@@ -197,7 +223,9 @@ class Records:
 
     def at_path(self, folder: str, path: str) -> Sequence[Job]:
         """The jobs of a recording that has or had a file there, the open one first, then the newest."""
-        return self._found("folder = ? AND (place = ? OR metadata_path = ?)", (folder, path_bytes(path), path_bytes(path)))
+        by_place = "folder = ? AND directory = ? AND place = ?"
+        keys = (folder, path_bytes(posixpath.dirname(path)), path_bytes(path))
+        return self._found(by_place, keys) or self._found("folder = ? AND metadata_path = ?", (folder, path_bytes(path)))
 
     def counts_below(self, folder: str, path: str) -> Mapping[State, int]:
         """Of the recordings in this directory and below it; '' is the root."""
@@ -280,6 +308,10 @@ class Records:
 def _attempt(row: dict[str, Any]) -> AttemptRow:
     ended_at = None if row["ended_at"] is None else from_us(row["ended_at"])
     return AttemptRow(**{**row, "started_at": from_us(row["started_at"]), "ended_at": ended_at})
+
+
+def _has_index(choice: Choice) -> bool:
+    return choice.changed or choice.since is not None or (bool(choice.states) and State.DONE not in choice.states)
 
 
 def _condition(choice: Choice) -> tuple[str, tuple[object, ...]]:
