@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from speechsense_watch.core.rules import Order
 from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
+from speechsense_watch.edge.records import Choice, Records
 from speechsense_watch.ports import Selection
 from support.edges import AT
 from support.manual_clock import ManualClock
@@ -30,6 +32,10 @@ Ask = Callable[[SqliteQueue], object]
 
 def on_record(queue: SqliteQueue) -> SqliteOnRecord:
     return SqliteOnRecord(queue, "calls")
+
+
+def listed(queue: SqliteQueue, **choice: Any) -> object:
+    return list(Records(queue).jobs(Choice(**choice), 50))
 
 
 # what is asked, and the index that answers it
@@ -73,6 +79,16 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "doubts": (lambda q: SqliteDoubts(q).doubts(["calls"], AT, "recording_id"), "unfinished"),
     "doubts, from the middle": (lambda q: SqliteDoubts(q).doubts(["calls"], AT, "recording_id", (1, 1)), "unfinished"),
     "checks": (lambda q: SqliteDoubts(q).checks(["calls"]), "with_leftovers"),
+    "directories": (lambda q: on_record(q).directories(), "by_place"),
+    "listed, by state": (lambda q: listed(q, states=frozenset({State.REFUSED})), "unfinished"),
+    "listed, since": (lambda q: listed(q, since=AT + timedelta(days=1)), "finished"),
+    "listed, since, unfinished": (lambda q: listed(q, since=AT + timedelta(days=1)), "unfinished"),
+    "listed, changed": (lambda q: listed(q, changed=True), "changed"),
+    "rate": (lambda q: Records(q).accepted_since(AT + timedelta(days=1)), "finished"),
+    "oldest, ready": (lambda q: Records(q).oldest(State.READY), "later"),
+    "show a path": (lambda q: Records(q).at_path("calls", "ready.wav"), "by_place"),
+    "trim": (lambda q: q.trim(AT - timedelta(days=1), AT, ["calls"]), "with_history"),
+    "trim, forgotten": (lambda q: q.trim(AT - timedelta(days=1), AT, ["calls"]), "gone"),
     "thought_there": (lambda q: list(on_record(q).thought_there("deep")), "by_place"),
 }
 
