@@ -36,6 +36,7 @@ from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.edge.doubts import SqliteDoubts
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.edge.rows import to_us
+from speechsense_watch.filer import BETWEEN_TRIMS_S
 from speechsense_watch.ports import Selection
 from support.manual_clock import ManualClock
 from support.played_queue import PlayedQueue
@@ -43,7 +44,7 @@ from support.rig import Rig
 
 MOST = 1.3
 # Below this a difference is that of two runs of the same, in seconds: of a question, and of a whole process.
-NOISE_S, NOISE_OF_PROCESS_S = 40e-6, 0.04
+NOISE_S, NOISE_OF_PROCESS_S = 100e-6, 0.04
 A_DAY = 5_500
 WITH_HISTORY = 0.1
 TO_TRIM = 50_000
@@ -361,6 +362,7 @@ def trim(path: Path) -> str:
         total, calls = total + touched, calls + 1
         if not touched:
             break
+        time.sleep(BETWEEN_TRIMS_S)
     took = time.perf_counter() - began
     over.set()
     for thread in threads:

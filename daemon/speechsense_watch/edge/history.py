@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -33,10 +33,6 @@ MACHINE, MOVED, RESTORED = "machine", "moved", "restored"
 
 # So many lines of the journal are held against the queue at a time.
 _TOGETHER = 500
-# So many rows are trimmed in one write.
-_TRIMMED_TOGETHER = 500
-# For so many the journal is written anew once.
-_FORGOTTEN_TOGETHER = 10_000
 # Among these are the states of jobs that have a talk id; the words the index has.
 _HOLDS_UID = ", ".join(f"'{state}'" for state in sorted(HOLDS_UID))
 
@@ -179,10 +175,19 @@ class History:
                 remember(conn, Mark(survey.size, end, now.talks, now.event, now.folders, now.forgotten, *told))
         self._surveyed = None
 
+    def mark(self) -> Mark | None:
+        """How far both were last seen to agree, if that still holds."""
+        with self._translated():
+            return mark_of(self._connection, self._journal)
+
+    def end_at(self, size: int) -> str:
+        """As `Journal` has it."""
+        with self._translated():
+            return self._journal.end_at(size) or ""
+
     def keep_up(self) -> None:
         """Queue and journal are seen to agree on what has come since they were last, so that the next start begins there."""
-        with self._translated():
-            known = mark_of(self._connection, self._journal)
+        known = self.mark()
         if known is None or known.size == self._journal.size():
             return
         last = self._connection.tuples("SELECT max(k) FROM suspicions")[0][0] or 0
@@ -210,8 +215,7 @@ class History:
         sql = "SELECT first_watched_at FROM folders WHERE name = ? AND path = ?"
         if known := self._connection.tuples(sql, (name, path_bytes(path))):
             return from_us(known[0][0])
-        with self._translated():
-            mark = mark_of(self._connection, self._journal)
+        mark = self.mark()
         # What the journal had until then the queue knows.
         start = mark.size if mark else 0
         at = self._first_watched_in_journal(name, path, start) or self._before_the_move(name) or now
@@ -337,8 +341,7 @@ class History:
             self._journal.suspicion(k, at)
 
     def _survey(self) -> _Survey:
-        with self._translated():
-            mark = mark_of(self._connection, self._journal)
+        mark = self.mark()
         survey = _Survey(mark.size, mark.start, mark.k, mark.newest) if mark else _Survey()
         folders = {(name, path) for name, path in self._connection.tuples("SELECT name, path FROM folders")}
         forgotten = {digest for (digest,) in self._connection.tuples("SELECT digest FROM forgotten")}
@@ -392,53 +395,6 @@ class History:
             yield
         except OSError as error:
             raise journal_trouble(self._path, error) from error
-
-    # --- trimming ----------------------------------------------------------------------------
-
-    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
-        """Finished rows last changed before `before` keep only what tells that they were sent; rows whose files were gone
-        before `forget_before` go wholly, journal line first, where their folder is among `folders` (whose roots are there).
-        Some of them, so that nobody waits for long: to be called until it returns 0, else how many rows were touched.
-        """
-        return self._trim(before) or self._forget(forget_before, tuple(folders))
-
-    def _trim(self, before: datetime) -> int:
-        # What the journal may lack is told by events: none goes before that was made good.
-        old = self._connection.tuples(
-            "SELECT id FROM jobs INDEXED BY with_history WHERE trimmed = 0 AND state IN ('done', 'skipped') AND updated_at < ?"
-            f" ORDER BY updated_at LIMIT {_TRIMMED_TOGETHER}",
-            (to_us(before),),
-        )
-        if not old:
-            return 0
-        marks, ids = placeholders(old), [job_id for (job_id,) in old]
-        with self._connection.transaction() as conn:
-            # It may have been changed since.
-            still = f"id IN ({marks}) AND state IN ('done', 'skipped') AND updated_at < ?"
-            for table in ("events", "attempts"):
-                conn.execute(f"DELETE FROM {table} WHERE job_id IN (SELECT id FROM jobs WHERE {still})", (*ids, to_us(before)))
-            conn.execute(f"UPDATE jobs SET fields = NULL, trimmed = 1 WHERE {still}", (*ids, to_us(before)))
-        return len(ids)
-
-    def _forget(self, before: datetime, folders: Sequence[str]) -> int:
-        gone = self._connection.tuples(
-            "SELECT id, uid FROM jobs INDEXED BY gone WHERE gone_at IS NOT NULL AND state = 'done' AND gone_at < ?"
-            f" AND folder IN ({placeholders(folders) or 'NULL'}) ORDER BY gone_at LIMIT {_FORGOTTEN_TOGETHER}",
-            (to_us(before), *folders),
-        )
-        if not gone:
-            return 0
-        with self._translated():
-            mark = mark_of(self._connection, self._journal)
-        left = self.forget((uid for _, uid in gone), size=mark.size if mark else 0)
-        for start in range(0, len(gone), _TRIMMED_TOGETHER):
-            with self._connection.transaction() as conn:
-                part = gone[start : start + _TRIMMED_TOGETHER]
-                conn.executemany("DELETE FROM jobs WHERE id = ?", [(job_id,) for job_id, _ in part])
-                if mark and start + len(part) == len(gone):
-                    talks = mark.talks - len(gone)
-                    remember(conn, replace(mark, size=left, end=self._journal.end_at(left) or "", talks=talks))
-        return len(gone)
 
 
 def _time(text: str) -> datetime | None:

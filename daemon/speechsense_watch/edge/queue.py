@@ -22,6 +22,7 @@ from speechsense_watch.edge.journal import Journal
 from speechsense_watch.edge.queue_file import QueueFile, translated
 from speechsense_watch.edge.ready import Ready
 from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
+from speechsense_watch.edge.trimming import forget_gone, trim
 from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
 
 # What was written a moment after somebody looked at the clock is not from the future.
@@ -343,7 +344,7 @@ class SqliteQueue(QueueFile):
         self.history.keep_up()
 
     def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
-        return self.history.trim(before, forget_before, folders)
+        return trim(self, before) or forget_gone(self, self.history, forget_before, folders)
 
     # --- what lives in the daemon --------------------------------------------------------------
 

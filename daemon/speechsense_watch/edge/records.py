@@ -154,8 +154,10 @@ class Records:
     def oldest(self, state: State) -> datetime | None:
         """When the job that has been in the queue for longest, of those in this state, was found."""
         # Not for `done`: see the partial indexes. That of what is ready holds the time, and no row is looked at.
-        index = "later WHERE state = 'ready'" if state is State.READY else "unfinished WHERE state <> 'done'"
-        return self._time(f"SELECT min(created_at) FROM jobs INDEXED BY {index} AND state = ?", (state.value,))
+        index = (
+            "later WHERE state = 'ready'" if state is State.READY else f"unfinished WHERE state <> 'done' AND state = '{state}'"
+        )
+        return self._time(f"SELECT min(created_at) FROM jobs INDEXED BY {index}")
 
     def suspects(self) -> Sequence[Job]:
         """Those with which in hand the daemon died too often, most often first; at most a hundred."""
@@ -183,15 +185,19 @@ class Records:
 
     def jobs(self, choice: Choice, limit: int = 0) -> Iterator[Job]:
         """Newest first, read a page at a time; 0 is all."""
-        pages = self._pages_of(self._candidates(choice), choice) if _has_index(choice) else self._pages(choice)
+        pages = self._pages_of(self._candidates(choice), choice) if _has_index(choice) else self._pages(choice, limit)
         yield from islice((job_of(row) for page in pages for row in page), limit or None)
 
-    def _pages(self, choice: Choice) -> Iterator[list[dict[str, Any]]]:
+    def _pages(self, choice: Choice, limit: int) -> Iterator[list[dict[str, Any]]]:
         where, keys = _condition(choice)
-        below = _LARGEST_ID
-        while page := self._rows(f"SELECT * FROM jobs WHERE id < ? AND {where} ORDER BY id DESC LIMIT {_PAGE}", (below, *keys)):
+        below, left = _LARGEST_ID, limit or _LARGEST_ID
+        # No more than are wanted: for one more every row below may have to be read.
+        while most := min(left, _PAGE):
+            page = self._rows(f"SELECT * FROM jobs WHERE id < ? AND {where} ORDER BY id DESC LIMIT ?", (below, *keys, most))
             yield page
-            below = page[-1]["id"]
+            if len(page) < most:
+                return
+            below, left = page[-1]["id"], left - most
 
     def _pages_of(self, ids: Sequence[int], choice: Choice) -> Iterator[list[dict[str, Any]]]:
         where, keys = _condition(choice)
