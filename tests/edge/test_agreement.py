@@ -246,6 +246,16 @@ def test_a_call_that_was_forgotten(path: Path) -> None:
     assert start(path) == (0, 0)
 
 
+def test_a_call_that_was_forgotten_before_it_was_sent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line goes with it, and the one that keeps it from being sent again did not come into the journal: it is filled in."""
+    played = PlayedQueue(path, ManualClock())
+    with closing(played.queue) as queue, monkeypatch.context() as patch:
+        patch.setattr(Journal, "forgotten", lambda *_: None)
+        queue.forget([played.ready("new")], ["cd" * 32], NOW)
+    assert start(path) == (0, 1)
+    assert start(path) == (0, 0)
+
+
 def test_a_mark_that_is_none(path: Path, read: list[int]) -> None:
     """Whatever stands there, everything is looked at."""
     odd: list[Any] = ["'[]'", "'{}'", "'not json'", "'{\"size\": 1}'", "'7'"]

@@ -581,6 +581,19 @@ def test_history_trims_what_is_told_and_never_what_was_sent(played: PlayedQueue,
     assert queue.holder_of(done.uid or "") is not None
 
 
+def test_history_is_trimmed_in_parts(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """Each a write of its own, so that no upload waits for a million of them; none is trimmed twice, unless it changed since."""
+    multiply(queue, played.done("call"), 1_200)
+    at = played.clock.now() + timedelta(days=91)
+    assert [queue.trim(at, AT - timedelta(days=1), ["calls"]) for _ in range(4)] == [500, 500, 201, 0]
+    job = queue.job(7)
+    assert job
+    assert job.fields == {}
+    queue.apply(lifecycle.seen_gone(job, AT))
+    assert [queue.trim(at, AT - timedelta(days=1), ["calls"]) for _ in range(2)] == [1, 0]
+    assert queue.rows("SELECT 1 FROM events WHERE job_id = 7") == []
+
+
 def test_a_row_is_forgotten_only_long_after_its_file_was_gone(played: PlayedQueue, queue: SqliteQueue) -> None:
     """Where its folder's root is there; its line in the journal goes first."""
     there = played.done("there")
