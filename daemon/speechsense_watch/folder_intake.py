@@ -103,7 +103,7 @@ class FolderIntake:
 
     def begin(self) -> None:
         self.telling.remember()
-        rule_out(self.queue, self.rules, self.clock, self.log)
+        rule_out(self.queue, self.rules, self.clock, self.log, all_entered=True)
         self.watch.start()
         self._tell_watch()
 

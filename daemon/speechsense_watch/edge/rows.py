@@ -134,9 +134,13 @@ _COLUMNS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 
+# Whatever becomes of a job, it has a history from then on.
+_HAS_HISTORY = {"trimmed": 0}
+
+
 def columns_of(job: Job, attributes: Iterable[str] = _COLUMNS) -> dict[str, Any]:
     """The columns of these attributes; of all, every column but `id`."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {} if attributes is not _COLUMNS else dict(_HAS_HISTORY)
     for attribute in attributes:
         found.update(_COLUMNS[attribute](getattr(job, attribute)))
     return found
@@ -147,7 +151,7 @@ def changed_columns(before: Job, after: Job) -> dict[str, Any]:
     to be asked; and what others have written into other columns meanwhile stays.
     """
     names = (name for name in _COLUMNS if getattr(before, name) is not getattr(after, name))
-    return columns_of(after, ("state", *names))
+    return columns_of(after, ("state", *names)) | _HAS_HISTORY
 
 
 def as_stored(job: Job, job_id: int) -> Job:

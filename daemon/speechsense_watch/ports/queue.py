@@ -67,8 +67,8 @@ class Queue(Protocol):
         """`at_place` for many paths at once."""
         ...
 
-    def unsent_places(self, folder: str) -> Sequence[tuple[int, str]]:
-        """Number and place of each job that is `waiting` or `ready`."""
+    def unsent_places(self, folder: str) -> Iterable[tuple[int, str]]:
+        """Number and place of each job that is `waiting` or `ready`, read a page at a time: there may be a million."""
         ...
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
@@ -147,7 +147,17 @@ class Queue(Protocol):
         """Another process has written since this was last asked (PRAGMA data_version)."""
         ...
 
-    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int: ...
+    def keep_up(self) -> None:
+        """What queue and journal have gained is seen to agree: the next start need not look at it again. To be called before rows
+        are trimmed.
+        """
+        ...
+
+    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
+        """Some of the finished rows last changed before `before` keep only what tells that they were sent; some of those whose
+        files were gone before `forget_before` go, in these folders. Returns how many were touched: to be called until that is 0.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
