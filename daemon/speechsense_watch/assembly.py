@@ -205,6 +205,12 @@ class Assembly:
         self.confirmer.configure(rules)
         self.intake.configure(folders)
 
+    @property
+    def rescanned_at(self) -> datetime | None:
+        """When a scan of some folder ended last."""
+        ended = (intake.telling.scanned_at for intake in list(self.folders.values()))
+        return max((at for at in ended if at is not None), default=None)
+
     def _look_at_key(self) -> Key:
         return self._credentials.look()
 

@@ -17,7 +17,7 @@ from speechsense_watch.kept import Kept
 from speechsense_watch.log import Log
 from speechsense_watch.loop import isolated
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, OnRecord, Queue, Watch
+from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, OnRecord, Queue, Watch, WatchState
 from speechsense_watch.recording import is_there
 from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Scan
@@ -30,7 +30,10 @@ TURN_S = 0.25
 # The most that is done in one turn however quick it is, before what was found complete is entered.
 MOST_LOOKS = 500
 ROOT_AWAY_LOOK_S = 5.0
-SUPERVISE_EVERY_S = 2.0
+# How long a watch may have been broken, or its root another one, without a word; then a scan makes up for it.
+SUPERVISE_EVERY_S = 10.0
+# One that is down is mended soon.
+SUPERVISE_THE_SICK_EVERY_S = 2.0
 AFTER_A_FAULT_S = 60.0
 # A command's word is looked for among what changed since then.
 A_COMMAND_AGO = timedelta(hours=1)
@@ -120,6 +123,8 @@ class FolderIntake:
         if hint.path is None:
             self.arrivals.told(None)
             self._next_scan_at, self._scan_asked = now, True
+            # Whoever asks may have seen the watch break.
+            self._next_supervision_at = now
             return
         for place in self._places_of(hint.path):
             self.arrivals.told(place)
@@ -185,9 +190,9 @@ class FolderIntake:
         if now >= self._next_supervision_at:
             self.watch.supervise()
             self._tell_watch()
-            self._next_supervision_at = now + SUPERVISE_EVERY_S
             self.arrivals.settle()
             self._tell_watch()
+            self._next_supervision_at = self._supervised_again_at(now)
         if self._scan is None and now >= self._next_scan_at and not self._begin_scan():
             return ROOT_AWAY_LOOK_S
         # Each has at least one look in every turn, so neither keeps the other waiting for longer than that.
@@ -199,6 +204,12 @@ class FolderIntake:
             return 0.0
         waits = [self._next_scan_at, self._next_supervision_at, *(at for at, _ in self._looks[:1])]
         return max(0.0, min(waits) - self.clock.monotonic())
+
+    def _supervised_again_at(self, now: float) -> float:
+        """All folders at the same moments, so that many of them wake the machine no more often than one."""
+        down = self.watch.health().state is WatchState.DOWN
+        every_s = SUPERVISE_THE_SICK_EVERY_S if down else SUPERVISE_EVERY_S
+        return now - now % every_s + every_s
 
     def _due_looks(self, until: float) -> bool:
         """Whether there are more of them."""
