@@ -313,12 +313,16 @@ def test_a_file_that_leaves_holds_nobody_up(
 
 
 def test_a_reader_that_dies_says_so(root: Path, watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scan is asked for at once, and who is asked for one supervises."""
-    watched = watching()
+    """A scan is asked for at once, and whoever supervises the watch at that moment finds it broken."""
+    watched, told = watching(), list[tuple[Hint, WatchState]]()
+
+    def hint(hint: Hint) -> None:
+        watched.watch.supervise()
+        told.append((hint, watched.state()))
+
+    monkeypatch.setattr(watched.watch, "_on_hint", hint)
     dies_in("InotifyFD", watched, root, monkeypatch)
-    assert SCAN in watched.hints
-    watched.watch.supervise()
-    assert watched.state() is WatchState.DOWN
+    assert (SCAN, WatchState.DOWN) in told
 
 
 @pytest.mark.parametrize("thread_class", ["InotifyFD", "InotifyEmitter", "BaseObserver"])
