@@ -210,6 +210,7 @@ class GrpcService:
             return
         call.conduit, call.began = self._line.take(), self._clock()
         try:
+            self._mind_calls()
             future = start(call.conduit, metadata)
         except BaseException:
             self._let_go(call)
@@ -218,7 +219,6 @@ class GrpcService:
         if call.halt is not None:
             future.cancel()  # stopped between registration and start
         future.add_done_callback(lambda _: self._end(call, future))
-        self._mind_calls()
 
     def _end(self, call: _Call, future: _Future) -> None:
         """Told by grpc; or by the one who minds, of a call that grpc does not end for as long as its connection is dead."""
@@ -246,12 +246,11 @@ class GrpcService:
     # --- calls under way -----------------------------------------------------------------------
 
     def _mind_calls(self) -> None:
-        """One thread looks after all calls, as long as there are any."""
+        """One thread looks after all calls, as long as there are any. Raises RuntimeError when there can be none."""
         with self._lock:
-            if self._minding:
-                return
-            self._minding = True
-        threading.Thread(target=self._mind, name="calls", daemon=True).start()
+            if not self._minding:
+                threading.Thread(target=self._mind, name="calls", daemon=True).start()
+                self._minding = True
 
     def _mind(self) -> None:
         while True:
