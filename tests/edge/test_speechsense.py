@@ -94,7 +94,7 @@ def test_how_a_call_ended_is_told_by_none_of_grpcs_threads(connect: Connect, sta
     thread that brings them would wait for ever, and every other call of the channel with him.
     """
     service = connect()
-    standin.order(Fault("reject", code="INVALID_ARGUMENT"))
+    standin.order(Fault("INVALID_ARGUMENT"))
     told: SimpleQueue[tuple[Code, str]] = SimpleQueue()
     for code in (Code.INVALID_ARGUMENT, Code.OK):
         service.begin_whole(TALK, AUDIO, lambda outcome: told.put((outcome.code, threading.current_thread().name)))

@@ -1,4 +1,4 @@
-"""workers.Workers: small recordings share a thread and a write, each is handed back once, and nobody waits for another's trouble."""
+"""workers.Workers: small recordings share a thread and a write, each is handed back once, none waits for another's trouble."""
 
 from __future__ import annotations
 
