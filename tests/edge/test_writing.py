@@ -88,6 +88,19 @@ def test_what_cannot_be_entered_holds_up_none_of_the_others(played: PlayedQueue,
     assert [row["job_id"] for row in tried] == [jobs[0].id, jobs[3].id]
 
 
+def test_of_what_fails_half_way_nothing_stays(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """The row was written and its attempt cannot be, since there is one with that number: the row is as it was, the other claimed."""
+    again, other = queue.apply(lifecycle.recovered(played.uploading("again"), LATER)), played.ready("other")
+    with queue.transaction() as conn:
+        conn.execute("UPDATE jobs SET claims = 0 WHERE id = ?", (again.id,))
+    again = replace(again, claims=0)
+    arrivals = [Arrival(lifecycle.claimed(job, played.claim_of(job, whole=True))) for job in (again, other)]
+    claimed = queue.apply_each(arrivals)
+    assert [job and job.state for job in claimed] == [None, State.COMMITTING]
+    assert queue.job(again.id) == again
+    assert events(queue, again.id)[-1] == ("given_back", "uploading", "ready")
+
+
 def test_a_twin_in_the_same_write_is_not_claimed(played: PlayedQueue, queue: SqliteQueue) -> None:
     """The same recording at two places: one of them stands for it."""
     jobs = [played.ready(stem) for stem in ("call", "copy")]
