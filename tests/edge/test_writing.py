@@ -89,7 +89,7 @@ def test_what_cannot_be_entered_holds_up_none_of_the_others(played: PlayedQueue,
 
 
 def test_of_what_fails_half_way_nothing_stays(played: PlayedQueue, queue: SqliteQueue) -> None:
-    """The row was written and its attempt cannot be, since there is one with that number: the row is as it was, the other claimed."""
+    """The row was written, and its attempt cannot be, since there is one with that number: the row is as it was."""
     again, other = queue.apply(lifecycle.recovered(played.uploading("again"), LATER)), played.ready("other")
     with queue.transaction() as conn:
         conn.execute("UPDATE jobs SET claims = 0 WHERE id = ?", (again.id,))
