@@ -215,7 +215,7 @@ class Adoption:
     def _adopted(self, sent: _Sent, job: Job) -> Change:
         n = max(job.claims, self.queue.tried_before(sent.uid).claims) + 1
         claim = Claim(n=n, uid=sent.uid, recording=sent.recording, request_id="", at=self.clock.now(), whole=True)
-        return lifecycle.adopted(replace(job, connection_id=self.folder.connection_id), claim, sent.talk_id)
+        return lifecycle.adopted(replace(job, connection_id=self.folder.connection_id), claim, sent.talk_id).of(job)
 
     def _filed(self, job: Job) -> Change:
         """The files stay where they are, whatever is done with those that we send."""

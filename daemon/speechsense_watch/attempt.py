@@ -262,7 +262,7 @@ class Attempts:
             if not self._is_special(tree, claim):
                 return self._queue.apply(_claimed(job, tree, claim))
             if not self._forgotten(job, claim):
-                self._settle_special(replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0]), claim)
+                self._queue.apply(self._special(_connected(job, tree, claim), claim).of(job))
         except UidTaken as taken:
             self._queue.apply(lifecycle.duplicate(job, taken.holder, self._clock.now()))
         except Stale:
@@ -275,9 +275,9 @@ class Attempts:
         held = claim.doubted > 0 and tree.rules.on_unknown is not OnUnknown.RESEND
         return held or self._queue.journal_talk(claim.uid) is not None
 
-    def _settle_special(self, job: Job, claim: Claim) -> None:
+    def _special(self, job: Job, claim: Claim) -> edges.Change:
         talk_id = self._queue.journal_talk(claim.uid)
-        self._queue.apply(lifecycle.adopted(job, claim, talk_id) if talk_id else lifecycle.doubted(job, claim))
+        return lifecycle.adopted(job, claim, talk_id) if talk_id else lifecycle.doubted(job, claim)
 
     def _forgotten(self, job: Job, claim: Claim) -> bool:
         if not self._queue.is_forgotten(claim.recording.audio.sha256):
@@ -302,7 +302,11 @@ def _finding(job: Job, tree: Tree, audio: OpenFile) -> Finding:
 
 
 def _claimed(job: Job, tree: Tree, claim: Claim) -> edges.Change:
-    return lifecycle.claimed(replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0]), claim)
+    return lifecycle.claimed(_connected(job, tree, claim), claim).of(job)
+
+
+def _connected(job: Job, tree: Tree, claim: Claim) -> Job:
+    return replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0])
 
 
 def _frozen(job: Job, rules: Folder, recording: Recording) -> tuple[str, Mapping[str, str]]:

@@ -1,6 +1,7 @@
 """The filer: what is to be done with the files of an uploaded recording, once its talk id is on disk.
 
-By default nothing: they stay where they are. Whatever it does, it does only to the very files that were uploaded.
+By default nothing: they stay where they are, and the uploader has written down with the talk id that all is done. Whatever it
+does, it does only to the very files that were uploaded.
 """
 
 from __future__ import annotations

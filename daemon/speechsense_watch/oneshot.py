@@ -181,8 +181,9 @@ class OneShot:
             if tries_before(self._queue, here, recording.audio, uid).doubted == 0:
                 return None
             try:
-                job = self._row(source, before, recording)
-                job = self._queue.apply(lifecycle.doubted(job, self._claim_of(job, source, recording, uid)))
+                row = self._row(source, before, recording)
+                job = _handed_in(row, source)
+                job = self._queue.apply(lifecycle.doubted(job, self._claim_of(job, source, recording, uid)).of(row))
             except Stale:
                 continue
             except UidTaken as taken:
@@ -230,9 +231,10 @@ class OneShot:
             if (ending := self._in_the_way(before)) is not None:
                 return ending
             try:
-                job = self._row(source, before, recording)
+                row = self._row(source, before, recording)
+                job = _handed_in(row, source)
                 claim = self._claim_of(job, source, recording, uid)
-                job = self._queue.apply(lifecycle.claimed(job, claim))
+                job = self._queue.apply(lifecycle.claimed(job, claim).of(row))
             except Stale:
                 continue  # the daemon or another command was first: look again
             except UidTaken as taken:
@@ -241,17 +243,10 @@ class OneShot:
         return busy()
 
     def _row(self, source: Source, before: Job | None, recording: Recording) -> Job:
-        """The row to be claimed: the one that is there, taken over, or a new one."""
+        """The row to be claimed: the one that is there, or a new one."""
         now = self._clock.now()
         if before is not None and before.state is not State.DONE:
-            return replace(
-                before,
-                place=source.place,
-                audio_path=source.place.path,
-                metadata_path=source.metadata_path,
-                connection_id=source.rules.connection_id,
-                forced=True,
-            )
+            return before
         fresh = Job(
             id=0,
             state=State.WAITING,
@@ -322,6 +317,18 @@ class OneShot:
     def _backoff(self) -> Backoff:
         rules = self._rules
         return Backoff(initial_s=rules.retry_initial_s, max_s=rules.retry_max_s, give_up_after_s=rules.give_up_after_s)
+
+
+def _handed_in(row: Job, source: Source) -> Job:
+    """The row taken over, whatever the daemon knew it by."""
+    return replace(
+        row,
+        place=source.place,
+        audio_path=source.place.path,
+        metadata_path=source.metadata_path,
+        connection_id=source.rules.connection_id,
+        forced=True,
+    )
 
 
 def _talk(job: Job, claim: Claim) -> Talk:

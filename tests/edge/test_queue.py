@@ -407,6 +407,21 @@ def test_the_same_runtime_value_asks_nothing_of_the_queue(queue: SqliteQueue) ->
     assert statements != []
 
 
+def test_the_runtime_values_are_those_of_everybody(queue: SqliteQueue, tmp_path: Path) -> None:
+    """Asked again and again they are read once; what another process or this one wrote since is seen at once."""
+    with closing(SqliteQueue(tmp_path / "queue.db")) as other:
+        other.set_runtime("a", 1)
+        assert queue.runtime() == {"a": 1}
+        other.set_runtime("a", 2)
+        assert queue.runtime() == {"a": 2}
+        queue.set_runtime("b", 3)
+        assert queue.runtime() == other.runtime() == {"a": 2, "b": 3}
+    statements: list[str] = []
+    queue._db.conn.set_trace_callback(statements.append)
+    assert queue.runtime() == {"a": 2, "b": 3}
+    assert not any("FROM runtime" in statement for statement in statements)
+
+
 def test_what_another_process_wrote_is_noticed_once(played: PlayedQueue, queue: SqliteQueue, tmp_path: Path) -> None:
     """One's own writing is no news."""
     played.ready("own")

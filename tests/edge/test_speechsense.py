@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -86,6 +87,38 @@ def test_one_message_carries_it_all(connect: Connect, standin: StandIn) -> None:
     assert talk.request_id == TALK.request_id
     assert outcome.server_request_id
     assert outcome.bytes_sent == len(AUDIO)
+
+
+def test_how_a_call_ended_is_told_by_none_of_grpcs_threads(connect: Connect, standin: StandIn) -> None:
+    """A connection that is reset may bring the end of a call before the rest of its metadata: whoever waited for these on the
+    thread that brings them would wait for ever, and every other call of the channel with him.
+    """
+    service = connect()
+    standin.order(Fault("INVALID_ARGUMENT"))
+    told: SimpleQueue[tuple[Code, str]] = SimpleQueue()
+    for code in (Code.INVALID_ARGUMENT, Code.OK):
+        service.begin_whole(TALK, AUDIO, lambda outcome: told.put((outcome.code, threading.current_thread().name)))
+        assert told.get(timeout=10) == (code, "calls")
+
+
+def test_a_call_that_nobody_can_look_after_is_not_begun(
+    connect: Connect, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no thread to be had: nothing leaves, and the next call is looked after again."""
+    service = connect()
+    real = threading.Thread.start
+
+    def none(thread: threading.Thread) -> None:
+        if thread.name == "calls":
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    with pytest.raises(RuntimeError):
+        service.send_whole(TALK, AUDIO)
+    assert standin.talks() == []
+    monkeypatch.undo()
+    assert service.send_whole(TALK, AUDIO).code is Code.OK
 
 
 def test_a_question_is_answered_whole_or_not_at_all(connect: Connect, standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def stuck(tmp_path: Path) -> Iterator[Hanging]:
 
 
 def uploaded(bench: Bench) -> int:
-    return len([job for job in bench.jobs() if job.state is State.UPLOADED])
+    return len([job for job in bench.jobs() if job.state is State.DONE])
 
 
 def test_after_a_minute_without_an_answer_others_are_sent(sent: Hanging) -> None:
@@ -137,7 +137,7 @@ def test_a_probe_that_is_long_on_its_way_holds_up_no_small_recording(tmp_path: P
         bench.send()
         assert bench.paused() == {}
         states = {job.place.path: job.state for job in bench.jobs() if job.place.path != "hang.wav"}
-        assert set(states.values()) == {State.UPLOADED}
+        assert set(states.values()) == {State.DONE}
 
 
 def test_a_probe_that_waits_for_its_answer_stays_alone(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_what_is_ready_goes_at_once(tmp_path: Path, by: timedelta) -> None:
         bench.settle()
         jump(bench, by)
         bench.send()
-        assert bench.job().state is State.UPLOADED
+        assert bench.job().state is State.DONE
         bench.file(1)
         assert bench.job().state is State.DONE
 
@@ -53,7 +53,7 @@ def test_a_backoff_is_not_longer_for_it(tmp_path: Path, by: timedelta) -> None:
         assert bench.job().attempts == 1
         jump(bench, by)
         bench.send(rules.retry_max_s)
-        assert bench.job().state is State.UPLOADED
+        assert bench.job().state is State.DONE
 
 
 @BY
@@ -84,7 +84,7 @@ def test_what_is_unconfirmed_goes_by_its_rule(tmp_path: Path, by: timedelta, pol
         for _ in range(20):
             bench.send(61)
         held = policy is OnUnknown.HOLD
-        assert bench.job().state is (State.UNCONFIRMED if held else State.UPLOADED)
+        assert bench.job().state is (State.UNCONFIRMED if held else State.DONE)
         assert len(bench.service.calls) == (1 if held else 2)
 
 
@@ -106,7 +106,7 @@ def test_a_recording_that_comes_afterwards_is_taken(tmp_path: Path, by: timedelt
         bench.settle()
         bench.send()
         assert [job.place.path for job in bench.jobs()] == ["new.wav"]
-        assert bench.job("new.wav").state is State.UPLOADED
+        assert bench.job("new.wav").state is State.DONE
 
 
 @BY

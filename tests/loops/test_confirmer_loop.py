@@ -312,7 +312,7 @@ def test_what_a_broken_try_left_is_listed_and_never_taken_for_the_call(desk: Des
     desk.bench.queue.write("UPDATE jobs SET leftovers = 1", ())
     desk.bench.send(60)
     job = desk.bench.job()
-    assert job.state is State.UPLOADED
+    assert job.state is State.DONE
     desk.library.add(f"{job.uid}-{job.claims}", job.talk_id or "")
     desk.run(2 * PATIENCE_S)
     (orphan,) = SqliteDoubts(desk.bench.queue).orphans()
@@ -328,7 +328,7 @@ def test_a_first_try_that_comes_to_light_after_all_is_told(desk: Desk) -> None:
     desk.run(2 * PATIENCE_S)
     desk.bench.send()
     job = desk.bench.job()
-    assert job.state is State.UPLOADED
+    assert job.state is State.DONE
     desk.library.add(f"{job.uid}-{job.claims}", job.talk_id or "")
     desk.library.add(first, "zombie")
     desk.run(2 * PATIENCE_S)

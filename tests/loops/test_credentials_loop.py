@@ -49,7 +49,7 @@ def nothing_left(bench: Bench) -> None:
 
 
 def done(bench: Bench) -> int:
-    return sum(job.state is State.UPLOADED for job in bench.jobs())
+    return sum(job.state is State.DONE for job in bench.jobs())
 
 
 @pytest.mark.parametrize(("refusal", "scope"), [(REFUSED, "service"), (FORBIDDEN, "conn")])

@@ -162,7 +162,7 @@ def test_a_change_after_the_upload_is_told_and_not_sent(tmp_path: Path) -> None:
         bench.settle()
         bench.send()
         assert len(bench.service.sent) == 2
-        assert [job.state for job in bench.jobs()] == [State.DONE, State.UPLOADED]
+        assert [job.state for job in bench.jobs()] == [State.DONE, State.DONE]
 
 
 def test_both_halves_replaced_in_place_are_a_new_recording(tmp_path: Path) -> None:

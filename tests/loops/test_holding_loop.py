@@ -104,7 +104,7 @@ def test_a_refused_one_does_not_count(bench: Bench) -> None:
     bench.service.script = [Outcome(code=Code.INVALID_ARGUMENT, committed=True, message="no")]
     for _ in range(3):
         bench.send(1)
-    assert sorted(job.state for job in bench.jobs()) == [State.REFUSED, State.UPLOADED]
+    assert sorted(job.state for job in bench.jobs()) == [State.DONE, State.REFUSED]
 
 
 def test_changed_rules_have_a_trial_of_their_own(bench: Bench) -> None:
@@ -158,7 +158,7 @@ def test_a_lost_answer_keeps_its_place_until_it_is_sent_again(bench: Bench) -> N
         bench.send(1000)
     begun = {job.place.path for job in bench.jobs() if job.claims}
     assert len(begun) == 2
-    assert sorted(job.state for job in bench.jobs() if job.place.path in begun) == [State.UPLOADED] * 2
+    assert sorted(job.state for job in bench.jobs() if job.place.path in begun) == [State.DONE] * 2
     assert sum(job.claims for job in bench.jobs()) == 4
     told = bench.queue.runtime()["trial:in"]
     assert isinstance(told, dict)
@@ -176,7 +176,7 @@ def test_what_is_sent_again_does_not_pass_a_pause(bench: Bench) -> None:
     assert [job.claims for job in bench.jobs()] == [1]
     bench.queue.set_runtime(pause_key("in"), None)
     bench.send(1000)
-    assert [(job.claims, job.state) for job in bench.jobs()] == [(2, State.UPLOADED)]
+    assert [(job.claims, job.state) for job in bench.jobs()] == [(2, State.DONE)]
 
 
 def test_the_order_of_what_is_tried_first_begins_a_trial(bench: Bench) -> None:

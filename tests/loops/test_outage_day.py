@@ -120,7 +120,7 @@ def come_back(day: Day, waiting: int, first_within_s: float) -> None:
     day.requests.clear()
     back = day.bench.clock.monotonic()
     day.pass_time(first_within_s + 10.0 + 0.02 * waiting / 16)
-    assert day.counts() == {"uploaded": waiting}
+    assert day.counts() == {"done": waiting}
     assert len(day.requests) == waiting
     assert day.bench.paused() == {}
     assert day.requests[0] - back <= first_within_s

@@ -94,7 +94,7 @@ def all_sent(bench: Bench, first_after_s: float = 61.0) -> None:
     bench.send(first_after_s)
     for _ in range(3):
         bench.send(1)
-    assert {job.state for job in bench.jobs()} == {State.UPLOADED}
+    assert {job.state for job in bench.jobs()} == {State.DONE}
     assert paused(bench) == {}
     assert {job.attempts for job in bench.jobs()} == {0}
 

@@ -215,7 +215,7 @@ def test_the_only_recording_there_is_to_probe_with_may_be_a_suspect(bench: Bench
     bench.queue._db.conn.execute("UPDATE jobs SET deaths = 3")
     bench.send(61)
     assert bench.paused() == {}
-    assert bench.job("first.wav").state is State.UPLOADED
+    assert bench.job("first.wav").state is State.DONE
 
 
 def test_a_shutdown_is_no_death(bench: Bench) -> None:

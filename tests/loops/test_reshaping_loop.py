@@ -41,7 +41,7 @@ def test_channels_follow_the_rule(bench: Bench) -> None:
     bench.settle()
     bench.send()
     job = bench.job()
-    assert job.state is State.UPLOADED
+    assert job.state is State.DONE
     assert bench.service.sent[-1][1] == swapped(audio)
     assert job.audio is not None
     assert job.audio.sha256 == hashlib.sha256(audio).hexdigest()
@@ -69,7 +69,7 @@ def test_a_killed_recorder_s_file_is_sent_with_a_header_of_its_own_after_a_while
     bench.look(700)
     assert bench.job().state is State.READY
     bench.send()
-    assert bench.job().state is State.UPLOADED
+    assert bench.job().state is State.DONE
     assert bench.service.sent[-1][1] == pcm()
     assert (bench.folder_path / "call.wav").read_bytes() == libsndfile_open()
 
@@ -120,5 +120,5 @@ def test_a_try_that_may_have_arrived_keeps_voice_and_name_together(bench: Bench)
         metadata_constants={"direction_outgoing": "false"},
     )
     bench.send(1000)
-    assert bench.job().state is State.UPLOADED
+    assert bench.job().state is State.DONE
     assert [(talk.fields["direction_outgoing"], sent) for talk, sent in bench.service.sent] == [("true", swapped(audio))]

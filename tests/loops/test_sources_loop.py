@@ -60,7 +60,7 @@ def test_a_recording_is_sent_with_what_its_call_record_says(bench: Bench) -> Non
     bench.settle()
     bench.send()
     job = bench.job(NAME)
-    assert job.state is State.UPLOADED, job
+    assert job.state is State.DONE, job
     assert dict(job.fields) == SENT
     assert job.metadata_path is None
     assert job.metadata is not None
@@ -102,7 +102,7 @@ def test_without_a_record_the_name_may_do(bench: Bench) -> None:
     bench.look(301)
     bench.send()
     job = bench.job(NAME)
-    assert job.state is State.UPLOADED, job
+    assert job.state is State.DONE, job
     assert job.fields["client_id"] == "79161234567"
     assert job.fields["date"] == "2026-03-09T11:32:03+03:00"
 
@@ -209,7 +209,7 @@ def test_a_record_that_is_rotated_away_before_the_upload_is_not_missed(bench: Be
     records(bench).write_text("")
     bench.send()
     job = bench.job(NAME)
-    assert (job.state, dict(job.fields)) == (State.UPLOADED, SENT)
+    assert (job.state, dict(job.fields)) == (State.DONE, SENT)
 
 
 @pytest.mark.parametrize("broken", ["Master.csv", "operators.csv"])
@@ -221,7 +221,7 @@ def test_what_was_found_is_sent_although_nothing_can_be_read_at_the_upload(bench
     (bench.directory / broken).unlink()
     bench.send()
     job = bench.job(NAME)
-    assert (job.state, dict(job.fields)) == (State.UPLOADED, SENT)
+    assert (job.state, dict(job.fields)) == (State.DONE, SENT)
 
 
 def test_a_refused_recording_rests(bench: Bench) -> None:

@@ -59,7 +59,7 @@ def test_a_write_that_fails_once(tmp_path: Path, way: str, nth: int, kind: tuple
         again.uploader.recover()
         again.service.sent, again.service.calls = bench.service.sent, bench.service.calls
         assert run(again) is None
-        assert again.job().state is State.UPLOADED
+        assert again.job().state is State.DONE
         doubles = len(again.service.sent) - 1
         assert doubles == 0 or (doubles == 1 and kind is IO_ERROR and again.job().possible_duplicate)
 
@@ -134,7 +134,7 @@ def test_what_the_service_asked_for_is_waited_for_after_a_full_disk_too(tmp_path
         assert len(bench.service.calls) == 2
         bench.send(60)
         bench.send(1)
-        assert {job.state for job in bench.jobs()} == {State.UPLOADED}
+        assert {job.state for job in bench.jobs()} == {State.DONE}
 
 
 def test_the_end_of_what_was_under_way_has_the_ballast(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_the_end_of_what_was_under_way_has_the_ballast(tmp_path: Path) -> None:
 
         bench.service.meanwhile = meanwhile
         bench.send()
-        assert bench.job().state is State.UPLOADED
+        assert bench.job().state is State.DONE
         assert not ballast.exists()
         bench.service.meanwhile = lambda _talk: None
         with pytest.raises(QueueTrouble, match="is full"):
@@ -194,12 +194,12 @@ def test_a_talk_id_that_found_no_room_in_the_journal_is_on_record_and_made_good(
         for _ in range(5):
             bench.send(6)
         assert len(bench.service.calls) == 1
-        assert [job.state for job in bench.jobs()].count(State.UPLOADED) == 1
+        assert [job.state for job in bench.jobs()].count(State.DONE) == 1
         assert bench.paused() == {"service": "queue_not_writable"}
         monkeypatch.undo()
         bench.send(6)
         bench.send(6)
-        assert [job.state for job in bench.jobs()] == [State.UPLOADED] * 2
+        assert [job.state for job in bench.jobs()] == [State.DONE] * 2
         journal = (tmp_path / "queue.db.journal").read_text()
         assert journal.count("talk-1") == journal.count("talk-2") == 1
         assert not any(job.possible_duplicate for job in bench.jobs())
@@ -221,5 +221,5 @@ def test_a_ballast_that_cannot_be_made_for_another_reason_is_told(tmp_path: Path
         bench.settle()
         bench.send(6)
         bench.send(6)
-        assert bench.job().state is State.UPLOADED
+        assert bench.job().state is State.DONE
         assert bench.paused() == {}

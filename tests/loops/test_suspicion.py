@@ -103,7 +103,7 @@ def test_what_is_sent_again_all_the_same_goes_at_once_and_is_marked(resending: B
     suspicious_start(resending)
     resending.send()
     job = resending.job()
-    assert (job.state, job.possible_duplicate, job.claims) == (State.UPLOADED, True, 33)
+    assert (job.state, job.possible_duplicate, job.claims) == (State.DONE, True, 33)
     assert sent_as(resending) == ["33"]
     assert "doubted" not in resending.events(job.id)
 
@@ -121,7 +121,7 @@ def test_after_the_word_it_is_sent_and_not_doubted_again(bench: Bench) -> None:
     assert bench.job().state is State.READY
     start(bench)
     bench.send(3600)
-    assert (bench.job().state, sent_as(bench)) == (State.UPLOADED, ["34"])
+    assert (bench.job().state, sent_as(bench)) == (State.DONE, ["34"])
 
 
 def test_a_second_suspicious_start_doubts_anew(bench: Bench) -> None:
@@ -153,7 +153,7 @@ def test_what_came_after_the_start_is_sent_as_ever(bench: Bench) -> None:
     ready(bench)
     bench.send()
     job = bench.job()
-    assert (job.state, job.possible_duplicate, job.claims) == (State.UPLOADED, False, 1)
+    assert (job.state, job.possible_duplicate, job.claims) == (State.DONE, False, 1)
 
 
 def test_what_was_copied_here_since_then_may_have_been_sent_all_the_same(bench: Bench) -> None:
@@ -174,7 +174,7 @@ def test_without_a_suspicious_start_nothing_is_doubted(bench: Bench) -> None:
     bench.settle()
     start(bench)
     bench.send(86400)
-    assert (bench.job().state, bench.job().claims) == (State.UPLOADED, 1)
+    assert (bench.job().state, bench.job().claims) == (State.DONE, 1)
 
 
 def test_what_the_journal_knows_is_adopted_and_not_doubted(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_files_that_change_afterwards_are_another_recording(bench: Bench) -> Non
     bench.send()
     bench.settle()
     bench.send()
-    assert bench.job().state is State.UPLOADED
+    assert bench.job().state is State.DONE
     assert len(bench.service.sent) == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from speechsense_watch.core.taking import BIG_ABOVE_BYTES
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge import folder
 from speechsense_watch.edge.rows import to_us
-from speechsense_watch.ports import Channel, ChannelState, FileTrouble, FileTroubleKind, QueueTrouble, Talk
+from speechsense_watch.ports import Arrival, Channel, ChannelState, FileTrouble, FileTroubleKind, QueueTrouble, Talk
 from speechsense_watch.recording import hash_of
 from support.bench import Bench, bench_on
 from support.starts import examined
@@ -54,7 +54,7 @@ def test_what_is_sent_is_what_lies_there(bench: Bench) -> None:
     assert sent == audio
     assert talk.connection_id == "conn"
     assert talk.fields["direction_outgoing"] == "true"
-    assert (job.state, job.talk_id) == (State.UPLOADED, "talk-1")
+    assert (job.state, job.talk_id) == (State.DONE, "talk-1")
     assert job.audio is not None
     assert job.metadata is not None
     assert job.uid == uid_of("conn", job.audio.sha256, job.metadata.sha256) == talk.uid
@@ -81,7 +81,7 @@ def test_a_stream_is_only_uploading_until_its_last_piece(streaming: Bench) -> No
     streaming.service.meanwhile = lambda _talk: seen.append(streaming.job().state)
     streaming.send()
     assert seen == [State.UPLOADING]
-    assert streaming.events(1) == ["found", "completed", "claimed", "committing", "accepted"]
+    assert streaming.events(1) == ["found", "completed", "claimed", "committing", "accepted", "filed"]
 
 
 def test_the_recording_id_is_the_uid_and_the_claim(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_transient_failures_back_off_with_full_jitter_and_are_charged(streaming:
         assert (job.next_attempt_at - streaming.clock.now()).total_seconds() == wait_s
         streaming.clock.advance(wait_s)
     streaming.send()
-    assert streaming.job().state is State.UPLOADED
+    assert streaming.job().state is State.DONE
     assert streaming.job().attempts == 3
 
 
@@ -177,7 +177,7 @@ def test_no_attempt_begins_without_a_connection(bench: Bench) -> None:
     assert [kind for kind, _ in bench.service.calls][:1] == ["probe"]
     assert bench.paused() == {}
     bench.send()
-    assert {job.state for job in bench.jobs()} == {State.UPLOADED}
+    assert {job.state for job in bench.jobs()} == {State.DONE}
     assert {job.attempts for job in bench.jobs()} == {0}
 
 
@@ -211,7 +211,7 @@ def test_a_trouble_of_the_scope_pauses_it_and_charges_nobody(bench: Bench, code:
     for _ in range(3):
         bench.send()
     assert bench.paused() == {}
-    assert {(job.state, job.attempts) for job in bench.jobs()} == {(State.UPLOADED, 0)}
+    assert {(job.state, job.attempts) for job in bench.jobs()} == {(State.DONE, 0)}
 
 
 def test_a_paused_connection_does_not_hold_up_another(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_paused_connection_does_not_hold_up_another(tmp_path: Path) -> None:
         assert bench.paused() == {"conn": "connection_not_found"}
         bench.configure(connection_id="other")
         bench.send()
-        assert bench.job().state is State.UPLOADED
+        assert bench.job().state is State.DONE
         assert bench.job().connection_id == "other"
         assert bench.paused() == {}
 
@@ -264,7 +264,7 @@ def test_a_lost_answer_is_resent_and_marked(bench: Bench, code: Code) -> None:
     bench.send(60)
     bench.send()
     job = bench.job()
-    assert (job.state, job.possible_duplicate, job.claims) == (State.UPLOADED, True, 2)
+    assert (job.state, job.possible_duplicate, job.claims) == (State.DONE, True, 2)
 
 
 def test_a_lost_answer_is_not_resent_before_the_service_asked_for_it(bench: Bench) -> None:
@@ -278,7 +278,7 @@ def test_a_lost_answer_is_not_resent_before_the_service_asked_for_it(bench: Benc
     assert len(bench.service.calls) == 1
     bench.send(2)
     bench.send()
-    assert (bench.job().state, len(bench.service.calls)) == (State.UPLOADED, 2)
+    assert (bench.job().state, len(bench.service.calls)) == (State.DONE, 2)
 
 
 @pytest.mark.parametrize("policy", [OnUnknown.HOLD, OnUnknown.SEARCH])
@@ -333,7 +333,7 @@ def test_five_recordings_refused_in_a_row_are_a_fault_of_the_configuration(bench
     bench.send(61)
     for _ in range(3):
         bench.send()
-    assert {job.state for job in bench.jobs()} == {State.UPLOADED}
+    assert {job.state for job in bench.jobs()} == {State.DONE}
 
 
 def test_a_disk_that_fills_up_meanwhile_leaves_none_of_them_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +366,7 @@ def test_a_recording_dropped_twice_is_a_duplicate(bench: Bench) -> None:
     bench.settle()
     bench.send()
     jobs = bench.jobs()
-    done = next(job for job in jobs if job.state is State.UPLOADED)
+    done = next(job for job in jobs if job.state is State.DONE)
     skipped = next(job for job in jobs if job.state is State.SKIPPED)
     assert (skipped.reason, skipped.duplicate_of) == (Reason.DUPLICATE, done.id)
     assert len(bench.service.sent) == 1
@@ -383,7 +383,7 @@ def test_a_duplicate_of_what_was_never_taken_is_sent(bench: Bench) -> None:
     bench.look(60)
     bench.settle()
     bench.send()
-    assert {job.state for job in bench.jobs()} == {State.REFUSED, State.UPLOADED}
+    assert {job.state for job in bench.jobs()} == {State.REFUSED, State.DONE}
 
 
 def test_a_copy_of_what_may_have_arrived_is_marked_when_it_goes_first(bench: Bench) -> None:
@@ -399,7 +399,7 @@ def test_a_copy_of_what_may_have_arrived_is_marked_when_it_goes_first(bench: Ben
     bench.settle()
     for _ in range(3):
         bench.send(60)
-    assert [(job.place.path, job.state) for job in bench.jobs()] == [("first.wav", State.SKIPPED), ("copy.wav", State.UPLOADED)]
+    assert [(job.place.path, job.state) for job in bench.jobs()] == [("first.wav", State.SKIPPED), ("copy.wav", State.DONE)]
     assert bench.job("copy.wav").possible_duplicate
 
 
@@ -425,7 +425,7 @@ def test_files_that_vanished_while_they_waited_are_lost(bench: Bench) -> None:
     (bench.folder_path / "a.wav").unlink()
     bench.send()
     assert bench.job("a.wav").state is State.LOST
-    assert bench.job("b.wav").state is State.UPLOADED
+    assert bench.job("b.wav").state is State.DONE
 
 
 def test_a_root_that_went_away_loses_nothing(bench: Bench) -> None:
@@ -437,7 +437,7 @@ def test_a_root_that_went_away_loses_nothing(bench: Bench) -> None:
     assert bench.job().state is State.READY
     (bench.directory / "away").rename(bench.folder_path)
     bench.send(31)
-    assert bench.job().state is State.UPLOADED
+    assert bench.job().state is State.DONE
 
 
 def test_a_file_that_changes_during_the_stream_is_not_committed(streaming: Bench) -> None:
@@ -451,7 +451,7 @@ def test_a_file_that_changes_during_the_stream_is_not_committed(streaming: Bench
     streaming.service.meanwhile = lambda _talk: None
     streaming.settle()
     streaming.send()
-    assert streaming.job().state is State.UPLOADED
+    assert streaming.job().state is State.DONE
     assert streaming.job().claims == 2
 
 
@@ -545,20 +545,17 @@ def test_an_answer_that_cannot_be_recorded_is_kept_until_it_can(bench: Bench, mo
     """The disk is full just then: the talk id is not lost."""
     bench.drop()
     bench.settle()
-    real = bench.queue.apply
 
-    def full(change: edges.Change) -> Job:
-        if change.event is edges.Event.ACCEPTED:
-            raise QueueTrouble("The queue: database or disk is full.")
-        return real(change)
+    def full(_arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
+        raise QueueTrouble("The queue: database or disk is full.")
 
-    monkeypatch.setattr(bench.queue, "apply", full)
+    monkeypatch.setattr(bench.queue, "apply_each", full)
     for _ in range(3):
         bench.send()
         assert bench.paused() == {"service": "queue_not_writable"}
     monkeypatch.undo()
     bench.send()
-    assert (bench.job().state, bench.job().talk_id) == (State.UPLOADED, "talk-1")
+    assert (bench.job().state, bench.job().talk_id) == (State.DONE, "talk-1")
     assert len(bench.service.calls) == 1
 
 
@@ -576,7 +573,7 @@ def test_without_a_recorded_intent_nothing_is_sent(bench: Bench, monkeypatch: py
     assert bench.paused() == {"service": "queue_not_writable"}
     monkeypatch.undo()
     bench.send(61)
-    assert bench.job().state is State.UPLOADED
+    assert bench.job().state is State.DONE
     assert bench.paused() == {}
 
 
@@ -597,10 +594,10 @@ def test_a_file_that_cannot_be_read_is_charged_and_backs_off(bench: Bench, monke
     bad = bench.job("bad.wav")
     assert (bad.state, bad.attempts, bad.claims) == (State.READY, 1, 0)
     assert "input/output error" in bad.message
-    assert bench.job("good.wav").state is State.UPLOADED
+    assert bench.job("good.wav").state is State.DONE
     monkeypatch.undo()
     bench.send(5)
-    assert bench.job("bad.wav").state is State.UPLOADED
+    assert bench.job("bad.wav").state is State.DONE
 
 
 def test_stopping_ends_the_wait_for_bandwidth(tmp_path: Path) -> None:
@@ -627,7 +624,7 @@ def test_a_pause_of_the_connection_and_one_of_the_service_both_end(bench: Bench,
     assert set(bench.paused()) == {"conn", "service"}
     for _ in range(4):
         bench.send(61)
-    assert bench.job().state is State.UPLOADED
+    assert bench.job().state is State.DONE
     assert bench.paused() == {}
 
 
@@ -740,7 +737,7 @@ def test_a_claim_that_failed_and_is_on_disk_all_the_same_is_settled(bench: Bench
     monkeypatch.undo()
     bench.send(61)
     assert len(bench.service.calls) == 1
-    assert (bench.job().state, bench.job().possible_duplicate) == (State.UPLOADED, True)
+    assert (bench.job().state, bench.job().possible_duplicate) == (State.DONE, True)
 
 
 def test_an_outcome_that_does_not_fit_its_row_leaves_nothing_in_flight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -770,7 +767,7 @@ def test_a_clock_that_was_ahead_does_not_put_anything_off_for_long(streaming: Be
     streaming.clock._now = right
     streaming.send(61)
     streaming.send()
-    assert streaming.job().state is State.UPLOADED
+    assert streaming.job().state is State.DONE
 
 
 def test_what_was_skipped_in_doubt_and_is_sent_after_all_is_marked(tmp_path: Path) -> None:
@@ -785,7 +782,7 @@ def test_what_was_skipped_in_doubt_and_is_sent_after_all_is_marked(tmp_path: Pat
         bench.intake.revisit()
         bench.settle()
         bench.send()
-        assert (bench.job().state, bench.job().possible_duplicate) == (State.UPLOADED, True)
+        assert (bench.job().state, bench.job().possible_duplicate) == (State.DONE, True)
 
 
 @pytest.mark.parametrize("when", ["before the hash", "between hash and sending", "while sending"])

@@ -66,6 +66,7 @@ def _no_intent() -> None:
         return changed(lifecycle.claimed(job, claim).after, id=job.id)
 
     replace(Attempts, "_record", record)
+    replace(Attempts, "_claimed_together", lambda _self, wholes: [None] * len(wholes))
 
 
 def _normal_instead_of_full() -> None:

@@ -158,6 +158,10 @@ class Change:
     detail: str = ""
     attempt: AttemptBegun | AttemptCommitted | AttemptEnded | None = None
 
+    def of(self, row: Job) -> Change:
+        """The same for the row as it lies in the queue: what was set on it beforehand is written with the change."""
+        return replace(self, before=row)
+
 
 def allowed(job: Job, event: Event) -> bool:
     return job.state in EDGES[event]

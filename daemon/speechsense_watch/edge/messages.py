@@ -19,7 +19,7 @@ _WIRE_BYTES = 2  # the wire type of what has a length
 def whole(metadata: talk_service_pb2.TalkMetadata, audio: bytes) -> bytes:
     """An UploadTalkRequest with all of a WAV file in it."""
     kind = audio_pb2.AudioRequest(audio_metadata=_WAV).SerializeToString()
-    chunk = _before(audio_pb2.AudioChunk.DATA_FIELD_NUMBER, len(audio))
+    chunk = _before_bytes(audio_pb2.AudioChunk.DATA_FIELD_NUMBER, len(audio))
     data = _before(audio_pb2.AudioRequest.AUDIO_DATA_FIELD_NUMBER, len(chunk) + len(audio))
     request = _before(talk_service_pb2.UploadTalkRequest.AUDIO_FIELD_NUMBER, len(kind) + len(data) + len(chunk) + len(audio))
     head = talk_service_pb2.UploadTalkRequest(metadata=metadata).SerializeToString()
@@ -34,7 +34,7 @@ def stream_head(metadata: talk_service_pb2.TalkMetadata) -> tuple[bytes, bytes]:
 
 def stream_piece(audio: bytes) -> bytes:
     """A StreamTalkRequest with the next bytes of the file."""
-    data = _before(audio_pb2.AudioChunk.DATA_FIELD_NUMBER, len(audio))
+    data = _before_bytes(audio_pb2.AudioChunk.DATA_FIELD_NUMBER, len(audio))
     chunk = _before(audio_pb2.AudioStreamingRequest.CHUNK_FIELD_NUMBER, len(data) + len(audio))
     request = _before(talk_service_pb2.StreamTalkRequest.AUDIO_FIELD_NUMBER, len(chunk) + len(data) + len(audio))
     return b"".join((request, chunk, data, audio))
@@ -43,6 +43,11 @@ def stream_piece(audio: bytes) -> bytes:
 def _before(field: int, length: int) -> bytes:
     """What stands before so many bytes of this field."""
     return bytes((field << 3 | _WIRE_BYTES,)) + _varint(length)
+
+
+def _before_bytes(field: int, length: int) -> bytes:
+    """The same of a plain field, which is left out when it is empty; a message that is set never is."""
+    return _before(field, length) if length else b""
 
 
 def _varint(number: int) -> bytes:

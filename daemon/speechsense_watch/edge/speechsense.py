@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TypeAlias
 
@@ -101,6 +102,8 @@ class GrpcService:
         self._unavailable_in_a_row = 0
         self._lock = threading.Lock()
         self._calls: set[_Call] = set()
+        # What grpc has ended and nobody was told of.
+        self._over: SimpleQueue[tuple[_Call, _Future]] = SimpleQueue()
         self._minding = False
         self._stopping = False
         self._retired = False
@@ -188,7 +191,7 @@ class GrpcService:
             call.wait.commits(self._clock(), min(handed_over, ON_ITS_WAY_BYTES))
 
     def _begin(self, call: _Call, talk: Talk, start: _Start) -> None:
-        """The call is under way, and `on_end` is told once how it ended, on whatever thread: grpc's mostly. It must not raise."""
+        """The call is under way, and `on_end` is told once how it ended, on another thread mostly. It must not raise."""
         try:
             call.shown = self._credentials.headers()
         except CredentialError as error:
@@ -210,6 +213,7 @@ class GrpcService:
             return
         call.conduit, call.began = self._line.take(), self._clock()
         try:
+            self._mind_calls()
             future = start(call.conduit, metadata)
         except BaseException:
             self._let_go(call)
@@ -217,11 +221,17 @@ class GrpcService:
         call.future = future
         if call.halt is not None:
             future.cancel()  # stopped between registration and start
-        future.add_done_callback(lambda _: self._end(call, future))
-        self._mind_calls()
+        future.add_done_callback(lambda _: self._over_for_grpc(call, future))
+
+    def _over_for_grpc(self, call: _Call, future: _Future) -> None:
+        """On grpc's thread, which brings the rest of the answer's metadata as well, and is waited for when a channel is closed:
+        so whatever may wait for either is done on another.
+        """
+        call.ended.set()
+        self._over.put((call, future))
 
     def _end(self, call: _Call, future: _Future) -> None:
-        """Told by grpc; or by the one who minds, of a call that grpc does not end for as long as its connection is dead."""
+        """What grpc has ended is told; and what it does not end for as long as its connection is dead."""
         call.ended.set()
         with call.lock:  # a commit mark that is being written at this moment is on the row before anything is told
             if call.told:
@@ -246,16 +256,17 @@ class GrpcService:
     # --- calls under way -----------------------------------------------------------------------
 
     def _mind_calls(self) -> None:
-        """One thread looks after all calls, as long as there are any."""
+        """One thread looks after all calls and tells how they ended, as long as there are any. Raises RuntimeError when there
+        can be none.
+        """
         with self._lock:
-            if self._minding:
-                return
-            self._minding = True
-        threading.Thread(target=self._mind, name="calls", daemon=True).start()
+            if not self._minding:
+                threading.Thread(target=self._mind, name="calls", daemon=True).start()
+                self._minding = True
 
     def _mind(self) -> None:
         while True:
-            threading.Event().wait(LOOK_EVERY_S)
+            self._tell_ends(monotonic() + LOOK_EVERY_S)
             with self._lock:
                 calls = list(self._calls)
                 if not calls:
@@ -268,6 +279,11 @@ class GrpcService:
                 if call.halt is not None and not call.ended.wait(_ENDS_WITHIN_S):
                     # It is over for us; grpc ends it when its buffers are empty, on a dead connection that is never.
                     self._end(call, future)
+
+    def _tell_ends(self, until: float) -> None:
+        with suppress(Empty):
+            while (left_s := until - monotonic()) > 0:
+                self._end(*self._over.get(timeout=left_s))
 
     def _look_after(self, call: _Call, conduit: Conduit) -> None:
         """A call that waits for too long is ended, and one whose connection is dead as soon as that is known."""
