@@ -20,9 +20,10 @@ from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.history import History
 from speechsense_watch.edge.journal import Journal
+from speechsense_watch.edge.newcomers import insertion
 from speechsense_watch.edge.queue_file import QueueFile, translated
-from speechsense_watch.edge.rows import columns_of, from_us, job_of, path_bytes, placeholders, to_us
-from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, UidTaken
+from speechsense_watch.edge.rows import EVENT, columns_of, event_of, from_us, job_of, path_bytes, placeholders, to_us
+from speechsense_watch.ports import Arrival, Newcomer, QueueTrouble, Selection, Stale, UidTaken
 
 # What was written a moment after somebody looked at the clock is not from the future.
 _SAME_MOMENT = timedelta(seconds=5)
@@ -87,6 +88,13 @@ class SqliteQueue(QueueFile):
         self.history.enter(change for changes in made for change in changes)
         return [changes[-1].after if changes else None for changes in made]
 
+    def enter(self, newcomers: Sequence[Newcomer]) -> Sequence[int | None]:
+        with self.transaction() as conn:
+            entered = [_entered(conn, ready.after) for _, ready in newcomers]
+            made = ((number, changes) for number, changes in zip(entered, newcomers, strict=True) if number is not None)
+            conn.executemany(EVENT, (event_of(number, change) for number, changes in made for change in changes))
+        return entered
+
     def _arrived(self, conn: sqlite3.Connection, arrival: Arrival) -> Sequence[Change]:
         """Every change that was written, none when one of them could not be."""
         made: list[Change] = []
@@ -107,7 +115,7 @@ class SqliteQueue(QueueFile):
     def _write_one(self, conn: sqlite3.Connection, change: Change) -> Job:
         """The row as the change leaves it."""
         job_id = self._write(conn, change)
-        _write_event(conn, job_id, change)
+        conn.execute(EVENT, event_of(job_id, change))
         _write_attempt(conn, job_id, change)
         return replace(change.after, id=job_id)
 
@@ -366,13 +374,12 @@ def _any_of(names: Sequence[object]) -> str:
     return placeholders(names) or "NULL"
 
 
-def _write_event(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
-    before = change.before.state.value if change.before else None
-    detail = change.detail.encode("utf-8", "backslashreplace").decode()
-    conn.execute(
-        "INSERT INTO events (job_id, at, event, from_state, to_state, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        (job_id, to_us(change.at), change.event.value, before, change.after.state.value, detail),
-    )
+def _entered(conn: sqlite3.Connection, job: Job) -> int | None:
+    try:
+        done = conn.execute(*insertion(job))
+    except (sqlite3.IntegrityError, sqlite3.DataError, ArithmeticError, ValueError):
+        return None  # as in `apply_each`, it does not hold up those that came with it
+    return done.lastrowid if done.rowcount == 1 else None
 
 
 def _write_attempt(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
