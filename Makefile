@@ -12,7 +12,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage burst crowd kept torture lint generate lock venv clean
+.PHONY: help demo test coverage bench burst crowd kept torture lint generate lock venv clean
 
 help:  ## what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,10 @@ test: $(VENV)/.project  ## the test suite
 
 coverage: COVERAGE := yes
 coverage: test  ## the test suite, and every branch of daemon/ that it does not take
+
+# Parts alone, a quick look:  make bench BENCH='--parts throughput,latency --rounds 5'   make bench BENCH=--quick
+bench: $(VENV)/.project  ## how fast, small and quiet it is, beside what it could be; figures in bench.json (20 minutes)
+	@PYTHONPATH=tests $(RUN) -m measure.bench --json bench.json $(BENCH)
 
 burst: $(VENV)/.project  ## 50,000 pairs dropped at once, written and renamed: time, memory, what the events missed (3 minutes)
 	@for how in write rename; do PYTHONPATH=tests $(RUN) tests/measure/burst.py 50000 $$how || exit 1; done
