@@ -18,7 +18,7 @@ from speechsense_watch.log import Log
 from speechsense_watch.loop import isolated
 from speechsense_watch.places import Places, Seen
 from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, OnRecord, Queue, Watch, WatchState
-from speechsense_watch.recording import is_there
+from speechsense_watch.recording import Reader, is_there
 from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Scan
 from speechsense_watch.sweep import Sweep, place_to_look_at
@@ -67,6 +67,8 @@ class FolderIntake:
     # Whether somebody asked for the next scan.
     _scan_asked: bool = False
     _next_supervision_at: float = 0.0
+    # Until when the present turn goes on with the scan.
+    _turn_until: float = 0.0
     _looks: list[tuple[float, str]] = field(default_factory=list)
     _due: dict[str, float] = field(default_factory=dict)
 
@@ -92,6 +94,8 @@ class FolderIntake:
             self.on_record,
             self.queue,
             look=lambda place: self._examine(place, by_scan=True),
+            look_at_new=lambda place, near: self._examine(place, by_scan=True, near=near),
+            goes_on=lambda: self.clock.monotonic() < self._turn_until,
             expected=lambda place: place in self._due,
         )
 
@@ -224,9 +228,9 @@ class FolderIntake:
                 break
         return True
 
-    def _examine(self, place: str, *, by_scan: bool) -> Seen:
+    def _examine(self, place: str, *, by_scan: bool, near: Reader | None = None) -> Seen:
         """What one recording brings up does not stop the others."""
-        seen = isolated(lambda: self.places.examine(place), self.log, loop="intake", folder=self.rules.name)
+        seen = isolated(lambda: self.places.examine(place, near), self.log, loop="intake", folder=self.rules.name)
         if seen is None:
             seen = Seen(again_in_s=AFTER_A_FAULT_S)
         if seen.again_in_s is not None:
@@ -256,6 +260,7 @@ class FolderIntake:
         return True
 
     def _go_on_with_scan(self, until: float) -> None:
+        self._turn_until = until
         for _ in range(MOST_LOOKS):
             if self._scan is None:
                 return

@@ -49,6 +49,7 @@ class Connection(Protocol):
 
     def tuples(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]: ...
     def transaction(self) -> AbstractContextManager[_Writing]: ...
+    def runtime_changed(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +275,7 @@ class History:
         last = self._connection.tuples("SELECT k, at, why, settled FROM suspicions ORDER BY k DESC LIMIT 1")
         mine = last[0][0] if last else 0
         self._asked, self._any_known = False, None
+        self._connection.runtime_changed()
         if last and not last[0][3]:
             # Begun by a start that did not come to the end of it.
             at, why, k = from_us(last[0][1]), last[0][2], mine

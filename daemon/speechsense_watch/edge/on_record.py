@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from speechsense_watch.core.known import Known
+from speechsense_watch.core.known import Known, Row
 from speechsense_watch.core.model import Stamp, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.edge.queue import SqliteQueue
@@ -66,6 +66,22 @@ class SqliteOnRecord:
         keys = (path_bytes(posixpath.dirname(path)), path_bytes(path))
         return self._grouped("(directory, place) > (?, ?)", keys, f" LIMIT {most}")
 
+    def right_in(self, directory: str) -> Iterator[Sequence[Row]]:
+        prefix = path_bytes(f"{directory}/" if directory else "")
+        sql = (
+            f"SELECT substr(place, {len(prefix) + 1}), state, reason, audio_size, audio_mtime_ns,"
+            f" CASE WHEN substr(metadata_path, 1, {len(prefix)}) = ? THEN substr(metadata_path, {len(prefix) + 1}) END,"
+            " metadata_size, metadata_mtime_ns FROM jobs INDEXED BY by_place WHERE folder = ? AND directory = ? AND place > ?"
+            f" AND (state <> 'done' OR gone_at IS NULL) ORDER BY place LIMIT {_A_PAGE}"
+        )
+        last = b""
+        while page := self._queue.tuples(sql, (prefix, self._folder, path_bytes(directory), prefix + last)):
+            if len(page) == _A_PAGE:
+                # There may be more of the last place.
+                page = [row for row in page if row[0] != page[-1][0]] or page
+            last = page[-1][0]
+            yield _named(page)
+
     def thought_there(self, directory: str) -> Iterator[Sequence[str]]:
         sql = (
             f"SELECT DISTINCT place FROM jobs INDEXED BY by_place WHERE folder = ? AND directory = ? AND place > ? AND {_THERE}"
@@ -121,6 +137,14 @@ class SqliteOnRecord:
         while rows := self._queue.tuples(step, (self._folder, last)):
             last = rows[0][0]
             yield last
+
+
+def _named(page: Sequence[tuple[Any, ...]]) -> list[Row]:
+    """The rows with their names decoded, all at once: no name holds a NUL."""
+    columns = list(zip(*page, strict=True))
+    names = os.fsdecode(b"\0".join(columns[0])).split("\0")
+    metadata = os.fsdecode(b"\0".join(name or b"" for name in columns[5])).split("\0")
+    return list(zip(names, *columns[1:5], (name or None for name in metadata), *columns[6:], strict=True))
 
 
 def _known(row: tuple[Any, ...]) -> Known:

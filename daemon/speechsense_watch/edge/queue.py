@@ -46,8 +46,6 @@ class SqliteQueue(WrittenQueue):
         """As `QueueFile`, which tells what the words mean."""
         super().__init__(path, read_only=read_only, untouched=untouched, as_it_is=as_it_is, ballast=ballast)
         self._known_runtime: dict[str, str] = {}
-        # What `runtime` said last, and the file's version of then: others write to it as well.
-        self._told: tuple[int, Mapping[str, object]] | None = None
         self._ready = Ready(self)
 
     def _jobs(self, which: str, parameters: Sequence[object] = ()) -> list[Job]:

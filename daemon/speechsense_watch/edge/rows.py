@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import HOLDS_UID, AudioFormat, Half, Job, Place, Stamp, State
 from speechsense_watch.core.reasons import Reason
 
@@ -202,6 +203,15 @@ def job_of(row: Mapping[str, Any]) -> Job:
         doubted=row["doubted"],
         leftovers=bool(row["leftovers"]),
     )
+
+
+EVENT = "INSERT INTO events (job_id, at, event, from_state, to_state, detail) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def event_of(job_id: int, change: Change) -> tuple[object, ...]:
+    """The values of EVENT for a change."""
+    before = change.before.state.value if change.before else None
+    return job_id, to_us(change.at), change.event.value, before, change.after.state.value, storable(change.detail)
 
 
 def placeholders(names: Sequence[object]) -> str:

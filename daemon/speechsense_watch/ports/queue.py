@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, Place, State
@@ -48,6 +48,12 @@ class Queue(Protocol):
     def apply_each(self, arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
         """Each as `apply` would, all in one write; None for one whose row was changed meanwhile. Raises QueueTrouble: then none
         is written.
+        """
+        ...
+
+    def enter(self, newcomers: Sequence[Newcomer]) -> Sequence[int | None]:
+        """Each has a row, all in one write; their numbers, None for one at whose place there is a row by now. Raises
+        QueueTrouble: then none is written.
         """
         ...
 
@@ -158,6 +164,10 @@ class Queue(Protocol):
         files were gone before `forget_before` go, in these folders. Returns how many were touched: to be called until that is 0.
         """
         ...
+
+
+# A recording that was found complete where nothing is on record: the change that makes its row, and the one that has it ready.
+Newcomer: TypeAlias = tuple[Change, Change]
 
 
 @dataclass(frozen=True, slots=True)
