@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from measure.bench import figures, plot
+from measure.bench import figures, page, plot
 from measure.bench.figures import Figure, Found, Target, at_least, at_least_times, at_most, at_most_times, of_rounds
 
 
@@ -100,3 +100,38 @@ def test_each_curve_that_was_measured_is_drawn(tmp_path: Path) -> None:
     for path in written:
         drawn = ET.parse(path).getroot()  # noqa: S314 - our own
         assert len(drawn.findall("{*}polyline")) >= 2
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+ABOUT: dict[str, object] = {
+    "at": "2026-01-02T03:04:05+00:00",
+    "versions": {"python": "3.11.2"},
+    "machine": {"cpu": "a cpu", "cores": 2, "memory_mb": 2048, "file_system": "ext4"},
+    "seconds": 600,
+}
+
+
+def test_the_page_has_the_figures_of_all_runs_in_place_of_the_former_ones(tmp_path: Path) -> None:
+    good = Figure("memory", "idle", 55, "MB", target=at_most(60))
+    bad = Figure("throughput", "small", 300, "files/s", 500, "bare loop", at_least_times(0.8), note="TLS")
+    for name, found in (("one", Found([bad])), ("two", Found([good], notes=["a slow disk: no compiler"]))):
+        figures.write(tmp_path / name, found, ABOUT)
+    told = tmp_path / "performance.md"
+    told.write_text(f"# How fast\n\n{page.BEGIN}\nold figures\n{page.END}\n\nThe end.\n")
+    page.write(told, [json.loads((tmp_path / name).read_text()) for name in ("one", "two")])
+    lines = told.read_text().splitlines()
+    assert "| small (TLS) | 300 files/s | 500 bare loop | 0.60 | \N{GREATER-THAN OR EQUAL TO} 0.80x | **missed** |" in lines
+    assert "| idle | 55 MB |  |  | \N{LESS-THAN OR EQUAL TO} 60 | met |" in lines
+    assert "Not measured: a slow disk: no compiler." in lines
+    assert "python 3.11.2; a cpu, 2 cores, 2,048 MB, ext4; 2026-01-02, 10 minutes." in lines
+    assert "old figures" not in lines
+    assert (lines[0], lines[-1]) == ("# How fast", "The end.")
+
+
+def test_a_page_without_a_place_for_the_figures_is_left_alone(tmp_path: Path) -> None:
+    told = tmp_path / "performance.md"
+    told.write_text(f"# How fast\n{page.BEGIN}\n")
+    with pytest.raises(ValueError, match="lacks"):
+        page.write(told, [])
+    assert told.read_text() == f"# How fast\n{page.BEGIN}\n"

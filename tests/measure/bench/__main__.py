@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from measure.bench import figures, latency, memory, plot, quiet, scale, start, throughput
+from measure.bench import figures, latency, memory, page, plot, quiet, scale, start, throughput
 from measure.bench.figures import Found
 from measure.bench.machine import about
 from measure.bench.processes import forget_malloc
@@ -41,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures.show(found, Console(width=150))
     if options.json:
         figures.write(options.json, found, described)
-    if options.plots:
-        plot.write(options.plots, found)
+    if options.docs:
+        plot.write(options.docs, found)
+        page.write(options.docs / "performance.md", [figures.whole(found, described)])
     missed = figures.missed(found.figures)
     for name in missed:
         sys.stdout.write(f"target missed: {name}\n")
@@ -57,7 +58,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--quick", action="store_true", help="fewer cases and recordings: shows that it works, is nothing to go by"
     )
     parser.add_argument("--json", type=Path, help="where the figures are written")
-    parser.add_argument("--plots", type=Path, help="the directory where the two pictures are written")
+    parser.add_argument("--docs", type=Path, help="the directory whose performance.md and two pictures are made anew")
     parser.add_argument("--dir", type=Path, help="where there is room for 6 GB; the temporary directory")
     return parser.parse_args(arguments)
 

@@ -150,13 +150,17 @@ def show(found: Found, console: Console) -> None:
         console.print(f"not measured: {note}", markup=False, highlight=False)
 
 
-def write(path: Path, found: Found, about: dict[str, object]) -> None:
-    """As JSON, with what `about` says of the machine and the versions."""
+def whole(found: Found, about: dict[str, object]) -> dict[str, object]:
+    """All there is to say of a run, `about` being what is said of the machine and the versions."""
     figures = [asdict(figure) | {"ratio": figure.ratio, "met": figure.met} for figure in found.figures]
-    whole = about | {
+    return about | {
         "figures": figures,
         "missed": missed(found.figures),
         "not_measured": found.notes,
         "curves": found.curves,
     }
-    path.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write(path: Path, found: Found, about: dict[str, object]) -> None:
+    """The same as JSON."""
+    path.write_text(json.dumps(whole(found, about), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
