@@ -12,7 +12,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage burst crowd kept torture lint generate lock venv clean
+.PHONY: help demo test coverage bench burst crowd kept rows torture lint generate lock venv clean
 
 help:  ## what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,10 @@ test: $(VENV)/.project  ## the test suite
 coverage: COVERAGE := yes
 coverage: test  ## the test suite, and every branch of daemon/ that it does not take
 
+# Parts alone, a quick look:  make bench BENCH='--parts throughput,latency --rounds 5'   make bench BENCH=--quick
+bench: $(VENV)/.project  ## how fast, small and quiet it is, beside what it could be; figures in bench.json (20 minutes)
+	@PYTHONPATH=tests $(RUN) -m measure.bench --json bench.json $(BENCH)
+
 burst: $(VENV)/.project  ## 50,000 pairs dropped at once, written and renamed: time, memory, what the events missed (3 minutes)
 	@for how in write rename; do PYTHONPATH=tests $(RUN) tests/measure/burst.py 50000 $$how || exit 1; done
 
@@ -34,6 +38,9 @@ crowd: $(VENV)/.project  ## a million old recordings in one directory: time to t
 
 kept: $(VENV)/.project  ## a million uploaded recordings left in place, in 1,000 directories and 100,000 in one: time of a scan (8 minutes)
 	@for how in "1000000 1000" "100000 1"; do PYTHONPATH=tests $(RUN) tests/measure/kept.py $$how || exit 1; done
+
+rows: $(VENV)/.project  ## 5,000,000 finished rows, then 1,000,000 ready: each question and command beside an empty queue (15 minutes)
+	@for how in "--rows 5000000" "--rows 20000 --ready 1000000"; do PYTHONPATH=tests $(RUN) tests/measure/scale_rows.py $$how || exit 1; done
 
 # More kills, another storm, one part alone:  make torture TORTURE='--kills 3000 --recordings 6000 --seed 7 --parts storm'
 torture: $(VENV)/.project  ## 300,000 simulated recordings, then the real program killed over 1,000 times and lied to (25 minutes)

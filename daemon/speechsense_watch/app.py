@@ -28,12 +28,12 @@ from speechsense_watch.edge.notify import Notifier
 from speechsense_watch.edge.opening import opened_whole, passing, unfit_place
 from speechsense_watch.edge.schema import NewerSchema
 from speechsense_watch.edge.signals import Signals
+from speechsense_watch.heartbeat import Feeding, Heartbeat
 from speechsense_watch.log import Event, Log, configure
 from speechsense_watch.ports import Clock, QueueTrouble
 
 EXIT_OK, EXIT_FATAL, EXIT_CANNOT_CREATE = 0, 1, 73
 _LOOK_EVERY_S = 2.0
-_HEARTBEAT_EVERY_S = 60.0
 
 _ON_UNKNOWN = {
     OnUnknown.RESEND: "A recording whose answer is lost is sent again and marked as a possible duplicate; "
@@ -69,7 +69,9 @@ class Daemon:
         self._signals = Signals()
         self._fatal: str | None = None
         self._in_order = False
-        self._next_heartbeat_at = 0.0
+        self._heart = Heartbeat(self._clock)
+        self._feeding = Feeding(self._clock, self._notifier.watchdog_interval_s)
+        self._looks_every_s = min(self._notifier.watchdog_interval_s or _LOOK_EVERY_S, _LOOK_EVERY_S)
         self._status = ""
 
     def run(self) -> int:
@@ -153,8 +155,7 @@ class Daemon:
             loop.start()
         self._notifier.ready(self._describe())
         while not self._signals.stop and self._fatal is None:
-            interval_s = min(self._notifier.watchdog_interval_s or _LOOK_EVERY_S, _LOOK_EVERY_S)
-            self._signals.news.wait(interval_s)
+            self._signals.news.wait(self._looks_every_s)
             try:
                 self._tend()
             except QueueTrouble as trouble:
@@ -176,22 +177,23 @@ class Daemon:
             self._log.error(Event.QUEUE_GONE, path=str(self._queue.path), message=_GONE)
             self._failed(_GONE)
             return
-        self._notifier.watchdog()
+        if self._feeding.is_due(self._looks_every_s):
+            self._notifier.watchdog()
         self._tell_unwritable()
         self._notice_jumps()
         self._parts.filer.present = [name for name, intake in self._parts.folders.items() if not intake.away]
         if self._queue.changed_elsewhere():
             self._parts.intake.revisit()
             self._parts.wake()
-        if self._clock.monotonic() >= self._next_heartbeat_at:
+        if self._heart.is_due(self._parts.rescanned_at):
             self._heartbeat()
 
     def _heartbeat(self) -> None:
-        self._next_heartbeat_at = self._clock.monotonic() + _HEARTBEAT_EVERY_S
+        every_s = Heartbeat.every_s(min((folder.rescan_interval_s for folder in self._config.folders), default=0.0))
+        self._heart.beaten(every_s)
+        told = {"heartbeat_at": self._clock.now().isoformat(), "every_s": every_s, "version": __version__, "pid": os.getpid()}
         try:
-            self._queue.set_runtime(
-                "daemon", {"heartbeat_at": self._clock.now().isoformat(), "version": __version__, "pid": os.getpid()}
-            )
+            self._queue.set_runtime("daemon", told)
         except QueueTrouble as trouble:
             if trouble.fatal:
                 raise
@@ -252,6 +254,8 @@ class Daemon:
             configure(config.log.format, config.log.level, sys.stderr, sys.stderr.isatty())
         self._ballast.provide_for(config.upload.concurrency)
         self._config = config
+        # The folders may be looked through at other times than before, and the heart beats with that.
+        self._heart.at_once()
         self._log.info(Event.CONFIG_RELOADED, folders=len(config.folders), warnings=list(config.warnings))
         self._parts.wake()
 

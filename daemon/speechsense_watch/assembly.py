@@ -125,9 +125,17 @@ class Assembly:
         self.services = [service_of(config, environ, clock, self._wake_uploader, self._credentials)]
         self.intake = Intake(self._wake_intake, log)
         self.attempts = Attempts(queue, self.services[-1], clock, self.throttle)
-        self.workers = Workers(self.attempts, _MOST_WORKERS, clock, log)
+        self.workers = Workers(self.attempts, _MOST_WORKERS, log)
         in_hand = InHandFile(queue.path.with_name(f"{queue.path.name}.in-hand"))
-        surroundings = Surroundings(self._wake_uploader, self.intake.look, owner_alive, in_hand, self._look_at_key)
+        surroundings = Surroundings(
+            self._wake_uploader,
+            self.intake.look,
+            owner_alive,
+            in_hand,
+            self._look_at_key,
+            partial(self.attempts.is_quick, probe=False),
+            self.workers.send,
+        )
         self.uploader = Uploader(queue, self.services[-1], self.workers.start, clock, random.random, log, surroundings)
         self.filer = Filer(queue, FileFiling(), clock, log)
         self.confirmer = Confirmer(queue, SqliteDoubts(queue), self.services[-1], clock, log)
@@ -196,6 +204,12 @@ class Assembly:
         self.filer.configure(rules, config.queue.history_s, gone_counts)
         self.confirmer.configure(rules)
         self.intake.configure(folders)
+
+    @property
+    def rescanned_at(self) -> datetime | None:
+        """When a scan of some folder ended last."""
+        ended = (intake.telling.scanned_at for intake in list(self.folders.values()))
+        return max((at for at in ended if at is not None), default=None)
 
     def _look_at_key(self) -> Key:
         return self._credentials.look()

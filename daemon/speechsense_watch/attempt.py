@@ -143,14 +143,21 @@ class Attempts:
 
     def _claimed_together(self, wholes: Sequence[Whole]) -> Sequence[Job | None]:
         """None where that is not all there is to it, or the write did not come about: each is seen to by itself then."""
-        if len(wholes) < 2 or self.stopping or any(self._is_special(whole.tree, whole.claim) for whole in wholes):
+        singly = self.stopping or any(self._is_of_yesterday(each) or self._is_special(each.tree, each.claim) for each in wholes)
+        if singly or len(wholes) < 2:
             return [None] * len(wholes)
         try:
             return self._queue.apply_each([Arrival(_claimed(whole.job, whole.tree, whole.claim)) for whole in wholes])
         except QueueTrouble:
             return [None] * len(wholes)
 
+    def _is_of_yesterday(self, whole: Whole) -> bool:
+        """Other rules have come since it was read."""
+        return self.trees.get(whole.job.place.folder) is not whole.tree
+
     def _recorded(self, whole: Whole) -> Job | Ended:
+        if self._is_of_yesterday(whole):
+            return Ended(whole.job)
         try:
             return self._record(whole.job, whole.tree, whole.claim) or Ended(whole.job)
         except Stale:

@@ -12,7 +12,7 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.log import Event, Log
 from speechsense_watch.past import Look
-from speechsense_watch.ports import Arrival, Clock, Queue
+from speechsense_watch.ports import Arrival, Clock, Newcomer, Queue
 
 _LOGGED = {
     State.READY: Event.RECORDING_READY,
@@ -22,7 +22,7 @@ _LOGGED = {
     State.LOST: Event.RECORDING_LOST,
 }
 # So many recordings are entered in one write at most: each write waits for the disk.
-_MOST_TOGETHER = 100
+_MOST_TOGETHER = 500
 
 
 @dataclass(slots=True)
@@ -34,7 +34,8 @@ class Entering:
     clock: Clock
     log: Log
     ready: Callable[[], None]
-    # Recordings found complete that are not in the queue yet, by place.
+    # Recordings found complete that are not in the queue yet, by place: those of which nothing is on record, and all others.
+    _newcomers: dict[str, Newcomer] = field(default_factory=dict)
     _arrivals: dict[str, Arrival] = field(default_factory=dict)
 
     # --- complete ------------------------------------------------------------------------------
@@ -42,26 +43,38 @@ class Entering:
     def complete(self, look: Look, job: Job | None, recording: Recording) -> None:
         """Entered with the next `flush`: in a burst one write to the disk serves many."""
         now = self.clock.now()
-        entering = self._entering(look, job, Problem(Reason.READ_AGAIN, "Complete."))
+        complete = Problem(Reason.READ_AGAIN, "Complete.")
+        if look.free:
+            self._newcomers[look.place] = lifecycle.found_complete(self._fresh(look, complete, now), recording, now)
+            if len(self._newcomers) >= _MOST_TOGETHER:
+                self.flush()
+            return
+        entering = self._entering(look, job, complete)
         self._arrivals[look.place] = Arrival(entering, [lambda waiting: lifecycle.completed(waiting, recording, now)])
         if len(self._arrivals) >= _MOST_TOGETHER:
             self.flush()
 
     def has_yet_to(self, place: str) -> bool:
         """Whether it was found complete and not yet entered."""
-        return place in self._arrivals
+        return place in self._newcomers or place in self._arrivals
 
     def flush(self) -> None:
         """What was found complete is on disk and may be sent. A row that a command changed meanwhile is looked at again by the
         next scan.
         """
-        if not self._arrivals:
+        if not (self._newcomers or self._arrivals):
             return
+        newcomers, self._newcomers = list(self._newcomers.values()), {}
         arrivals, self._arrivals = list(self._arrivals.values()), {}
-        for job in self.queue.apply_each(arrivals):
+        numbers = self.queue.enter(newcomers) if newcomers else ()
+        jobs = self.queue.apply_each(arrivals) if arrivals else ()
+        self.ready()
+        for number in numbers:
+            if number is not None:
+                self.log.info(Event.RECORDING_READY, job=number, folder=self.rules.name, reason=None)
+        for job in jobs:
             if job is not None:
                 self._tell(job)
-        self.ready()
 
     # --- everything else -----------------------------------------------------------------------
 
@@ -107,20 +120,23 @@ class Entering:
 
     def _entering(self, look: Look, job: Job | None, problem: Problem) -> edges.Change | Job:
         """What makes the row or brings it to this reason; the row itself when it is there with it."""
-        audio_path = look.place if look.audio else None
-        metadata_path = look.metadata_path if look.metadata else None
-        place = Place(self.rules.name, audio_path or metadata_path or look.place)
         now = self.clock.now()
         if job is None:
-            return lifecycle.found(self._fresh(look, place, audio_path, metadata_path, problem), now)
+            return lifecycle.found(self._fresh(look, problem, now), now)
+        place, audio_path, metadata_path = self._paths(look)
         same = (job.reason, job.message, job.place, job.audio_path, job.metadata_path)
         if same == (problem.reason, problem.message, place, audio_path, metadata_path):
             return job
         return lifecycle.still_waiting(job, problem, now, place=place, audio_path=audio_path, metadata_path=metadata_path)
 
-    def _fresh(self, look: Look, place: Place, audio: str | None, metadata: str | None, problem: Problem) -> Job:
+    def _paths(self, look: Look) -> tuple[Place, str | None, str | None]:
+        audio = look.place if look.audio else None
+        metadata = look.metadata_path if look.metadata else None
+        return Place(self.rules.name, audio or metadata or look.place), audio, metadata
+
+    def _fresh(self, look: Look, problem: Problem, now: datetime) -> Job:
+        place, audio, metadata = self._paths(look)
         sighting = look.audio or look.metadata
-        now = self.clock.now()
         return Job(
             id=0,
             state=State.WAITING,

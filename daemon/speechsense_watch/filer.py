@@ -23,6 +23,7 @@ from speechsense_watch.ports import Clock, Filed, FilesChanged, Filing, FilingRe
 AGAIN_AFTER = timedelta(minutes=1)
 LONGEST_REST_S = 60.0
 HOUSEKEEPING_S = 3600.0
+BETWEEN_TRIMS_S = 0.05
 BATCH = 200
 # A row whose file was gone for this long is forgotten wholly.
 FORGET_AFTER = timedelta(days=3 * 365)
@@ -45,6 +46,9 @@ class Filer:
         self._history = timedelta(days=90)
         self._next_housekeeping_at = 0.0
         self._housekept_at: float | None = None
+        # What is older than these is still to be trimmed, and how much was.
+        self._old: tuple[datetime, datetime] | None = None
+        self._trimmed = 0
         self.stopping = False
         # Folders whose roots are there: only their forgotten rows may go.
         self.present: Iterable[str] = ()
@@ -65,6 +69,8 @@ class Filer:
         self._keep_house()
         if len(jobs) == BATCH:
             return 0.0
+        if self._old:
+            return BETWEEN_TRIMS_S
         due = self._queue.next_filing()
         return min(LONGEST_REST_S, max(0.2, (due - now) / timedelta(seconds=1))) if due else LONGEST_REST_S
 
@@ -129,6 +135,8 @@ class Filer:
     def _keep_house(self) -> None:
         """Once an hour: finished rows lose what is past `history`."""
         moment = self._clock.monotonic()
+        if self._old:
+            self._trim(self._old)
         if moment < self._next_housekeeping_at:
             return
         self._next_housekeeping_at = moment + HOUSEKEEPING_S
@@ -139,11 +147,18 @@ class Filer:
             self._lived(name, known.get(name), passed_s, now, span)
             for name, span in (("lived:history", self._history), ("lived:forget", FORGET_AFTER))
         )
-        if before is None:
-            return
-        trimmed = self._queue.trim(before, forget_before or _NEVER, self.present)
-        if trimmed:
-            self._log.info(Event.HISTORY_TRIMMED, rows=trimmed)
+        self._queue.keep_up()
+        if before is not None:
+            self._trim((before, forget_before or _NEVER))
+
+    def _trim(self, old: tuple[datetime, datetime]) -> None:
+        """A part of it, since uploads wait for each write; the next step goes on."""
+        touched = self._queue.trim(*old, self.present)
+        self._trimmed += touched
+        self._old = old if touched else None
+        if not touched and self._trimmed:
+            self._log.info(Event.HISTORY_TRIMMED, rows=self._trimmed)
+            self._trimmed = 0
 
     def _lived(self, name: str, known: object, seconds: float, now: datetime, span: timedelta) -> datetime | None:
         """What is older than the span, if the daemon has lived so long; that it has lived on is on record."""

@@ -17,8 +17,8 @@ from speechsense_watch.kept import Kept
 from speechsense_watch.log import Log
 from speechsense_watch.loop import isolated
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, OnRecord, Queue, Watch
-from speechsense_watch.recording import is_there
+from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, OnRecord, Queue, Watch, WatchState
+from speechsense_watch.recording import Reader, is_there
 from speechsense_watch.ruled_out import rule_out
 from speechsense_watch.scan import Scan
 from speechsense_watch.sweep import Sweep, place_to_look_at
@@ -30,7 +30,10 @@ TURN_S = 0.25
 # The most that is done in one turn however quick it is, before what was found complete is entered.
 MOST_LOOKS = 500
 ROOT_AWAY_LOOK_S = 5.0
-SUPERVISE_EVERY_S = 2.0
+# How long a watch may have been broken, or its root another one, without a word; then a scan makes up for it.
+SUPERVISE_EVERY_S = 10.0
+# One that is down is mended soon.
+SUPERVISE_THE_SICK_EVERY_S = 2.0
 AFTER_A_FAULT_S = 60.0
 # A command's word is looked for among what changed since then.
 A_COMMAND_AGO = timedelta(hours=1)
@@ -64,6 +67,8 @@ class FolderIntake:
     # Whether somebody asked for the next scan.
     _scan_asked: bool = False
     _next_supervision_at: float = 0.0
+    # Until when the present turn goes on with the scan.
+    _turn_until: float = 0.0
     _looks: list[tuple[float, str]] = field(default_factory=list)
     _due: dict[str, float] = field(default_factory=dict)
 
@@ -89,6 +94,8 @@ class FolderIntake:
             self.on_record,
             self.queue,
             look=lambda place: self._examine(place, by_scan=True),
+            look_at_new=lambda place, near: self._examine(place, by_scan=True, near=near),
+            goes_on=lambda: self.clock.monotonic() < self._turn_until,
             expected=lambda place: place in self._due,
         )
 
@@ -103,7 +110,7 @@ class FolderIntake:
 
     def begin(self) -> None:
         self.telling.remember()
-        rule_out(self.queue, self.rules, self.clock, self.log)
+        rule_out(self.queue, self.rules, self.clock, self.log, all_entered=True)
         self.watch.start()
         self._tell_watch()
 
@@ -120,6 +127,8 @@ class FolderIntake:
         if hint.path is None:
             self.arrivals.told(None)
             self._next_scan_at, self._scan_asked = now, True
+            # Whoever asks may have seen the watch break.
+            self._next_supervision_at = now
             return
         for place in self._places_of(hint.path):
             self.arrivals.told(place)
@@ -185,9 +194,9 @@ class FolderIntake:
         if now >= self._next_supervision_at:
             self.watch.supervise()
             self._tell_watch()
-            self._next_supervision_at = now + SUPERVISE_EVERY_S
             self.arrivals.settle()
             self._tell_watch()
+            self._next_supervision_at = self._supervised_again_at(now)
         if self._scan is None and now >= self._next_scan_at and not self._begin_scan():
             return ROOT_AWAY_LOOK_S
         # Each has at least one look in every turn, so neither keeps the other waiting for longer than that.
@@ -199,6 +208,12 @@ class FolderIntake:
             return 0.0
         waits = [self._next_scan_at, self._next_supervision_at, *(at for at, _ in self._looks[:1])]
         return max(0.0, min(waits) - self.clock.monotonic())
+
+    def _supervised_again_at(self, now: float) -> float:
+        """All folders at the same moments, so that many of them wake the machine no more often than one."""
+        down = self.watch.health().state is WatchState.DOWN
+        every_s = SUPERVISE_THE_SICK_EVERY_S if down else SUPERVISE_EVERY_S
+        return now - now % every_s + every_s
 
     def _due_looks(self, until: float) -> bool:
         """Whether there are more of them."""
@@ -213,9 +228,9 @@ class FolderIntake:
                 break
         return True
 
-    def _examine(self, place: str, *, by_scan: bool) -> Seen:
+    def _examine(self, place: str, *, by_scan: bool, near: Reader | None = None) -> Seen:
         """What one recording brings up does not stop the others."""
-        seen = isolated(lambda: self.places.examine(place), self.log, loop="intake", folder=self.rules.name)
+        seen = isolated(lambda: self.places.examine(place, near), self.log, loop="intake", folder=self.rules.name)
         if seen is None:
             seen = Seen(again_in_s=AFTER_A_FAULT_S)
         if seen.again_in_s is not None:
@@ -245,6 +260,7 @@ class FolderIntake:
         return True
 
     def _go_on_with_scan(self, until: float) -> None:
+        self._turn_until = until
         for _ in range(MOST_LOOKS):
             if self._scan is None:
                 return

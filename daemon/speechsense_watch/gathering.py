@@ -112,8 +112,7 @@ def _call_record(folder: Folder, audio_path: str, records: CallRecords | None) -
 
 def _operator_lacks(folder: Folder, values: Mapping[str, str]) -> str:
     """Of a queue's call the line of whoever answered may come after that of the caller."""
-    known = folder.metadata_constants.keys() | {key for key, value in values.items() if value.strip()}
-    if not folder.cdr.wanted or "operator_id" in known:
+    if not folder.cdr.wanted or "operator_id" in folder.metadata_constants or values.get("operator_id", "").strip():
         return ""
     return "The exchange's call records do not tell who answered."
 

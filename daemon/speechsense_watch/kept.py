@@ -8,12 +8,14 @@ that lies in a directory whenever that is listed anew.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from speechsense_watch.core import pairing
-from speechsense_watch.core.known import Known, asks_for_a_look
+from speechsense_watch.core.known import Known, Row, asks_for_a_look, files_of, in_other_hands, names_of, told_by_files
 from speechsense_watch.core.model import Glance, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
@@ -28,6 +30,7 @@ ROUND_S = 86400.0
 _LEAST_SHARE, _MOST_SHARE = 1_000, 40_000
 # So many are glanced at before whoever asks may turn to other work: on a slow share a glance takes a millisecond.
 _TOGETHER = 100
+_COMPARED_TOGETHER = 250
 _MOST_REMEMBERED = 10_000
 
 _Halves = tuple[Known, Glance | None, Glance | None]
@@ -65,6 +68,22 @@ class Kept:
         self._at = rows[-1].path if len(rows) == share else ""
         # What waits has its own appointments, and what comes to an empty place changes its directory.
         yield from self.asking([known for known in rows if known.state is not State.WAITING and not known.gone])
+
+    def as_before(self, directory: str, rows: Sequence[Row], present: Container[str]) -> Iterator[Iterable[str]]:
+        """Names in this directory that need no closer look, since they are what these rows say; some at a time. Of several rows
+        at one place nothing is said.
+        """
+        if len({row[0] for row in rows}) < len(rows):
+            times = Counter(row[0] for row in rows)
+            rows = [row for row in rows if times[row[0]] == 1]
+        yield names_of(in_other_hands(rows))
+        rows = told_by_files(rows)
+        for start in range(0, len(rows), _COMPARED_TOGETHER):
+            part = rows[start : start + _COMPARED_TOGETHER]
+            with suppress(FileTrouble):  # looked at closely, it is told
+                if unlike := set(self.files.unlike(directory, files_of(part, present))):
+                    part = [row for row in part if row[0] not in unlike and row[5] not in unlike]
+                yield names_of(part)
 
     def asking(self, rows: Sequence[Known]) -> Iterator[list[Known]]:
         """Those that need a closer look, some at a time."""

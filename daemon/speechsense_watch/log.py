@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
@@ -191,7 +192,11 @@ class _Cleaner:
         return self._mapping(values)
 
     def _mapping(self, values: Mapping[Any, Any]) -> dict[str, Any]:
-        return {self._text(str(key)): self._under(str(key), value) for key, value in values.items()}
+        return {self._key(str(key)): self._under(str(key), value) for key, value in values.items()}
+
+    def _key(self, key: str) -> str:
+        # A few dozen words of ours, a million times.
+        return self._printable(_key_masked(key))
 
     def _under(self, key: str, value: object) -> object:
         if _is_secret(key) or (key in PERSONAL_KEYS and value is not None):
@@ -246,6 +251,12 @@ _CAUSED = "The above exception was the direct cause of the following exception:"
 _DURING = "During handling of the above exception, another exception occurred:"
 
 
+@lru_cache(maxsize=256)
+def _key_masked(key: str) -> str:
+    return masked(_SECRET_TEXT.sub(rf"\1 {HIDDEN}", key))
+
+
+@lru_cache(maxsize=256)
 def _is_secret(key: str) -> bool:
     return _SECRET_KEY.search(key.lower().replace("-", "_")) is not None
 

@@ -14,18 +14,22 @@ from speechsense_watch.core.known import still_the_same
 from speechsense_watch.core.model import Half, Job, Problem, Sighting, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.ports import Clock, Files, FileTrouble, Halted
-from speechsense_watch.recording import hash_of
+from speechsense_watch.recording import Reader, hash_of
 
 
 @dataclass(slots=True)
 class Look:
-    """Both halves of a place at one moment; None for a half that is not there. `trouble`: why one could not be looked at."""
+    """Both halves of a place at one moment; None for a half that is not there. `trouble`: why one could not be looked at; `free`:
+    there is no row about it.
+    """
 
     place: str
     metadata_path: str | None
+    reader: Reader
     audio: Sighting | None = None
     metadata: Sighting | None = None
     trouble: FileTrouble | None = None
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)

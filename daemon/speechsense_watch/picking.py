@@ -30,7 +30,7 @@ class Picking:
     def next(self, choice: Selection, hands: Hands) -> Sequence[Job]:
         """Those whose turn it is, as many as there are places for."""
         suspects = self._suspects(choice)
-        ordinary = self._due(replace(choice, most_bytes=hands.most_bytes), hands.free)
+        ordinary = self._due(replace(choice, most_bytes=hands.most_bytes), hands.room)
         match hands.turn(suspects[0] if suspects else None, ordinary_due=bool(ordinary), now=self.clock.now()):
             case Turn.ORDINARY:
                 return ordinary

@@ -7,7 +7,8 @@ two edges of `core.lifecycle`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -75,12 +76,21 @@ class Places:
         self._entering = Entering(self.rules, self.queue, self.clock, self.log, self.ready)
         self._past = Past(self.files, self.clock, self._entering.apply)
 
-    def examine(self, place: str) -> Seen:
-        """The job of this place is as far as what lies there allows, or will be with the next `flush`."""
+    @contextmanager
+    def near(self, directory: str) -> Iterator[Reader]:
+        """For looking at many places in one directory, for a short while."""
+        with self.files.within(directory) as files:
+            yield replace(self._reader, files=files)
+
+    def examine(self, place: str, near: Reader | None = None) -> Seen:
+        """The job of this place is as far as what lies there allows, or will be with the next `flush`. With `near` it was seen
+        just now that there is no row about it, and it lies in that directory.
+        """
         if self._entering.has_yet_to(place):
             self.flush()
-        look = self._look(place)
-        job = self._job_of(look)
+        look = self._look(place, near or self._reader)
+        job = self._job_of(look) if near is None else None
+        look.free = job is None
         try:
             return self._examine(look, job)
         except Stale:
@@ -101,8 +111,8 @@ class Places:
 
     # --- looking -----------------------------------------------------------------------------
 
-    def _look(self, place: str) -> Look:
-        look = Look(place, None)
+    def _look(self, place: str, reader: Reader) -> Look:
+        look = Look(place, None, reader)
         look.audio = self._sighting(place, look)
         found: dict[str, Sighting] = {}
 
@@ -118,7 +128,7 @@ class Places:
 
     def _sighting(self, path: str, look: Look) -> Sighting | None:
         try:
-            return self.files.look(path)
+            return look.reader.files.look(path)
         except FileTrouble as trouble:
             if trouble.kind is not FileTroubleKind.GONE:
                 look.trouble = trouble
@@ -223,7 +233,7 @@ class Places:
             # The promise that metadata comes last was not kept; then the quiet period decides, as without it.
             return self._changing(look, job, left_s, tracks, new=new)
         finding = self._after_all(finding, tracks)
-        return replace(self._act(look, job, finding, tracks), new=new)
+        return Seen(self._act(look, job, finding, tracks), new=new)
 
     def _changing(self, look: Look, job: Job | None, left_s: float, tracks: list[Track], *, new: bool) -> Seen:
         """Not quiet yet. A row only when it has been so for longer than the quiet period; one that is there is told when
@@ -245,7 +255,7 @@ class Places:
                 problem = Problem(Reason.NOT_A_REGULAR_FILE, f"The {half} is {sighting.oddity}, not a regular file.")
                 return Unfit(Fate.UNUSABLE, problem, Half(audio.stamp))
         metadata_path = look.metadata_path if look.metadata else None
-        return self._reader.examine(look.place, metadata_path, forced=bool(job and job.forced))
+        return look.reader.examine(look.place, metadata_path, forced=bool(job and job.forced))
 
     def _after_all(self, finding: Finding, tracks: list[Track]) -> Finding:
         """What it comes to without that for which it has been waited long enough."""
@@ -257,14 +267,15 @@ class Places:
             finding = finding.otherwise
         return finding
 
-    def _act(self, look: Look, job: Job | None, finding: Finding, tracks: list[Track]) -> Seen:
+    def _act(self, look: Look, job: Job | None, finding: Finding, tracks: list[Track]) -> float | None:
+        """Seconds until the place is to be looked at again, if it is."""
         if isinstance(finding, Fit):
             self._entering.complete(look, job, finding.recording)
             self._settled(look)
-            return Seen()
+            return None
         match finding.fate:
             case Fate.GONE:
-                return Seen(self.rules.quiet_period_s)
+                return self.rules.quiet_period_s
             case Fate.WAIT:
                 return self._waits(look, job, finding, tracks)
             case Fate.UNUSABLE:
@@ -272,9 +283,9 @@ class Places:
             case Fate.LEAVE_OUT:
                 self._entering.leave_out(look, job, finding.problem, finding.audio)
         self._settled(look)
-        return Seen()
+        return None
 
-    def _waits(self, look: Look, job: Job | None, finding: Unfit, tracks: list[Track]) -> Seen:
+    def _waits(self, look: Look, job: Job | None, finding: Unfit, tracks: list[Track]) -> float | None:
         abandoned = _UNFINISHED.get(finding.problem.reason)
         if abandoned is not None and self._unchanged_for_s(tracks) >= self.rules.abandon_after_s:
             problem = Problem(
@@ -282,13 +293,13 @@ class Places:
             )
             self._entering.unusable(look, job, problem, finding.audio)
             self._settled(look)
-            return Seen()
+            return None
         self._entering.wait(look, job, finding.problem)
         if finding.problem.reason is Reason.METADATA_MISSING:
             # Its arrival is what is waited for; the audio is looked at again then.
             self._settled(look)
-            return Seen()
-        return Seen(max(self.rules.quiet_period_s, 1.0))
+            return None
+        return max(self.rules.quiet_period_s, 1.0)
 
     def _unchanged_for_s(self, tracks: list[Track]) -> float:
         """By our own looks, or by the file's times where those of its file system can be believed."""

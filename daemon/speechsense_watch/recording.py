@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,6 +22,7 @@ from speechsense_watch.ports import NO_SOURCES, Files, FileTrouble, FileTroubleK
 
 METADATA_MAX_BYTES = 2**20
 _HASH_PIECE_BYTES = 2**20
+_HEADER_BYTES = 512
 
 
 class Fate(StrEnum):
@@ -81,12 +81,11 @@ class Reader:
         """Opens both halves, reads the audio's header and the metadata. Without a `metadata_path`, where the folder's
         recordings have one, only the audio is judged: it is never Fit then, but may turn out to hold no audio at all.
         """
-        with ExitStack() as stack:
-            try:
-                audio = stack.enter_context(self.files.open(audio_path))
+        try:
+            with self.files.open(audio_path) as audio:
                 return self.examine_open(audio, audio_path, metadata_path, forced=forced)
-            except FileTrouble as trouble:
-                return unfit_by_trouble(trouble, "audio")
+        except FileTrouble as trouble:
+            return unfit_by_trouble(trouble, "audio")
 
     def examine_open(self, audio: OpenFile, audio_path: str, metadata_path: str | None, *, forced: bool = False) -> Finding:
         """As `examine`, for an audio file that is open already. Raises FileTrouble for the audio."""
@@ -153,7 +152,7 @@ def judge_audio(folder: Folder, audio: OpenFile, *, alone: bool = False, forced:
     without any audio in it is more than something to wait with. Raises FileTrouble.
     """
     stamp = audio.stamp
-    verdict = wav.inspect(audio.read_at, stamp.size)
+    verdict = wav.inspect(_beginning_at_once(audio, stamp.size), stamp.size)
     if audio.stamp != stamp:
         return Unfit(Fate.WAIT, Problem(Reason.STILL_CHANGING, "The audio changed while it was read."))
     half = Half(stamp)
@@ -169,6 +168,18 @@ def judge_audio(folder: Folder, audio: OpenFile, *, alone: bool = False, forced:
     if isinstance(verdict, wav.Bad):
         return Unfit(Fate.UNUSABLE, verdict.problem, half)
     return _suited(folder, half, verdict.format, forced=forced)
+
+
+def _beginning_at_once(audio: OpenFile, size: int) -> wav.ReadAt:
+    """Reads as the file does, but what a header has its parts in is read in one piece."""
+    beginning = audio.read_at(0, min(size, _HEADER_BYTES))
+
+    def read_at(offset: int, count: int) -> bytes:
+        if offset + count <= len(beginning):
+            return beginning[offset : offset + count]
+        return audio.read_at(offset, count)
+
+    return read_at
 
 
 def _suited(folder: Folder, half: Half, audio: AudioFormat, *, forced: bool, repaired: bool = False) -> Sound | Unfit:
@@ -203,7 +214,8 @@ def read_metadata(files: Files, path: str) -> tuple[Half, bytes]:
     """One byte more than is allowed at the most, so that the reader can tell. Raises FileTrouble."""
     with files.open(path) as file:
         stamp = file.stamp
-        raw = file.read_at(0, METADATA_MAX_BYTES + 1)
+        # Not more than there is and one byte: a reader that is asked for a megabyte makes room for it.
+        raw = file.read_at(0, min(stamp.size, METADATA_MAX_BYTES) + 1)
         if file.stamp != stamp or len(raw) < min(stamp.size, METADATA_MAX_BYTES + 1):
             raise FileTrouble(FileTroubleKind.IO, "it changed while it was read")
         return Half(stamp, hashlib.sha256(raw).hexdigest()), raw

@@ -52,6 +52,6 @@ class Roots:
 
     def _empty(self) -> bool:
         try:
-            return not any(True for batch in self.files.entries("") for _ in batch)
+            return not any(self.files.entries("", 1))
         except FileTrouble:
             return True

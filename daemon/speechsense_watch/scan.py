@@ -81,9 +81,9 @@ class Scan:
         linked: list[str] = []
         wall_ns = int(self.clock.now().timestamp() * 1e9)
         for batch in self.files.entries(path):
-            names.extend(entry.name for entry in batch if not entry.is_directory)
-            subdirectories.extend(entry.name for entry in batch if entry.is_directory)
-            linked.extend(entry.name for entry in batch if entry.linked)
+            names += batch.files
+            subdirectories += batch.directories
+            linked += batch.linked
         wanted, unseen = self._entered(path, subdirectories), self._entered(path, linked)
         directory = Directory(mtime_ns, wall_ns - mtime_ns > _SETTLED_NS, wanted, linked=unseen)
         for name in set(known.subdirectories if known else ()) - set(wanted):

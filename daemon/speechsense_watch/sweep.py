@@ -6,6 +6,7 @@ It is a generator, so that its folder's turn may end after each look and the sca
 from __future__ import annotations
 
 import posixpath
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from speechsense_watch.core.rules import Folder
 from speechsense_watch.kept import Kept
 from speechsense_watch.places import Places, Seen
 from speechsense_watch.ports import OnRecord, Queue, Stale
+from speechsense_watch.recording import Reader
 from speechsense_watch.scan import Listing, Scan
 
 # So many names are sorted and asked for at a time.
@@ -51,6 +53,10 @@ class Sweep:
     on_record: OnRecord
     queue: Queue
     look: Callable[[str], Seen]
+    # The same of a place of which nothing is on record, read by this reader.
+    look_at_new: Callable[[str, Reader], Seen]
+    # Whether the turn lasts.
+    goes_on: Callable[[], bool]
     # Whether the place is to be looked at soon anyway: of what grows or waits for its call record each has an appointment.
     expected: Callable[[str], bool]
     # Names in the directory that is being looked through.
@@ -73,11 +79,21 @@ class Sweep:
     def _look_through(self, listing: Listing) -> Iterator[None]:
         listing.directory.left_alone = listing.directory.unmatched = 0
         self._present = frozenset(listing.names)
-        for start in range(0, len(listing.names), SLICE):
-            audio, metadata = self._sorted(listing, listing.names[start : start + SLICE])
+        rest, vanished = set(listing.names), False
+        for rows in self.on_record.right_in(listing.path):
+            vanished |= not self._present.issuperset(row[0] for row in rows)
+            for names in self.kept.as_before(listing.path, rows, self._present):
+                rest.difference_update(names)
+                yield
+        yield from self._look_at_names(listing, list(rest))
+        if vanished:
+            yield from self._look_for_vanished(listing.path)
+
+    def _look_at_names(self, listing: Listing, rest: Sequence[str]) -> Iterator[None]:
+        for start in range(0, len(rest), SLICE):
+            audio, metadata = self._sorted(listing, rest[start : start + SLICE])
             yield from self._look_at_audio(listing, audio)
             yield from self._look_at_metadata(metadata)
-        yield from self._look_for_vanished(listing.path)
 
     def _sorted(self, listing: Listing, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """The audio that the rules take, and where the audio of metadata would lie that has none beside it."""
@@ -110,11 +126,24 @@ class Sweep:
         # In a directory with years of calls nearly all are older than `start_from`, so they are judged together.
         old = self.places.left_alone(listing.path, [_name(path) for path in fresh])
         listing.directory.left_alone += len(old)
-        for path in fresh:
-            if _name(path) not in old:
-                listing.directory.left_alone += self.look(path).left_alone
-                yield
+        yield from self._look_at_new(listing, [path for path in fresh if _name(path) not in old])
         yield from self._look_at(self.kept.asking([each for each in known.values() if self._may_have_changed(each, listing)]))
+
+    def _look_at_new(self, listing: Listing, paths: Sequence[str]) -> Iterator[None]:
+        """Of these nothing is on record. Many at once, as long as the turn lasts: then their directory is let go of."""
+        # Metadata that came first may have a row of its own.
+        beside = [pairing.metadata_path(self.rules, path) for path in paths]
+        waiting = self.on_record.at([path for path in beside if path is not None])
+        rest = deque(zip(paths, beside, strict=True))
+        while rest:
+            with self.places.near(listing.path) as near:
+                more = True
+                while more and rest:
+                    path, metadata = rest.popleft()
+                    seen = self.look(path) if metadata in waiting else self.look_at_new(path, near)
+                    listing.directory.left_alone += seen.left_alone
+                    more = self.goes_on()
+            yield
 
     def _may_have_changed(self, known: Known, listing: Listing) -> bool:
         """Of audio that waits for metadata beside it the listing tells whether that has come."""

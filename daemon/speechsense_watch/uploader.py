@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 
-from speechsense_watch.attempt import Ended
+from speechsense_watch.attempt import Ended, Whole
 from speechsense_watch.awaiting import Awaiting
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
@@ -43,14 +43,17 @@ from speechsense_watch.ports import (
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
+# So many small recordings are read before there is a place for them, or as many as there are places.
+MOST_AHEAD = 8
 NOT_REACHABLE_REST_S = 5.0
 # While the key is lacking or refused another one is looked for so often: it costs a look at a file.
 LOOK_FOR_KEY_S = 2.0
 NO_PROBE_REST_S = 5.0
 STORAGE_AGAIN_S = 5.0
 
+HandBack = Callable[[Ended | Whole], None]
 # Starts an attempt on a worker; `probe` asks for a stream with its last piece held back.
-Start = Callable[[Job, bool, Callable[[Ended], None]], None]
+Start = Callable[[Job, bool, HandBack], None]
 ROOT_AWAY_REST_S = 30.0
 BROKE_OFF_REST_S = 60.0
 OWNERS_EVERY_S = 60.0
@@ -69,6 +72,10 @@ class Surroundings:
     owner_alive: Callable[[str], bool]
     in_hand: InHand = NO_NOTE
     key: Callable[[], Key] = Key
+    # Whether a recording is small and quickly read, so that it may be read ahead: `Start` hands it back as a Whole then, and
+    # `send` sends it when there is a place for it.
+    quick: Callable[[Job], bool] = lambda _job: False
+    send: Callable[[Sequence[Whole], HandBack], None] = lambda _wholes, _hand_back: None
 
 
 @dataclass(slots=True)
@@ -103,15 +110,19 @@ class Uploader:
         self._owner_alive = surroundings.owner_alive
         self._note = surroundings.in_hand
         self._key = surroundings.key
+        self._quick = surroundings.quick
+        self._send = surroundings.send
         self._next_owners_at = 0.0
         # Folders whose root is away, until when they are left alone (monotonic seconds).
         self._away: dict[str, float] = {}
         self._resting: dict[int, float] = {}
-        self._ended: SimpleQueue[Ended] = SimpleQueue()
+        self._ended: SimpleQueue[Ended | Whole] = SimpleQueue()
         self._in_hand: list[_End] = []
         # Jobs whose refusal has still to be taken back.
         self._taken_back: list[int] = []
         self._in_work: dict[int, Job] = {}
+        # Those of them that are read ahead: None as long as they are being read.
+        self._ahead: dict[int, Whole | None] = {}
         self._rules = UploadRules()
         self._folders: Mapping[str, Folder] = {}
         self.traffic = Traffic(self._rules.concurrency, self._rules.retry_max_s)
@@ -186,6 +197,7 @@ class Uploader:
         self._pausing.mind_key(self._key())
         self._take_ends()
         if self.stopping:
+            self._lay_aside(lambda _job: True)
             return 0.2 if self._in_work else LONGEST_REST_S
         if not self._can_record():
             return STORAGE_AGAIN_S
@@ -198,6 +210,7 @@ class Uploader:
             # A connection that comes wakes the loop; a credential that is put in place does not.
             return NOT_REACHABLE_REST_S if self._has_work() else self._rest()
         self._begin_probes()
+        self._send_ahead()
         self._begin_due()
         self._publish()
         return self._rest()
@@ -206,8 +219,8 @@ class Uploader:
     def busy(self) -> int:
         return len(self._in_work)
 
-    def hand_back(self, ended: Ended) -> None:
-        """Called on a worker's thread when an attempt is over."""
+    def hand_back(self, ended: Ended | Whole) -> None:
+        """Called on whatever thread when an attempt is over, or as far as it goes ahead."""
         self._ended.put(ended)
         self._wake()
 
@@ -250,7 +263,12 @@ class Uploader:
     def _fresh_ends(self) -> Iterator[_End]:
         with suppress(Empty):
             while True:
-                yield _End(self._ended.get_nowait())
+                match self._ended.get_nowait():
+                    case Whole() as whole:
+                        self._ahead[whole.job.id] = whole
+                    case ended:
+                        self._ahead.pop(ended.job.id, None)
+                        yield _End(ended)
 
     def _record_together(self) -> None:
         """The outcomes at hand are on disk, all by one write, but for those of jobs that are not as the attempts left them."""
@@ -382,7 +400,8 @@ class Uploader:
     @property
     def _hands(self) -> Hands:
         places = self._rules.concurrency
-        return Hands(self._in_work.values(), places + self._awaiting.let_off(self._in_work, places))
+        let_off = self._awaiting.let_off(self._in_work.keys() - self._ahead.keys(), places)
+        return Hands(self._in_work.values(), places + let_off, len(self._ahead), min(places, MOST_AHEAD))
 
     @property
     def _picking(self) -> Picking:
@@ -429,10 +448,10 @@ class Uploader:
         return min(self._picking.probes(choice, self._hands), key=probe_turn, default=None)
 
     def _begin_due(self) -> None:
-        if SERVICE in self.traffic.pauses or not self._hands.free:
+        if SERVICE in self.traffic.pauses or not self._hands.room:
             return
         paused = frozenset(self.traffic.pauses)
-        if self._begin_each(self._picking.next(self._choice(paused), self._hands)) and self._hands.free:
+        if self._begin_each(self._picking.next(self._choice(paused), self._hands)) and self._hands.room:
             # Behind the big ones there may be others.
             self._begin_each(self._picking.next(self._choice(paused), self._hands))
 
@@ -444,16 +463,35 @@ class Uploader:
                 continue  # one before it took the last place of its folder's trial
             if job.failing_s >= self._rules.give_up_after_s:
                 self._apply(lifecycle.gave_up(job, self._clock.now()))
-            elif self._hands.admits(job):
+            elif self._hands.admits(job, ahead=self._quick(job)):
                 self._begin(job, probe=False)
-            else:
+            elif self._hands.free:
                 held_back = True
+            else:
+                break  # what is read ahead does not pass one that waits for a place
         return held_back
+
+    def _send_ahead(self) -> None:
+        """What was read ahead goes where there are places; not to where a pause has come meanwhile."""
+        self._lay_aside(lambda job: not self.traffic.pauses.keys().isdisjoint((SERVICE, job.connection_id)))
+        self._lay_aside(lambda job: job.place.folder in self._room.paused)
+        if wholes := [whole for whole in self._ahead.values() if whole is not None][: self._hands.free]:
+            for whole in wholes:
+                del self._ahead[whole.job.id]
+            self._send(wholes, self.hand_back)
+
+    def _lay_aside(self, which: Callable[[Job], bool]) -> None:
+        """Of these nothing is on record: they are as ready as before."""
+        for whole in [whole for whole in self._ahead.values() if whole is not None and which(whole.job)]:
+            del self._ahead[whole.job.id]
+            self._in_work.pop(whole.job.id, None)
 
     def _begin(self, job: Job, *, probe: bool) -> None:
         self._in_work[job.id] = job
         self._note.holds(self._in_work)
         self._room = self._room.after(job)
+        if not probe and self._quick(job):
+            self._ahead[job.id] = None
         self._start(job, probe, self.hand_back)
 
     # --- the rest ----------------------------------------------------------------------------
@@ -483,7 +521,7 @@ class Uploader:
             waits.append(wait_s if wait_s > 0 else NO_PROBE_REST_S)
         if self._pausing.awaits_key:
             waits.append(LOOK_FOR_KEY_S)
-        if SERVICE not in self.traffic.pauses and self._hands.free and (due := self._next_due()):
+        if SERVICE not in self.traffic.pauses and self._hands.room and (due := self._next_due()):
             waits.append((due - self._clock.now()) / timedelta(seconds=1))
         # What is due and could not be begun waits for a connection; that wakes the loop when it comes.
         return max(min(waits), AT_LEAST_REST_S)

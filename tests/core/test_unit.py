@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from speechsense_watch.config.unit import drop_in, fits_a_unit
 
+UNIT = Path(__file__).parents[2] / "systemd" / "speechsense-watch.service"
 # What systemctl show made of them (systemd 252), for machines without systemd: systemd.syntax(7), Quoting.
 PATHS = {
     "/srv/calls": "/srv/calls",
@@ -44,6 +46,18 @@ def test_systemd_has_nothing_to_say_against_it(tmp_path: Path) -> None:
         line = ["systemd-analyze", "verify", "--man=no", str(unit)]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         assert "recorder.conf" not in done.stderr, (path, done.stderr)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+def test_systemd_has_nothing_to_say_against_the_unit_itself(tmp_path: Path) -> None:
+    """No line of it is misspelt or out of place."""
+    text = UNIT.read_text(encoding="utf-8")
+    unit = tmp_path / UNIT.name
+    # What it starts is installed on hardly any machine that tests.
+    unit.write_text(re.sub(r"(?m)^ExecStart=.*$", "ExecStart=/bin/true", text), encoding="utf-8")
+    line = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert UNIT.name not in done.stderr
 
 
 @pytest.mark.parametrize("path", ["/srv/a\n[Service]\nUser=root", "/srv/a\rb", "/srv/a\0b", "/srv/\x7f", "/srv/\t"])

@@ -121,7 +121,7 @@ def test_a_folder_inside_another_by_a_link_is_left_to_it(parts: Assembly, tmp_pa
 def test_a_stalled_loop_starves_the_watchdog(parts: Assembly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One loop that hangs is enough: systemd is not told that all is well, and ends the process."""
     fed: list[str] = []
-    daemon = Daemon(config(tmp_path, "a"), {}, logger())
+    daemon = Daemon(config(tmp_path, "a"), {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_USEC": "1000000"}, logger())
     daemon._parts = parts
     daemon._queue = parts._queue
     monkeypatch.setattr(daemon._notifier, "watchdog", lambda: fed.append("fed"))

@@ -88,9 +88,9 @@ def played(desk: Desk) -> Iterator[PlayedQueue]:
     queue.queue.close()
 
 
-def beat(played: PlayedQueue, age: timedelta = timedelta(seconds=5)) -> None:
+def beat(played: PlayedQueue, age: timedelta = timedelta(seconds=5), **told: object) -> None:
     at = (datetime.now(UTC) - age).isoformat()
-    played.queue.set_runtime("daemon", {"heartbeat_at": at, "version": "0.1.0", "pid": 1})
+    played.queue.set_runtime("daemon", {"heartbeat_at": at, "version": "0.1.0", "pid": 1, **told})
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ def test_what_the_daemon_told_of_another_directory_is_not_told_of_this_one(
     assert (told["folders"][1]["detection"], told["attention"]) == (None, [])
 
 
-@pytest.mark.parametrize("told", ["nonsense", [], {"paused": 1}, {"heartbeat_at": 7}, {"heartbeat_at": "soon"}])
+@pytest.mark.parametrize("told", ["nonsense", [], {"paused": 1}, {"heartbeat_at": 7}, {"heartbeat_at": "soon"}, {"every_s": "x"}])
 def test_whatever_stands_in_the_runtime_table_status_goes_on(
     desk: Desk, played: PlayedQueue, daemon: object, told: object
 ) -> None:
@@ -310,6 +310,13 @@ def test_alive_asks_for_the_lock_and_a_fresh_heartbeat(
     result = desk.type("status", "--alive")
     assert (result.exit_code, result.stdout.count("\n")) == (code, 1)
     assert result.stdout.startswith(sentence)
+
+
+@pytest.mark.parametrize(("age_s", "code"), [(3600 + 119, 0), (3600 + 121, 2)])
+def test_a_heart_that_beats_rarely_says_so(desk: Desk, played: PlayedQueue, daemon: object, age_s: int, code: int) -> None:
+    """Where rescans are rare, so are its beats; two minutes late is late all the same."""
+    beat(played, timedelta(seconds=age_s), every_s=3600.0)
+    assert desk.type("status", "--alive").exit_code == code
 
 
 def test_alive_never_says_1(desk: Desk, played: PlayedQueue, daemon: object) -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from speechsense_watch.cli import group
 from speechsense_watch.core.model import State
-from speechsense_watch.edge import auth
+from speechsense_watch.edge import vm_metadata
 from speechsense_watch.edge.vm_metadata import VmMetadata
 from speechsense_watch.standin import Rules, StandIn
 from support.iam import ACCOUNT_ID, KEY_ID, Iam, Metadata, key_file, plain_settings
@@ -167,7 +167,7 @@ def test_check_online_asks_the_metadata_service(rig: Rig, monkeypatch: pytest.Mo
     """Of the machine it runs on, for which there is nothing to configure."""
     rig.speechsense["auth"] = "vm-metadata"
     with Metadata() as metadata:
-        monkeypatch.setattr(auth, "VmMetadata", lambda: VmMetadata(metadata.address))
+        monkeypatch.setattr(vm_metadata, "VmMetadata", lambda: VmMetadata(metadata.address))
         assert "`check --online` asks it for one." in check(rig).output
         assert metadata.asked == []
         result = check(rig, "--online")

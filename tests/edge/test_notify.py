@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,3 +100,15 @@ def test_the_systems_clock_is_aware_and_never_sleeps_backwards() -> None:
     before = clock.monotonic()
     clock.sleep(-3600)
     assert 0 <= clock.monotonic() - before < 600
+
+
+def test_waiting_for_a_listener_that_does_not_read_costs_nothing(systemd: tuple[socket.socket, str]) -> None:
+    """A full socket is waited for asleep, and not for long; then the word is dropped."""
+    _, name = systemd
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": name})
+    queue_length = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+    for _ in range(queue_length + 1):
+        notifier.watchdog()
+    before_s = time.thread_time()
+    notifier.watchdog()
+    assert time.thread_time() - before_s < 0.1

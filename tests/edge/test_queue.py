@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +49,11 @@ def played(tmp_path: Path, clock: ManualClock) -> Iterator[PlayedQueue]:
 @pytest.fixture
 def queue(played: PlayedQueue) -> SqliteQueue:
     return played.queue
+
+
+def trim_all(queue: SqliteQueue, before: datetime, forget_before: datetime, folders: list[str]) -> None:
+    while queue.trim(before, forget_before, folders):
+        pass
 
 
 def dump(queue: SqliteQueue) -> list[list[dict[str, object]]]:
@@ -361,7 +366,7 @@ def test_the_counters_are_what_counting_would_say(played: PlayedQueue, queue: Sq
     multiply(queue, job, 500)
     multiply(queue, job, 300, folder="'other'")
     queue.apply(lifecycle.seen_gone(job, AT))
-    queue.trim(AT, AT + timedelta(days=1), ["calls"])
+    trim_all(queue, AT, AT + timedelta(days=1), ["calls"])
     counted = queue.rows("SELECT folder, state, count(*) AS n FROM jobs GROUP BY folder, state ORDER BY folder, state")
     assert queue.rows("SELECT * FROM counts WHERE n > 0 ORDER BY folder, state") == counted
     assert (queue.counts()[State.DONE], queue.counts("calls")[State.DONE], queue.counts("other")[State.DONE]) == (801, 501, 300)
@@ -577,7 +582,7 @@ def test_history_trims_what_is_told_and_never_what_was_sent(played: PlayedQueue,
     """Fields, events and attempts go; the row with uid and talk id stays, and open jobs keep all."""
     jobs = played.of_each_state()
     at = played.clock.now() + timedelta(days=91)
-    queue.trim(at, AT - timedelta(days=1), ["calls"])
+    trim_all(queue, at, AT - timedelta(days=1), ["calls"])
     for state, job in jobs.items():
         left: Job | None = queue.job(job.id)
         told = queue.rows("SELECT 1 FROM events WHERE job_id = ?", (job.id,))
@@ -591,14 +596,27 @@ def test_history_trims_what_is_told_and_never_what_was_sent(played: PlayedQueue,
     assert queue.holder_of(done.uid or "") is not None
 
 
+def test_history_is_trimmed_in_parts(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """Each a write of its own, so that no upload waits for a million of them; none is trimmed twice, unless it changed since."""
+    multiply(queue, played.done("call"), 1_200)
+    at = played.clock.now() + timedelta(days=91)
+    assert [queue.trim(at, AT - timedelta(days=1), ["calls"]) for _ in range(4)] == [500, 500, 201, 0]
+    job = queue.job(7)
+    assert job
+    assert job.fields == {}
+    queue.apply(lifecycle.seen_gone(job, AT))
+    assert [queue.trim(at, AT - timedelta(days=1), ["calls"]) for _ in range(2)] == [1, 0]
+    assert queue.rows("SELECT 1 FROM events WHERE job_id = 7") == []
+
+
 def test_a_row_is_forgotten_only_long_after_its_file_was_gone(played: PlayedQueue, queue: SqliteQueue) -> None:
     """Where its folder's root is there; its line in the journal goes first."""
     there = played.done("there")
     gone = queue.apply(lifecycle.seen_gone(played.done("gone"), AT))
     elsewhere = queue.apply(lifecycle.seen_gone(played.done("elsewhere"), AT))
     queue._db.conn.execute("UPDATE jobs SET folder = 'away' WHERE id = ?", (elsewhere.id,))
-    queue.trim(AT, AT, ["calls"])
+    trim_all(queue, AT, AT, ["calls"])
     assert queue.job(gone.id) is not None
-    queue.trim(AT, AT + timedelta(seconds=1), ["calls"])
+    trim_all(queue, AT, AT + timedelta(seconds=1), ["calls"])
     assert [bool(queue.job(job.id)) for job in (there, gone, elsewhere)] == [True, False, True]
     assert {line.uid for line in queue.history._journal.lines() if isinstance(line, TalkLine)} == {there.uid, elsewhere.uid}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD, WatchDescriptor
+from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 
 from speechsense_watch.core.rules import Detection, Folder
 from speechsense_watch.edge import supervisor, watch_limits
@@ -294,6 +295,34 @@ def dies_in(thread_class: str, watched: Watched, root: Path, monkeypatch: pytest
     (root / "last breath.wav").touch()
     wait_for(lambda: not thread.is_alive(), what=f"{thread_class} died")
     return thread
+
+
+def test_a_file_that_leaves_holds_nobody_up(
+    root: Path, watching: Watching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for where it went, though watchdog would for half a second, or here for an hour."""
+    monkeypatch.setattr(InotifyMoveEventGrouper, "delay", 3600.0)
+    for name in ("old.wav", "call.tmp"):
+        (root / name).write_bytes(b"x")
+    watched = watching()
+    (root / "old.wav").rename(tmp_path / "archived.wav")
+    (root / "call.tmp").rename(root / "call.wav")
+    (root / "last.wav").write_bytes(b"x")
+    watched.wait("call.wav")
+    watched.wait("last.wav")
+
+
+def test_a_reader_that_dies_says_so(root: Path, watching: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan is asked for at once, and whoever supervises the watch at that moment finds it broken."""
+    watched, told = watching(), list[tuple[Hint, WatchState]]()
+
+    def hint(hint: Hint) -> None:
+        watched.watch.supervise()
+        told.append((hint, watched.state()))
+
+    monkeypatch.setattr(watched.watch, "_on_hint", hint)
+    dies_in("InotifyFD", watched, root, monkeypatch)
+    assert (SCAN, WatchState.DOWN) in told
 
 
 @pytest.mark.parametrize("thread_class", ["InotifyFD", "InotifyEmitter", "BaseObserver"])

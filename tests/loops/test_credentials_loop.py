@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from speechsense_watch.attempt import Ended
 from speechsense_watch.core.model import State
 from speechsense_watch.core.verdict import Code, Outcome, PauseReason
 from speechsense_watch.ports import Channel, ChannelState, Key, Talk
@@ -291,7 +290,7 @@ def test_a_pause_of_a_connection_that_nothing_goes_to_any_more_is_over(bench: Be
 @pytest.mark.parametrize("refusal", [REFUSED, FORBIDDEN, Outcome(code=Code.NOT_FOUND, message="no such connection")])
 def test_a_refusal_of_the_key_before_says_nothing_of_this_one(bench: Bench, refusal: Outcome) -> None:
     """Whenever it comes: what it was about is given back and sent with the key that is there now."""
-    under_way: list[tuple[Ended, object]] = []
+    under_way: list[tuple[object, object]] = []
     start = bench.uploader._start
     bench.uploader._start = lambda job, probe, hand_back: start(job, probe, lambda ended: under_way.append((ended, hand_back)))
     bench.service.script = [refusal] * 3
@@ -308,7 +307,7 @@ def test_a_refusal_of_the_key_before_says_nothing_of_this_one(bench: Bench, refu
 
 def test_a_late_refusal_of_the_same_key_counts(bench: Bench) -> None:
     """A configuration that was read anew has changed nothing about it."""
-    under_way: list[tuple[Ended, object]] = []
+    under_way: list[tuple[object, object]] = []
     start = bench.uploader._start
     bench.uploader._start = lambda job, probe, hand_back: start(job, probe, lambda ended: under_way.append((ended, hand_back)))
     bench.service.script = [REFUSED] * 3

@@ -12,6 +12,7 @@ from speechsense_watch.core import lifecycle
 from speechsense_watch.core.model import Place, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import AfterUpload
+from speechsense_watch.filer import BETWEEN_TRIMS_S, LONGEST_REST_S
 from speechsense_watch.ports import Hint
 from support.bench import Bench, bench_on
 from support.rig import FIELDS
@@ -189,6 +190,25 @@ def test_the_same_bytes_copied_anew_are_no_change(tmp_path: Path) -> None:
         job = bench.job()
         assert (job.state, job.changed_after_upload) == (State.DONE, False)
         assert bench.events(job.id)[-1] == "seen_same"
+
+
+def test_trimming_goes_on_a_moment_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Part by part until nothing is left; then the filer rests. Before, queue and journal are seen to agree on what may go."""
+    with bench_on(tmp_path) as bench:
+        bench.file()
+        parts, done = [500, 500, 7, 0], list[str]()
+
+        def trim(*_: object) -> int:
+            done.append("trim")
+            return parts.pop(0)
+
+        monkeypatch.setattr(bench.queue, "keep_up", lambda: done.append("keep_up"))
+        monkeypatch.setattr(bench.queue, "trim", trim)
+        bench.file(365 * 86400)
+        rests = [bench.filer.step() for _ in range(4)]
+        assert rests[:2] == [BETWEEN_TRIMS_S] * 2
+        assert rests[-1] == LONGEST_REST_S
+        assert done == ["keep_up", *["trim"] * 4]
 
 
 def test_a_year_later_nothing_is_sent_again(tmp_path: Path) -> None:

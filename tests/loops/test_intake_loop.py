@@ -20,7 +20,8 @@ from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.log import logger
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import Arrival, Entry, FileTrouble, FileTroubleKind, Hint, QueueTrouble, WatchState
+from speechsense_watch.ports import Entries, FileTrouble, FileTroubleKind, Hint, Newcomer, QueueTrouble, WatchState
+from speechsense_watch.recording import Reader
 from support.bench import Bench, StillWatch, bench_on
 from support.rig import FIELDS
 from support.wavs import asterisk_open, header_only, pcm, truncated
@@ -338,7 +339,7 @@ def test_a_rescan_of_an_unchanged_tree_lists_nothing(bench: Bench, monkeypatch: 
     listed: list[str] = []
     real = FolderFiles.entries
 
-    def listing(files: FolderFiles, path: str, batch: int = 1000) -> Iterator[Sequence[Entry]]:
+    def listing(files: FolderFiles, path: str, batch: int = 1000) -> Iterator[Entries]:
         listed.append(path)
         return real(files, path, batch)
 
@@ -365,15 +366,15 @@ def test_a_queue_that_fails_in_between_makes_nothing_forgotten(bench: Bench, mon
         bench.drop(f"call{number}", seed=number)
     bench.look()
     bench.clock.advance(10.1)
-    real, calls = bench.queue.apply_each, []
+    real, calls = bench.queue.enter, []
 
-    def failing(arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
-        calls.append(arrivals)
+    def failing(newcomers: Sequence[Newcomer]) -> Sequence[int | None]:
+        calls.append(newcomers)
         if len(calls) == 1:
             raise QueueTrouble("The queue: database or disk is full.")
-        return real(arrivals)
+        return real(newcomers)
 
-    monkeypatch.setattr(bench.queue, "apply_each", failing)
+    monkeypatch.setattr(bench.queue, "enter", failing)
     with pytest.raises(QueueTrouble):
         bench.look()
     bench.settle()
@@ -386,10 +387,10 @@ def test_a_fault_of_ours_with_one_recording_does_not_stop_the_others(bench: Benc
     bench.drop("good", seed=1)
     real = bench.places.examine
 
-    def examine(_places: Places, place: str) -> Seen:
+    def examine(_places: Places, place: str, near: Reader | None = None) -> Seen:
         if place == "bad.wav":
             raise ZeroDivisionError
-        return real(place)
+        return real(place, near)
 
     monkeypatch.setattr(Places, "examine", examine)
     bench.settle()
@@ -730,9 +731,9 @@ def test_below_a_directory_that_cannot_be_entered_nothing_is_lost(bench: Bench, 
     looked: list[str] = []
     real_examine = bench.folder_intake.places.examine
 
-    def examine(_self: object, place: str) -> Seen:
+    def examine(_self: object, place: str, near: Reader | None = None) -> Seen:
         looked.append(place)
-        return real_examine(place)
+        return real_examine(place, near)
 
     monkeypatch.setattr(type(bench.folder_intake.places), "examine", examine)
     for _ in range(3):

@@ -17,6 +17,7 @@ from speechsense_watch.core.verdict import Code, Outcome
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.places import Places, Seen
 from speechsense_watch.ports import FileTrouble, FileTroubleKind, Hint
+from speechsense_watch.recording import Reader
 from support.bench import Bench, bench_on
 from support.rig import FIELDS
 from support.wavs import asterisk_open, header_only, pcm
@@ -236,9 +237,9 @@ def test_a_flood_of_waiting_recordings_does_not_make_each_scan_look_at_them(
     looked: list[str] = []
     real = Places.examine
 
-    def examine(places: Places, place: str) -> Seen:
+    def examine(places: Places, place: str, near: Reader | None = None) -> Seen:
         looked.append(place)
-        return real(places, place)
+        return real(places, place, near)
 
     monkeypatch.setattr(Places, "examine", examine)
     bench.look(9)

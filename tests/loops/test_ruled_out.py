@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,3 +78,22 @@ def test_the_operators_word_stands_above_the_rules(bench: Bench) -> None:
     rule_out(bench.queue, folder, bench.clock, logger())
     bench.queue.apply(lifecycle.retried(bench.job("sub/ready.wav"), bench.clock.now()))
     assert rule_out(bench.queue, folder, bench.clock, logger()) == 0
+
+
+def test_a_backlog_is_held_against_its_rules_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once nothing is entered by older rules any more: a million recordings are not read again at each start. Other rules, and
+    these after others, are held against it anew.
+    """
+    read: list[str] = []
+    unsent = bench.queue.unsent_places
+
+    def noted(folder: str) -> Iterable[tuple[int, str]]:
+        read.append(folder)
+        return unsent(folder)
+
+    monkeypatch.setattr(bench.queue, "unsent_places", noted)
+    other = replace(bench.folder, exclude=("sub",))
+    for folder, all_entered in ((bench.folder, True), (other, False), (other, True), (other, True), (bench.folder, False)):
+        rule_out(bench.queue, folder, bench.clock, logger(), all_entered=all_entered)
+    assert len(read) == 3
+    assert states(bench)["sub/ready.wav"] == LEFT_OUT

@@ -13,10 +13,10 @@ from speechsense_watch import folder_intake
 from speechsense_watch.core.model import Place, State
 from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.edge.on_record import SqliteOnRecord
-from speechsense_watch.folder_intake import FolderIntake
+from speechsense_watch.folder_intake import SUPERVISE_EVERY_S, SUPERVISE_THE_SICK_EVERY_S, FolderIntake
 from speechsense_watch.log import logger
 from speechsense_watch.places import Places
-from speechsense_watch.ports import OpenFile
+from speechsense_watch.ports import Hint, OpenFile, WatchState
 from speechsense_watch.roots import Roots
 from speechsense_watch.scan import Scan
 from support.bench import Bench, StillWatch, bench_on
@@ -110,3 +110,37 @@ def test_a_turn_is_long_enough_for_a_quick_folder(bench: Bench) -> None:
     bench.clock.advance(10.1)
     assert bench.intake.step() > 0
     assert bench.queue.counts("in")[State.READY] == 40
+
+
+def test_all_folders_are_supervised_at_the_same_moments(bench: Bench) -> None:
+    """However far apart their first turns were, so that many wake the machine no more often than one."""
+    first, second = bench.folder_intake, quick_neighbour(bench)
+    for folder in (first, second):
+        folder.step()
+        bench.clock.advance(3.7)
+    while (rest_s := first.step()) == 0:
+        pass
+    assert rest_s == second.step()
+    assert 0 < rest_s <= SUPERVISE_EVERY_S
+
+
+def test_a_watch_that_is_down_is_seen_to_soon(bench: Bench) -> None:
+    folder = bench.folder_intake
+    assert isinstance(folder.watch, StillWatch)
+    folder.step()
+    folder.watch.state = WatchState.DOWN
+    bench.clock.advance(SUPERVISE_EVERY_S)
+    folder.step()
+    assert folder.step() <= SUPERVISE_THE_SICK_EVERY_S
+
+
+def test_who_asks_for_a_scan_has_the_watch_supervised(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that breaks says no more than that."""
+    folder, supervised = bench.folder_intake, list[float]()
+    folder.step()
+    monkeypatch.setattr(StillWatch, "supervise", lambda _: supervised.append(bench.clock.monotonic()))
+    folder.step()
+    assert supervised == []
+    folder.hinted(Hint("in", None))
+    folder.step()
+    assert supervised == [bench.clock.monotonic()]

@@ -1,4 +1,4 @@
-"""workers.Workers: small recordings share a thread and a write, each is handed back once, none waits for another's trouble."""
+"""workers.Workers: small recordings share a thread and a write, each is handed back, none waits for another's trouble."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.core.verdict import Code
 from speechsense_watch.log import logger
 from speechsense_watch.ports import Arrival, OnEnd, QueueTrouble, Talk
-from speechsense_watch.workers import MOST_TOGETHER, Workers
+from speechsense_watch.workers import Workers
 from support.bench import Bench, bench_on
 
 WITHIN_S = 30.0
@@ -29,11 +29,12 @@ class Shop:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.ended: SimpleQueue[Ended] = SimpleQueue()
+        self.read: SimpleQueue[Whole] = SimpleQueue()
         self.gate, self.reached = Event(), Event()
         self.gate.set()
         self.together: list[int] = []
         bench.attempts.trees = {name: replace(bench.attempts.trees["in"], local=True) for name in ("in", "other")}
-        self.workers = Workers(bench.attempts, 4, bench.clock, logger())
+        self.workers = Workers(bench.attempts, 4, logger())
         self._prepare, self._apply_each = bench.attempts.prepare, bench.queue.apply_each
         bench.attempts.prepare = self.prepare  # type: ignore[method-assign]
         bench.queue.apply_each = self.apply_each  # type: ignore[method-assign]
@@ -57,7 +58,7 @@ class Shop:
 
     def start(self, jobs: Sequence[Job], *, probe: bool = False) -> None:
         for job in jobs:
-            self.workers.start(job, probe, self.ended.put)
+            self.workers.start(job, probe, self.hand_back)
 
     def start_together(self, jobs: Sequence[Job]) -> None:
         """All of them are there before the first one is read."""
@@ -66,6 +67,13 @@ class Shop:
         assert self.reached.wait(WITHIN_S)
         self.start(jobs[1:])
         self.gate.set()
+
+    def hand_back(self, read: Ended | Whole) -> None:
+        (self.read if isinstance(read, Whole) else self.ended).put(read)  # type: ignore[arg-type]
+
+    def send(self, count: int) -> None:
+        """What has been read, all at once."""
+        self.workers.send([self.read.get(timeout=WITHIN_S) for _ in range(count)], self.hand_back)
 
     def take(self, count: int) -> dict[int, Ended]:
         """So many were handed back, each once, and there is no other."""
@@ -93,19 +101,11 @@ def test_quick_recordings_are_claimed_by_one_write(shop: Shop) -> None:
     """Each is sent then, and handed back once with the row that was claimed."""
     jobs = shop.ready(5)
     shop.start_together(jobs)
+    shop.send(5)
     taken = shop.take(5)
     assert shop.together == [5]
     assert all(accepted(ended) and ended.job.state is State.COMMITTING for ended in taken.values())
     assert len(shop.bench.service.sent) == 5
-
-
-def test_no_more_are_claimed_at_once_than_the_first_can_wait_for(shop: Shop) -> None:
-    """The rest follows, in turn."""
-    jobs = shop.ready(MOST_TOGETHER + 3)
-    shop.start_together(jobs)
-    shop.take(len(jobs))
-    assert shop.together == [MOST_TOGETHER, 3]
-    assert [talk.uid for talk, _ in shop.bench.service.sent] == [shop.bench.job(job.place.path).uid for job in jobs]
 
 
 def test_nothing_leaves_before_all_of_a_write_are_on_record(shop: Shop) -> None:
@@ -118,6 +118,7 @@ def test_nothing_leaves_before_all_of_a_write_are_on_record(shop: Shop) -> None:
 
     shop.bench.service.meanwhile = meanwhile
     shop.start_together(jobs)
+    shop.send(4)
     shop.take(4)
     assert seen == [{State.COMMITTING}] * 4
 
@@ -131,6 +132,7 @@ def test_one_that_was_decided_otherwise_meanwhile_holds_up_none_of_the_others(sh
     shop.start(jobs[1:])
     shop.bench.queue.apply(lifecycle.skipped(jobs[1], shop.bench.clock.now()))
     shop.gate.set()
+    shop.send(3)
     taken = shop.take(3)
     assert [accepted(taken[job.id]) for job in jobs] == [True, False, True]
     assert taken[jobs[1].id].look_again
@@ -146,6 +148,7 @@ def test_what_cannot_be_recorded_together_is_recorded_one_by_one(shop: Shop, mon
 
     monkeypatch.setattr(shop.bench.queue, "apply_each", full)
     shop.start_together(jobs)
+    shop.send(3)
     assert all(accepted(ended) for ended in shop.take(3).values())
 
 
@@ -162,6 +165,7 @@ def test_a_fault_of_ours_with_one_is_told_and_is_that_ones_alone(shop: Shop, mon
 
     monkeypatch.setattr(shop.bench.attempts, "prepare", faulty)
     shop.start_together(jobs)
+    shop.send(2)
     taken = shop.take(3)
     assert [(accepted(taken[job.id]), taken[job.id].broke_off) for job in jobs] == [(True, False), (False, True), (True, False)]
     told = shop.bench.log.getvalue()
@@ -178,6 +182,7 @@ def test_a_fault_of_ours_at_the_claim_hands_back_all_of_them(shop: Shop, monkeyp
 
     monkeypatch.setattr(shop.bench.queue, "apply_each", faulty)
     shop.start_together(jobs)
+    shop.send(3)
     assert all(ended.broke_off for ended in shop.take(3).values())
     assert shop.bench.service.calls == []
     assert "nobody foresaw this" in shop.bench.log.getvalue()
@@ -195,6 +200,7 @@ def test_a_fault_of_ours_at_the_call_is_that_ones_alone(shop: Shop, monkeypatch:
 
     monkeypatch.setattr(shop.bench.service, "begin_whole", faulty)
     shop.start_together(jobs)
+    shop.send(3)
     taken = shop.take(3)
     assert [(accepted(taken[job.id]), taken[job.id].broke_off) for job in jobs] == [(False, True), (True, False), (True, False)]
 
@@ -209,6 +215,7 @@ def test_what_is_not_quick_has_a_thread_of_its_own(shop: Shop) -> None:
     assert accepted(shop.ended.get(timeout=WITHIN_S))
     assert [kind for kind, _ in shop.bench.service.calls] == ["probe"]
     shop.gate.set()
+    shop.send(1)
     assert set(shop.take(1)) == {quick.id}
 
 
@@ -219,15 +226,16 @@ def test_what_is_stuck_in_one_folder_does_not_hold_up_another(shop: Shop) -> Non
     shop.start([stuck])
     assert shop.reached.wait(WITHIN_S)
     shop.start([replace(free, place=Place("other", free.place.path))])
-    assert shop.ended.get(timeout=WITHIN_S).job.id == free.id
+    assert shop.read.get(timeout=WITHIN_S).job.id == free.id
     shop.gate.set()
-    assert set(shop.take(1)) == {stuck.id}
+    assert shop.read.get(timeout=WITHIN_S).job.id == stuck.id
 
 
 def test_whoever_comes_after_the_last_one_is_seen_to_all_the_same(shop: Shop) -> None:
     """The thread that was at the folder has gone; another comes."""
     for job in shop.ready(20):
         shop.start([job])
+        shop.send(1)
         ended = shop.ended.get(timeout=WITHIN_S)
         assert ended.job.id == job.id
         assert accepted(ended)

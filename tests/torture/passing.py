@@ -99,10 +99,11 @@ def _journal_class(points: Points) -> type[Journal]:
             super()._append(lines)
             points.reach("after a line in the journal")
 
-        def without(self, uids: frozenset[str], *, overwrite: bool = False) -> None:
+        def without(self, uids: frozenset[str], *, overwrite: bool = False, size: int = 0) -> int:
             points.reach("before lines leave the journal")
-            super().without(uids, overwrite=overwrite)
+            left = super().without(uids, overwrite=overwrite, size=size)
             points.reach("after lines left the journal")
+            return left
 
     return PassingJournal
 

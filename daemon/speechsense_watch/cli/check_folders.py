@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,19 +143,19 @@ def _walk(files: FolderFiles, folder: Folder, seen: _Seen) -> Iterator[str]:
     for directory in directories:
         try:
             for batch in files.entries(directory):
-                for entry in batch:
-                    path = f"{directory}/{entry.name}" if directory else entry.name
-                    if not entry.is_directory:
-                        yield path
-                    elif pairing.enters(folder, path):
-                        directories.append(path)
-                    if entry.linked and pairing.enters(folder, path):
-                        seen.linked.append(path)
+                yield from (posixpath.join(directory, name) for name in batch.files)
+                directories += _entered(folder, directory, batch.directories)
+                seen.linked += _entered(folder, directory, batch.linked)
                 if len(seen.names) >= _MOST_NAMES:
                     seen.cut = True
                     return
         except FileTrouble:
             seen.closed.append(directory)
+
+
+def _entered(folder: Folder, directory: str, names: Sequence[str]) -> Iterator[str]:
+    paths = (posixpath.join(directory, name) for name in names)
+    return (path for path in paths if pairing.enters(folder, path))
 
 
 def _paired(folder: Folder, seen: _Seen) -> list[str]:

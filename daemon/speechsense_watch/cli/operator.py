@@ -168,11 +168,14 @@ def _tell_of_others(jobs: Sequence[Job], config: Config) -> None:
 def _chosen(queue: SqliteQueue, states: Sequence[str], folder: str | None, config: Config, *, ask: bool) -> Sequence[int]:
     """The numbers of the jobs in these states, once the operator has agreed. Ends the program when there are none."""
     # A call that was forgotten is not what they are after.
-    where = f"state IN ({placeholders(states)}) AND reason IS NOT 'forgotten' AND (state <> 'done' OR changed_after_upload = 1)"
+    where = f"state IN ({placeholders(states)}) AND reason IS NOT 'forgotten'"
     keys = [*states]
     if folder is not None:
         where, keys = f"{where} AND folder = ?", [*keys, folder]
-    ids = [int(row["id"]) for row in queue.rows(f"SELECT id FROM jobs WHERE {where} ORDER BY id", keys)]  # noqa: S608
+    # By two indexes that leave out the millions that are done and as they were.
+    either = ("INDEXED BY unfinished WHERE state <> 'done'", "INDEXED BY changed WHERE changed_after_upload = 1")
+    sql = " UNION ".join(f"SELECT id FROM jobs {which} AND {where}" for which in either)  # noqa: S608 - words of ours
+    ids = [int(row["id"]) for row in queue.rows(f"{sql} ORDER BY id", keys * 2)]
     which = " or ".join("done and changed since" if state == State.DONE else state for state in dict.fromkeys(states))
     place = f" in folder {folder}" if folder is not None else ""
     if not ids:

@@ -22,8 +22,9 @@ from speechsense_watch.edge.lock import holder_cannot_write, is_held, touched_at
 from speechsense_watch.edge.records import Records
 from speechsense_watch.holding import EVERYTHING, pause_key, pause_of
 
-# The daemon's heart beats once a minute.
-FRESH_FOR = timedelta(minutes=3)
+# The daemon's heart beats once a minute, or with each rescan where they are rarer; it says so, and may be late by this.
+BEATS_EVERY = timedelta(minutes=1)
+LATE_BY = timedelta(minutes=2)
 RATE_OVER = timedelta(minutes=10)
 # The scope of a pause of everything by the operator.
 ALL_FOLDERS = "everything"
@@ -32,7 +33,7 @@ EXIT_OK, EXIT_NEEDS_OPERATOR, EXIT_STOPPED = 0, 1, 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonView:
-    """`running`: the queue's lock is held. `fresh`: its heart beat within the last three minutes."""
+    """`running`: the queue's lock is held. `fresh`: its heart beat when it should, or is not late by much."""
 
     running: bool
     fresh: bool
@@ -110,6 +111,11 @@ def overview(config: Config, records: Records, now: datetime) -> Overview:
     )
 
 
+def _beats_every(told: Mapping[str, object]) -> timedelta:
+    every_s = told.get("every_s")
+    return timedelta(seconds=every_s) if isinstance(every_s, int | float) else BEATS_EVERY
+
+
 def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) -> DaemonView:
     """Raises LockTrouble."""
     told = table(runtime.get("daemon"))
@@ -122,7 +128,7 @@ def daemon_view(config: Config, runtime: Mapping[str, object], now: datetime) ->
     return DaemonView(
         running=running,
         # A heartbeat from the future is one from before the clock was set back.
-        fresh=running and heartbeat_at is not None and now - heartbeat_at < FRESH_FOR,
+        fresh=running and heartbeat_at is not None and now - heartbeat_at < _beats_every(told) + LATE_BY,
         version=str(told["version"]) if "version" in told else None,
         heartbeat_at=heartbeat_at,
     )

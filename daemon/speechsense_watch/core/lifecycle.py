@@ -30,7 +30,14 @@ def found(job: Job, at: datetime) -> Change:
     """A row for a place that had none, born `waiting`."""
     if job.state is not State.WAITING or job.reason is None:
         raise IllegalEdge(job, Event.FOUND)
-    return Change(None, replace(job, created_at=at, updated_at=at), Event.FOUND, at, job.message)
+    born = job if job.created_at == job.updated_at == at else replace(job, created_at=at, updated_at=at)
+    return Change(None, born, Event.FOUND, at, job.message)
+
+
+def found_complete(job: Job, recording: Recording, at: datetime) -> tuple[Change, Change]:
+    """Both edges at one moment, of a place that had no row."""
+    born = found(job, at)
+    return born, completed(born.after, recording, at)
 
 
 def still_waiting(

@@ -20,6 +20,7 @@ from speechsense_watch.core.sidecar import Values, listed, read_values, sendable
 # SpeechSense's limits: bytes of one value in UTF-8, keys of one connection.
 MOST_VALUE_BYTES = 1024
 MOST_KEYS = 200
+_MOST_BYTES_A_LETTER = 4
 
 REQUIRED_KEYS: Mapping[ConnectionType, tuple[str, ...]] = {
     ConnectionType.TWO_CHANNEL: (
@@ -110,7 +111,8 @@ def apply_rules(
         if key not in made or (not made[key] and key in REQUIRED_KEYS[folder.connection_type]):
             made[key] = value
             actions.append(f"{shown(key)} is lacking and was filled in from [folders.metadata_defaults].")
-    if unsendable := [key for key, value in made.items() if not (sendable(key) and sendable(value))]:
+    if not sendable("".join((*made, *made.values()))):
+        unsendable = [key for key, value in made.items() if not (sendable(key) and sendable(value))]
         message = f"The metadata has characters that cannot be sent (NUL, or not UTF-8) in: {listed(unsendable)}."
         return Problem(Reason.METADATA_BAD_VALUE, message)
     if folder.too_long is TooLong.CUT:
@@ -240,6 +242,8 @@ def _check_reserved(made: Mapping[str, str], folder: Folder) -> Problem | None:
 
 
 def _check_lengths(made: Mapping[str, str]) -> Problem | None:
+    if max(map(len, (*made, *made.values())), default=0) * _MOST_BYTES_A_LETTER <= MOST_VALUE_BYTES:
+        return None
     long_keys = [key for key in made if len(key.encode()) > MOST_VALUE_BYTES]
     if long_keys:
         message = f"The metadata has keys of over {MOST_VALUE_BYTES:,} bytes: {listed(long_keys)}."

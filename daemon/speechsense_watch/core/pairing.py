@@ -190,11 +190,20 @@ def metadata_path(folder: Folder, audio_path: str, is_there: Callable[[str], boo
 
 
 def _filled(template: str, audio_path: str) -> str:
+    if (ending := _ending_behind_stem(template)) is not None:
+        return posixpath.splitext(audio_path)[0] + ending
     directory, name = posixpath.split(audio_path)
     stem = posixpath.splitext(name)[0]
     # In one pass: a file may be called "{name}.wav".
     filled = _PLACEHOLDER.sub(lambda found: stem if found[0] == "{stem}" else name, template)
     return posixpath.normpath(posixpath.join(directory, filled))
+
+
+@lru_cache(maxsize=256)
+def _ending_behind_stem(template: str) -> str | None:
+    """Of "{stem}.json", which nearly all have, the ".json"; None of a template of any other kind."""
+    beginning, found, ending = template.partition("{stem}")
+    return ending if found and not beginning and ending and not {"/", "{"} & set(ending) else None
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ break readers (endless nesting, megabytes) is refused. Values are personal data:
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _LONGEST_SHOWN = 60
 _MOST_NAMED = 10
 # How far down a nested value is named: call.from, not every leaf of a tree.
 _MOST_LEVELS = 4
+# NUL, and halves of a pair.
+_UNSENDABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ def read_values(raw: bytes) -> Values | Problem:
     if isinstance(text, Problem):
         return text
     try:
-        whole = json.loads(text, object_pairs_hook=_Object, parse_int=str, parse_float=str, parse_constant=_NotANumber)
+        whole = _JSON.decode(text)
     except json.JSONDecodeError as error:
         return Problem(Reason.METADATA_NOT_JSON, _not_json(text, error))
     except RecursionError:
@@ -87,6 +90,10 @@ class _NotANumber(str):
     __slots__ = ()
 
 
+# Made once: json.loads() makes one at each call that has a wish.
+_JSON = json.JSONDecoder(object_pairs_hook=_Object, parse_int=str, parse_float=str, parse_constant=_NotANumber)
+
+
 def _not_text(raw: bytes, error: UnicodeDecodeError) -> str:
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "The metadata is in UTF-16, not UTF-8."
@@ -106,8 +113,8 @@ def _not_json(text: str, error: json.JSONDecodeError) -> str:
 
 def _fault(pairs: _Object) -> Problem | None:
     """The first kind of fault among the keys and values, with all keys that have it."""
-    repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
-    if repeated:
+    if len(dict(pairs)) < len(pairs):
+        repeated = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
         return Problem(Reason.METADATA_DUPLICATE_KEY, f"The metadata names more than once: {listed(repeated)}.")
     if any(not key.strip() for key, _ in pairs):
         return Problem(Reason.METADATA_BAD_VALUE, "The metadata has a value without a name: its key is empty.")
@@ -116,8 +123,8 @@ def _fault(pairs: _Object) -> Problem | None:
         paths = listed(path for key, value in nested for path in _paths(key, value))
         message = f"The metadata has values within values, which cannot be sent: {paths}."
         return Problem(Reason.METADATA_NESTED, message)
-    broken = [key for key, value in pairs if not sendable(key) or (isinstance(value, str) and not sendable(value))]
-    if broken:
+    if not sendable("".join(text for pair in pairs for text in pair if isinstance(text, str))):
+        broken = [key for key, value in pairs if not sendable(key) or (isinstance(value, str) and not sendable(value))]
         message = f"The metadata has characters that cannot be sent (NUL or half of a pair) in: {listed(broken)}."
         return Problem(Reason.METADATA_BAD_VALUE, message)
     numberless = [key for key, value in pairs if isinstance(value, _NotANumber)]
@@ -145,7 +152,7 @@ def _members(path: str, inner: list[object]) -> list[tuple[str, object]]:
 
 def sendable(text: str) -> bool:
     """Whether UTF-8, and so protobuf, can carry it; a NUL ends a string for much of what reads it later."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return _UNSENDABLE.search(text) is None
 
 
 def _as_text(pairs: _Object) -> Values:

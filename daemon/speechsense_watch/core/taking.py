@@ -45,30 +45,44 @@ class Turn(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """The recordings in work, of at most `places`."""
+    """The recordings in work: those on their way, of at most `places`, and small ones read `ahead`, so that as soon as a place
+    is free there is something to put there.
+    """
 
     jobs: Collection[Job]
     places: int
+    ahead: int = 0
+    most_ahead: int = 0
 
     @property
     def free(self) -> int:
-        return max(0, self.places - len(self.jobs))
+        """Places for one that is sent as it is read."""
+        return max(0, self.places - (len(self.jobs) - self.ahead))
+
+    @property
+    def room(self) -> int:
+        """How many more may be begun, if they can all be read ahead."""
+        return max(0, self.places + self.most_ahead - len(self.jobs))
 
     @property
     def free_for_big(self) -> int:
         """One place is not for big ones, so that whatever they take, a small one waits for small ones only. With a single
         place that cannot be had.
         """
-        held = sum(map(is_big, self.jobs))
-        return min(self.free, max(1, self.places - 1) - held)
+        return min(self.free, self._left_for_big)
+
+    @property
+    def _left_for_big(self) -> int:
+        return max(1, self.places - 1) - sum(map(is_big, self.jobs))
 
     @property
     def most_bytes(self) -> int | None:
         """How big the next one may be; None: of any size."""
-        return BIG_ABOVE_BYTES if self.free_for_big <= 0 else None
+        return BIG_ABOVE_BYTES if self._left_for_big <= 0 else None
 
-    def admits(self, job: Job) -> bool:
-        return self.free > 0 and (self.free_for_big > 0 or not is_big(job))
+    def admits(self, job: Job, *, ahead: bool = False) -> bool:
+        """Whether it may be begun; `ahead`: as one that is read ahead."""
+        return self.room > 0 if ahead else self.free > 0 and (self.free_for_big > 0 or not is_big(job))
 
     def turn(self, suspect: Job | None, *, ordinary_due: bool, now: datetime) -> Turn:
         """Whose turn it is. `suspect` is the one that has been due for longest, if one is."""

@@ -10,8 +10,6 @@ from typing import TypeAlias
 from speechsense_watch.config import Auth, SpeechSense
 from speechsense_watch.edge.iam import Renewing
 from speechsense_watch.edge.secret import SCHEMES, AuthError, Secret, Sources, file_of, header_of, number_of
-from speechsense_watch.edge.service_account import ServiceAccount
-from speechsense_watch.edge.vm_metadata import VmMetadata
 from speechsense_watch.log import Event, logger
 from speechsense_watch.ports import Chance, Clock, Key
 
@@ -128,8 +126,13 @@ def credentials_of(
     """
     match settings.auth:
         case Auth.SERVICE_ACCOUNT:
+            # An HTTP client and a parser of dates: only those who say so shall wait for them.
+            from speechsense_watch.edge.service_account import ServiceAccount  # noqa: PLC0415
+
             return Renewing(ServiceAccount(settings, environ, clock), clock.monotonic, chance, on_news)
         case Auth.VM_METADATA:
+            from speechsense_watch.edge.vm_metadata import VmMetadata  # noqa: PLC0415
+
             return Renewing(VmMetadata(), clock.monotonic, chance, on_news)
         case _:
             return FixedCredentials(settings, environ, clock.monotonic)

@@ -12,12 +12,15 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import islice
+from types import TracebackType
+from typing import Self, TypeVar
 
+from speechsense_watch.core.known import Expected
 from speechsense_watch.core.model import A_DIRECTORY, A_LINK, Glance, Sighting, Stamp
 from speechsense_watch.edge import syscalls
-from speechsense_watch.ports import Clock, Entry, FileTrouble, FileTroubleKind, Root
+from speechsense_watch.ports import Clock, Entries, Files, FileTrouble, FileTroubleKind, Root
 
 _ODDITIES = (
     (stat.S_ISLNK, A_LINK),
@@ -96,11 +99,17 @@ def _stamp(found: os.stat_result) -> Stamp:
 _NOTHING_KNOWN = Glance(Stamp(0, -1, 0), regular=True)
 
 
-class _OpenFile:
+class _OpenFile(AbstractContextManager["_OpenFile"]):
     """Keeps `ports.OpenFile` for one descriptor, which it closes in the end."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     def close(self) -> None:
         # The number is somebody else's file soon: it must not be asked by mistake.
@@ -109,12 +118,14 @@ class _OpenFile:
 
     @property
     def stamp(self) -> Stamp:
-        with _told_as_trouble():
+        try:
             return _stamp(os.fstat(self._descriptor))
+        except OSError as error:
+            raise _trouble(error) from error
 
     def read_at(self, offset: int, count: int) -> bytes:
         pieces: list[bytes] = []
-        with _told_as_trouble():
+        try:
             while count > 0:
                 piece = os.pread(self._descriptor, count, offset)
                 if not piece:
@@ -122,6 +133,8 @@ class _OpenFile:
                 pieces.append(piece)
                 offset += len(piece)
                 count -= len(piece)
+        except OSError as error:
+            raise _trouble(error) from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
@@ -149,24 +162,27 @@ class FolderFiles:
         with _told_as_trouble(), self._directory(path) as descriptor:
             return _ns(os.fstat(descriptor).st_mtime_ns)
 
-    def entries(self, path: str, batch: int = 1000) -> Iterator[Sequence[Entry]]:
+    def entries(self, path: str, batch: int = 1000) -> Iterator[Entries]:
         """Names come as `os.fsdecode` gives them. The directory is open until the iteration ends."""
         with _told_as_trouble(), self._directory(path) as descriptor, os.scandir(descriptor) as found:
-            names: list[Entry] = []
-            for entry in found:
-                names.append(
-                    Entry(entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink() and self._leads_away(entry))
-                )
-                if len(names) >= batch:
-                    yield names
-                    names = []
-            if names:
-                yield names
+            while some := list(islice(found, batch)):
+                yield self._sorted(some)
+
+    def _sorted(self, found: list[os.DirEntry[str]]) -> Entries:
+        files = [entry.name for entry in found if not entry.is_dir(follow_symlinks=False)]
+        if len(files) == len(found) and not any(entry.is_symlink() for entry in found):
+            return Entries(files)
+        directories = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+        linked = [entry.name for entry in found if entry.is_symlink() and self._leads_away(entry)]
+        return Entries(files, directories, linked)
 
     def look(self, path: str) -> Sighting:
         with _told_as_trouble(), self._parent(path) as (directory, name):
-            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            oddity = _oddity(found, directory)
+            return self._sighting(directory, name)
+
+    def _sighting(self, directory: int, name: str) -> Sighting:
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        oddity = _oddity(found, directory)
         return Sighting(
             inode=found.st_ino,
             size=found.st_size,
@@ -194,6 +210,30 @@ class FolderFiles:
                 found[name] = Glance(_stamp(seen), not _oddity(seen, descriptor))
         return found
 
+    def unlike(self, directory: str, expected: Sequence[Expected]) -> Sequence[str]:
+        found: list[str] = []
+        if not expected:
+            return found
+        first = expected[0][0]
+        with _told_as_trouble(), self._parent(f"{directory}/{first}" if directory else first) as (descriptor, _):
+            for name, size, mtime_ns in expected:
+                try:
+                    seen = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                except OSError:
+                    found.append(name)
+                    continue
+                if seen.st_mtime_ns != mtime_ns or seen.st_size != size or seen.st_nlink != 1 or not stat.S_ISREG(seen.st_mode):
+                    found.append(name)
+        return found
+
+    @contextmanager
+    def within(self, directory: str) -> Iterator[Files]:
+        near = _Within(self._path, self._clock, directory)
+        try:
+            yield near
+        finally:
+            near.close()
+
     def leads_to(self, path: str) -> str:
         found = self._in_time(lambda: os.path.realpath(f"{self._path}/{path}"))
         return f"{self._path}/{path}" if found is None else found
@@ -215,22 +255,12 @@ class FolderFiles:
             self._links_hang = not answer
         return answer[0] if answer else None
 
-    @contextmanager
-    def open(self, path: str) -> Iterator[_OpenFile]:
-        with closing(_OpenFile(self._open_regular(path))) as file:
-            yield file
+    def open(self, path: str) -> AbstractContextManager[_OpenFile]:
+        return _OpenFile(self._open_regular(path))
 
     def _open_regular(self, path: str) -> int:
         with _told_as_trouble(), self._parent(path) as (directory, name):
-            # Looked at first: opening a FIFO lets its writer go on, opening a device may make it do something.
-            _refuse_odd(os.stat(name, dir_fd=directory, follow_symlinks=False), directory)
-            descriptor = os.open(name, syscalls.READ_FILE, dir_fd=directory)
-            try:
-                _refuse_odd(os.fstat(descriptor), directory)
-            except BaseException:
-                os.close(descriptor)
-                raise
-            return descriptor
+            return _opened_regular(directory, name)
 
     @contextmanager
     def _directory(self, path: str) -> Iterator[int]:
@@ -244,6 +274,61 @@ class FolderFiles:
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
         with syscalls.parent_of(self._path, path) as found:
             yield found
+
+
+class _Within(FolderFiles):
+    """The same tree; what lies right in one directory is reached through a descriptor that is opened once."""
+
+    def __init__(self, path: str, clock: Clock, directory: str) -> None:
+        super().__init__(path, clock)
+        self._prefix = f"{directory}/" if directory else ""
+        self._descriptor = -1
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _name(self, path: str) -> str:
+        """What it is called in the directory; empty for what lies elsewhere, and for what no file is called."""
+        name = path[len(self._prefix) :]
+        return "" if not path.startswith(self._prefix) or "/" in name or "\0" in name or name in {".", ".."} else name
+
+    def _here(self, path: str) -> int:
+        """Raises OSError."""
+        if self._descriptor < 0:
+            with syscalls.parent_of(self._path, path) as (directory, _):
+                self._descriptor = os.dup(directory)
+        return self._descriptor
+
+    def look(self, path: str) -> Sighting:
+        if not (name := self._name(path)):
+            return super().look(path)
+        try:
+            return self._sighting(self._here(path), name)
+        except OSError as error:
+            raise _trouble(error) from error
+
+    def _open_regular(self, path: str) -> int:
+        if not (name := self._name(path)):
+            return super()._open_regular(path)
+        try:
+            return _opened_regular(self._here(path), name)
+        except OSError as error:
+            raise _trouble(error) from error
+
+
+def _opened_regular(directory: int, name: str) -> int:
+    """Raises OSError, FileTrouble."""
+    # Looked at first: opening a FIFO lets its writer go on, opening a device may make it do something.
+    _refuse_odd(os.stat(name, dir_fd=directory, follow_symlinks=False), directory)
+    descriptor = os.open(name, syscalls.READ_FILE, dir_fd=directory)
+    try:
+        _refuse_odd(os.fstat(descriptor), directory)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _refuse_odd(found: os.stat_result, directory: int) -> None:

@@ -17,13 +17,14 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
-from speechsense_watch.core.edges import Change, Event
+from speechsense_watch.core.edges import Change
 from speechsense_watch.core.suspicion import Suspicion
+from speechsense_watch.edge.agreement import WITH_TALK, Held, Mark, gained, held, mark_of, remember
 from speechsense_watch.edge.ballast import Ballast, is_no_room
 from speechsense_watch.edge.damage import journal_trouble
 from speechsense_watch.edge.journal import FolderLine, ForgottenLine, Journal, StartLine, SuspicionLine, TalkLine
 from speechsense_watch.edge.machine import Machine
-from speechsense_watch.edge.rows import from_us, path_bytes, placeholders, to_us
+from speechsense_watch.edge.rows import HOLDING_UID, from_us, path_bytes, placeholders, to_us
 from speechsense_watch.ports import QueueTrouble
 
 # Keys of `runtime`: where the queue last ran, that it was moved from there, that it was put back from a copy.
@@ -31,8 +32,6 @@ MACHINE, MOVED, RESTORED = "machine", "moved", "restored"
 
 # So many lines of the journal are held against the queue at a time.
 _TOGETHER = 500
-# The edges on which a job gets its talk id.
-_WITH_TALK = frozenset({Event.ACCEPTED, Event.CONFIRMED, Event.ADOPTED})
 
 
 class _Cursor(Protocol):
@@ -50,6 +49,7 @@ class Connection(Protocol):
 
     def tuples(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]: ...
     def transaction(self) -> AbstractContextManager[_Writing]: ...
+    def runtime_changed(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,9 @@ class Suspected:
 
 @dataclass(slots=True)
 class _Survey:
-    """What the journal tells, and what of it the queue lacks."""
+    """What the journal tells up to the byte `size`, and what of it the queue lacks."""
 
+    size: int = 0
     last_start: str = ""
     k: int = 0
     newest: str = ""
@@ -87,7 +88,9 @@ class History:
         self._lock = Lock()
         self._suspicion: Suspicion | None = None
         self._asked = False
-        self._knows_more: bool | None = None
+        self._any_known: bool | None = None
+        # Nothing in it is unknown to the queue any more.
+        self._surveyed: _Survey | None = None
 
     # --- talks -------------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ class History:
         talks = [
             (change.after.uid, change.after.talk_id, change.at)
             for change in changes
-            if change.event in _WITH_TALK and change.after.uid and change.after.talk_id
+            if change.event in WITH_TALK and change.after.uid and change.after.talk_id
         ]
         fresh = [talk for talk in talks if not self._is_from_there(*talk[:2])]
         try:
@@ -129,20 +132,23 @@ class History:
         """The talk id that only the journal knew when the queue had been lost. Each recording is asked about, hardly any queue
         was ever lost. That there are none is found out once: nothing but a start, or a command without a daemon, adds any.
         """
-        if self._knows_more is None:
-            self._knows_more = bool(self._connection.tuples("SELECT 1 FROM known_talks LIMIT 1"))
-        if not self._knows_more:
+        if self._any_known is None:
+            self._any_known = bool(self._connection.tuples("SELECT 1 FROM known_talks LIMIT 1"))
+        if not self._any_known:
             return None
         found = self._connection.tuples("SELECT talk_id FROM known_talks WHERE uid = ?", (uid,))
         return str(found[0][0]) if found else None
 
-    def forget(self, uids: Iterable[str], *, overwrite: bool = False) -> None:
-        """Nothing outside the rows tells of these any more; the journal's lines go first, as `Journal.without` has it."""
+    def forget(self, uids: Iterable[str], *, overwrite: bool = False, size: int = 0) -> int:
+        """Nothing outside the rows tells of these any more; the journal's lines go first, and what is returned is as `without` of
+        `Journal` has it.
+        """
         gone = frozenset(uids)
         with self._translated():
-            self._journal.without(gone, overwrite=overwrite)
+            left = self._journal.without(gone, overwrite=overwrite, size=size)
         with self._connection.transaction() as conn:
             conn.executemany("DELETE FROM known_talks WHERE uid = ?", [(uid,) for uid in gone])
+        return left
 
     def stays_forgotten(self, digests: Iterable[str], at: datetime) -> None:
         """When the queue is lost too. What cannot be written now the next start fills in."""
@@ -150,12 +156,54 @@ class History:
             self._journal.forgotten(digests, at)
 
     def fill(self) -> int:
-        """The journal holds every talk id, folder and forgotten call the queue does; returns how many lines it lacked."""
-        rows = self._connection.tuples("SELECT name, path, first_watched_at FROM folders")
-        folders = ((name, path.decode(errors="surrogateescape"), from_us(at)) for name, path, at in rows)
-        forgotten = ((digest, from_us(at)) for digest, at in self._connection.tuples("SELECT digest, at FROM forgotten"))
+        """The journal holds every talk id, folder and forgotten call the queue does; returns how many lines it lacked. Looked at
+        is what came since both were last seen to agree; what `examine` saw is remembered for the next time.
+        """
         with self._translated():
-            return self._journal.fill(self._talks(), folders, forgotten)
+            since, now = mark_of(self._connection, self._journal), held(self._connection)
+            if since is None:
+                forgotten = [(digest, from_us(at)) for digest, at in self._connection.tuples("SELECT digest, at FROM forgotten")]
+                lacked = self._journal.fill(self._talks(), self._folders_after(0), forgotten)
+            else:
+                talks = ((uid, talk_id, from_us(at)) for uid, talk_id, at in gained(self._connection, since))
+                fresh = (talk for talk in talks if not self._is_from_there(*talk[:2]))
+                lacked = self._journal.fill(fresh, self._folders_after(since.folders), start=since.size)
+            if self._surveyed is not None:
+                self._agree(self._surveyed, now)
+        return lacked
+
+    def _agree(self, survey: _Survey, now: Held) -> None:
+        end = self._journal.end_at(survey.size)
+        told = (survey.last_start, survey.k, survey.newest)
+        if end is not None:
+            with self._connection.transaction() as conn:
+                remember(conn, Mark(survey.size, end, now.talks, now.event, now.folders, now.forgotten, *told))
+        self._surveyed = None
+
+    def mark(self) -> Mark | None:
+        """How far both were last seen to agree, if that still holds."""
+        with self._translated():
+            return mark_of(self._connection, self._journal)
+
+    def end_at(self, size: int) -> str:
+        """As `Journal` has it."""
+        with self._translated():
+            return self._journal.end_at(size) or ""
+
+    def keep_up(self) -> None:
+        """Queue and journal are seen to agree on what has come since they were last, so that the next start begins there."""
+        known = self.mark()
+        if known is None or known.size == self._journal.size():
+            return
+        last = self._connection.tuples("SELECT max(k) FROM suspicions")[0][0] or 0
+        survey = self._survey()
+        if not self._knows_more(survey, last):
+            self._surveyed = survey
+            self.fill()
+
+    def _folders_after(self, row: int) -> list[tuple[str, str, datetime]]:
+        rows = self._connection.tuples("SELECT name, path, first_watched_at FROM folders WHERE rowid > ?", (row,))
+        return [(name, path.decode(errors="surrogateescape"), from_us(at)) for name, path, at in rows]
 
     def _talks(self) -> Iterator[tuple[str, str, datetime]]:
         """A page at a time: there may be millions."""
@@ -172,16 +220,19 @@ class History:
         sql = "SELECT first_watched_at FROM folders WHERE name = ? AND path = ?"
         if known := self._connection.tuples(sql, (name, path_bytes(path))):
             return from_us(known[0][0])
-        at = self._first_watched_in_journal(name, path) or self._before_the_move(name) or now
+        mark = self.mark()
+        # What the journal had until then the queue knows.
+        start = mark.size if mark else 0
+        at = self._first_watched_in_journal(name, path, start) or self._before_the_move(name) or now
         with self._connection.transaction() as conn:
             conn.execute("INSERT OR IGNORE INTO folders VALUES (?, ?, ?)", (name, path_bytes(path), to_us(at)))
         with self._translated():
-            self._journal.fill((), [(name, path, at)])
+            self._journal.fill((), [(name, path, at)], start=start)
         return at
 
-    def _first_watched_in_journal(self, name: str, path: str) -> datetime | None:
+    def _first_watched_in_journal(self, name: str, path: str, start: int) -> datetime | None:
         with self._translated():
-            for line in self._journal.lines():
+            for line in self._journal.lines(start):
                 if isinstance(line, FolderLine) and (line.name, line.path) == (name, path):
                     return _time(line.at)
         return None
@@ -219,11 +270,12 @@ class History:
         """Whether this start is suspicious. Then what that means is on disk, and the next one is not for the same cause. To be
         called while no daemon runs on this queue but our own, and before anything is written to it.
         """
-        survey = self._survey()
+        survey = self._surveyed = self._survey()
         told = self._told()
         last = self._connection.tuples("SELECT k, at, why, settled FROM suspicions ORDER BY k DESC LIMIT 1")
         mine = last[0][0] if last else 0
-        self._asked, self._knows_more = False, None
+        self._asked, self._any_known = False, None
+        self._connection.runtime_changed()
         if last and not last[0][3]:
             # Begun by a start that did not come to the end of it.
             at, why, k = from_us(last[0][1]), last[0][2], mine
@@ -256,16 +308,20 @@ class History:
 
     def _causes(self, survey: _Survey, told: Mapping[str, Mapping[str, str]], machine: Machine, k: int) -> list[str]:
         """In sentences."""
-        starts = {start for (start,) in self._connection.tuples("SELECT id FROM starts")}
-        lacks = survey.talks_lacking or bool(survey.folders_lacking or survey.forgotten_lacking) or survey.k > k
         causes = []
-        if lacks or (survey.last_start and survey.last_start not in starts):
+        if self._knows_more(survey, k):
             causes.append("The journal knows what the queue does not: it was lost, or is an older copy.")
         if RESTORED in told:
             causes.append("The queue was put back by `restore`.")
         if machine.other_than(told.get(MACHINE, {})):
             causes.append(f"The queue last ran on another machine ({told[MACHINE].get('host', '')}).")
         return causes
+
+    def _knows_more(self, survey: _Survey, k: int) -> bool:
+        """Whether the journal tells of something that the queue lacks; `k` is the queue's latest suspicious start."""
+        starts = {start for (start,) in self._connection.tuples("SELECT id FROM starts")}
+        lacks = survey.talks_lacking or bool(survey.folders_lacking or survey.forgotten_lacking) or survey.k > k
+        return lacks or bool(survey.last_start and survey.last_start not in starts)
 
     def _told(self) -> Mapping[str, Mapping[str, str]]:
         """What of `runtime` is about where the queue comes from."""
@@ -291,13 +347,16 @@ class History:
             self._journal.suspicion(k, at)
 
     def _survey(self) -> _Survey:
-        survey = _Survey()
+        mark = self.mark()
+        survey = _Survey(mark.size, mark.start, mark.k, mark.newest) if mark else _Survey()
         folders = {(name, path) for name, path in self._connection.tuples("SELECT name, path FROM folders")}
         forgotten = {digest for (digest,) in self._connection.tuples("SELECT digest FROM forgotten")}
         with self._translated():
-            lines = self._journal.lines()
-            while some := list(islice(lines, _TOGETHER)):
-                survey.newest = max(survey.newest, *(line.at for line in some))
+            lines = self._journal.lines_at(survey.size)
+            while together := list(islice(lines, _TOGETHER)):
+                survey.size = together[-1][0]
+                some = [line for _, line in together if line is not None]
+                survey.newest = max(survey.newest, *(line.at for line in some), "")
                 for line in some:
                     match line:
                         case StartLine(start=start):
@@ -329,7 +388,7 @@ class History:
         talks = {line.uid: line.talk_id for line in lines if isinstance(line, TalkLine) and line.talk_id}
         keys, marks = tuple(talks), placeholders(tuple(talks))
         sql = (
-            f"SELECT uid FROM jobs WHERE talk_id IS NOT NULL AND uid IN ({marks})"
+            f"SELECT uid FROM jobs WHERE state IN ({HOLDING_UID}) AND talk_id IS NOT NULL AND uid IN ({marks})"
             f" UNION ALL SELECT uid FROM known_talks WHERE uid IN ({marks})"
         )
         known = {uid for (uid,) in self._connection.tuples(sql, (*keys, *keys))} if keys else set()
@@ -342,30 +401,6 @@ class History:
             yield
         except OSError as error:
             raise journal_trouble(self._path, error) from error
-
-    # --- trimming ----------------------------------------------------------------------------
-
-    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
-        """Finished rows last changed before `before` keep only what tells that they were sent; rows whose files were gone
-        before `forget_before` go wholly, journal line first, where their folder is among `folders` (whose roots are there).
-        Returns how many rows were touched.
-        """
-        with self._connection.transaction() as conn:
-            old = f"state IN ('done', 'skipped') AND updated_at < {to_us(before)}"
-            ids = f"SELECT id FROM jobs WHERE {old}"
-            conn.execute(f"DELETE FROM events WHERE job_id IN ({ids})")
-            conn.execute(f"DELETE FROM attempts WHERE job_id IN ({ids})")
-            touched = conn.execute(f"UPDATE jobs SET fields = NULL WHERE {old} AND fields IS NOT NULL").rowcount
-        names = tuple(folders)
-        forgotten = self._connection.tuples(
-            f"SELECT id, uid FROM jobs WHERE state = 'done' AND gone_at < ? AND folder IN ({placeholders(names)}) LIMIT 1000",
-            (to_us(forget_before), *names),
-        )
-        if forgotten:
-            self.forget(uid for _, uid in forgotten)
-            with self._connection.transaction() as conn:
-                conn.executemany("DELETE FROM jobs WHERE id = ?", [(job_id,) for job_id, _ in forgotten])
-        return touched + len(forgotten)
 
 
 def _time(text: str) -> datetime | None:

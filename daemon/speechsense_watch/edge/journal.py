@@ -27,6 +27,10 @@ from threading import Lock
 # So many lines are written and waited for at once.
 _LINES_TOGETHER = 10_000
 _ZEROS = 2**20
+# Some twenty lines.
+_TELLING_BYTES = 4096
+_A_TALK = b'{"uid": "'
+_UID_ENDS = len(_A_TALK) + 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,25 +98,53 @@ class Journal:
     def forgotten(self, digests: Iterable[str], at: datetime) -> None:
         self._append([{"forgotten": digest, "at": at.isoformat()} for digest in digests])
 
-    def lines(self) -> Iterator[Line]:
-        """What the file holds; a torn last line, left by a crash, is passed over."""
+    def lines(self, start: int = 0) -> Iterator[Line]:
+        """What the file holds from this byte on; a torn last line, left by a crash, is passed over."""
+        return (line for _, line in self.lines_at(start) if line is not None)
+
+    def lines_at(self, start: int = 0) -> Iterator[tuple[int, Line | None]]:
+        """The same, each with the byte behind it, or before it when it has no end yet; None for what is no line."""
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
             return
         with file:
-            yield from (line for raw in file if (line := _line_of(raw)) is not None)
+            at = file.seek(start)
+            for raw in file:
+                at += len(raw) if raw.endswith(b"\n") else 0
+                yield at, _line_of(raw)
+
+    def size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def end_at(self, size: int) -> str | None:
+        """What tells the end of the first `size` bytes from that of any other journal; None when there are not so many."""
+        if size == 0:
+            return ""
+        try:
+            with self._path.open("rb") as file:
+                begin = file.seek(max(0, size - _TELLING_BYTES))
+                end = file.read(size - begin)
+        except FileNotFoundError:
+            return None
+        return blake2b(end, digest_size=16).hexdigest() if len(end) == size - begin else None
 
     def fill(
         self,
         talks: Iterable[tuple[str, str, datetime]],
         folders: Iterable[tuple[str, str, datetime]],
         forgotten: Iterable[tuple[str, datetime]] = (),
+        start: int = 0,
     ) -> int:
-        """The journal holds everything handed in; returns how many lines it lacked."""
+        """The journal holds everything handed in, which was looked for from the byte `start` on; returns how many lines it
+        lacked.
+        """
         # 8 bytes for each talk: a million of them as text took half a GB.
         known_talks, known_folders, known_forgotten = array("Q"), set(), set()
-        for line in self.lines():
+        for line in self.lines(start):
             if isinstance(line, TalkLine):
                 known_talks.append(_digest(line.uid, line.talk_id))
             elif isinstance(line, FolderLine):
@@ -135,12 +167,14 @@ class Journal:
                 count += 1
         return count
 
-    def without(self, uids: frozenset[str], *, overwrite: bool = False) -> None:
+    def without(self, uids: frozenset[str], *, overwrite: bool = False, size: int = 0) -> int:
         """The lines of these uids are gone: a new file, fsynced, renamed over the old one. `overwrite`: zeros are then written
-        over what the old one held, as far as the file system and the disk write in place.
+        over what the old one held, as far as the file system and the disk write in place. Returns what of the first `size` bytes
+        is left.
         """
         if not self._path.exists():
-            return
+            return 0
+        names, at, left = frozenset(uid.encode() for uid in uids), 0, 0
         with self._locked() as descriptor, os.fdopen(descriptor, "rb", closefd=False) as old:
             fresh = self._path.with_name(self._path.name + ".new")
             try:
@@ -149,7 +183,11 @@ class Journal:
                         # A command of root's must not leave the daemon a journal that it may not write.
                         owner = os.fstat(descriptor)
                         os.fchown(new.fileno(), owner.st_uid, owner.st_gid)
-                    new.writelines(line for line in old if not _names_one_of(line, uids))
+                    for line in old:
+                        at += len(line)
+                        if not _names_one_of(line, names):
+                            new.write(line)
+                            left += len(line) if at <= size else 0
                     new.flush()
                     os.fsync(new.fileno())
             except OSError:
@@ -159,6 +197,7 @@ class Journal:
             _sync_directory(self._path.parent)
             if overwrite:
                 _zero(descriptor)
+        return left
 
     def _append(self, entries: Iterable[Mapping[str, str | int]]) -> None:
         text = "".join(json.dumps(entry) + "\n" for entry in entries)
@@ -245,9 +284,11 @@ def _zero(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def _names_one_of(line: bytes, uids: frozenset[str]) -> bool:
+def _names_one_of(line: bytes, uids: frozenset[bytes]) -> bool:
+    if line.startswith(_A_TALK) and line[_UID_ENDS : _UID_ENDS + 1] == b'"':
+        return line[len(_A_TALK) : _UID_ENDS] in uids  # as `talks` writes it: millions are looked at while others wait
     try:
-        return json.loads(line).get("uid") in uids
+        return str(json.loads(line).get("uid")).encode() in uids
     except (ValueError, AttributeError):
         return False
 

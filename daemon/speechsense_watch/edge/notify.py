@@ -59,7 +59,10 @@ class Notifier:
             return
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
             link.settimeout(_SEND_TIMEOUT_S)
-            link.sendto("\n".join(assignments).encode(errors="replace"), self._address)
+            # Only of a socket that is connected does poll(2) say whether the other one has room: without that, waiting for room
+            # was a loop that took all of a core (unix(7) has the queue's length).
+            link.connect(self._address)
+            link.send("\n".join(assignments).encode(errors="replace"))
 
 
 def _one_line(text: str) -> str:

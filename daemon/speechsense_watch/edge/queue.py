@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from speechsense_watch.core.model import Job, Place, State, digest_of
 from speechsense_watch.core.rules import Order
 from speechsense_watch.core.suspicion import Suspicion
-from speechsense_watch.core.taking import SUSPECT_AFTER
 from speechsense_watch.edge.ballast import Ballast
+from speechsense_watch.edge.ready import Ready
 from speechsense_watch.edge.rows import HOLDING_UID, from_us, job_of, path_bytes, placeholders, to_us
+from speechsense_watch.edge.trimming import forget_gone, trim
 from speechsense_watch.edge.writing import WrittenQueue
 from speechsense_watch.ports import Selection, Tried
 
@@ -24,6 +25,10 @@ _SAME_MOMENT = timedelta(seconds=5)
 # condition stands in the query (sqlite.org/partialindex.html), so what is asked often names the index that leaves the
 # finished jobs out: were it of no use, the statement would fail and not just be slow (sqlite.org/lang_indexedby.html).
 _UNFINISHED = "INDEXED BY unfinished WHERE state <> 'done' AND"
+# Every row of a uid: each is in one of two indexes.
+_OF_UID = (f"uid = ? AND state IN ({HOLDING_UID})", f"uid = ? AND state NOT IN ({HOLDING_UID})")
+# So many rows are read or written at a time: others need the connection too.
+_A_PAGE = 2_000
 
 
 class SqliteQueue(WrittenQueue):
@@ -41,8 +46,7 @@ class SqliteQueue(WrittenQueue):
         """As `QueueFile`, which tells what the words mean."""
         super().__init__(path, read_only=read_only, untouched=untouched, as_it_is=as_it_is, ballast=ballast)
         self._known_runtime: dict[str, str] = {}
-        # What `runtime` said last, and the file's version of then: others write to it as well.
-        self._told: tuple[int, Mapping[str, object]] | None = None
+        self._ready = Ready(self)
 
     def _jobs(self, which: str, parameters: Sequence[object] = ()) -> list[Job]:
         return [job_of(row) for row in self.rows(f"SELECT jobs.* FROM jobs {which}", parameters)]
@@ -71,36 +75,45 @@ class SqliteQueue(WrittenQueue):
             found |= {job.place.path: job for job in self._jobs(where + order, keys)}
         return found
 
-    def unsent_places(self, folder: str) -> Sequence[tuple[int, str]]:
-        found = self.rows(f"SELECT id, place FROM jobs {_UNFINISHED} state IN ('waiting', 'ready') AND folder = ?", (folder,))
-        return [(row["id"], os.fsdecode(row["place"])) for row in found]
+    def unsent_places(self, folder: str) -> Iterator[tuple[int, str]]:
+        sql = (
+            "SELECT id, place FROM jobs INDEXED BY one_open_job_a_place WHERE state <> 'done' AND state IN ('waiting', 'ready')"
+            f" AND folder = ? AND place > ? ORDER BY place LIMIT {_A_PAGE}"
+        )
+        last = b""
+        while page := self.tuples(sql, (folder, last)):
+            yield from ((job_id, os.fsdecode(place)) for job_id, place in page)
+            last = page[-1][1]
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
-        direction = "DESC" if order is Order.NEWEST else "ASC"
-        chosen, keys = _chosen(choice)
-        index, by = ("suspects", "next_attempt_at") if choice.suspects else ("due", f"recorded_at {direction}")
-        which = f"INDEXED BY {index} WHERE state = 'ready' AND next_attempt_at <= ? AND {chosen}"
-        return self._jobs(f"{which} ORDER BY {by} LIMIT ?", (to_us(now), *keys, limit))
+        queries = tuple(self._ready.due(to_us(now), limit, order, choice))
+        found = [job_of(row) for query in queries for row in self.rows(*query)]
+        if len(queries) > 1:
+            found.sort(key=lambda job: job.recorded_at, reverse=order is Order.NEWEST)
+        return found[:limit]
 
     def next_due(self, choice: Selection, resending: Iterable[str]) -> datetime | None:
-        chosen, keys = _chosen(choice)
-        index = "suspects" if choice.suspects else "unfinished"
-        ready = self._earliest(f"state = 'ready' AND {chosen}", keys, index)
+        ready = self._ready.next_at(choice)
         names = tuple(resending)
         lost = self._earliest(f"state = 'unconfirmed' AND owner IS NULL AND folder IN ({_any_of(names)})", names)
-        return min((at for at in (ready, lost) if at is not None), default=None)
+        return min((at for at in (None if ready is None else from_us(ready), lost) if at is not None), default=None)
 
-    def _earliest(self, where: str, keys: Sequence[object] = (), index: str = "unfinished") -> datetime | None:
-        which = f"INDEXED BY {index} WHERE state <> 'done' AND {where}"
-        at = self.rows(f"SELECT min(next_attempt_at) AS at FROM jobs {which}", keys)[0]["at"]
+    def _earliest(self, where: str, keys: Sequence[object] = ()) -> datetime | None:
+        at = self.tuples(f"SELECT min(next_attempt_at) FROM jobs {_UNFINISHED} {where}", keys)[0][0]
         return from_us(at) if at is not None else None
 
     def reconnect(self, folder: str, connection_id: str) -> None:
+        elsewhere = "folder = ? AND connection_id <> ? AND possible_duplicate = 0"
+        waiting = f"SELECT 1 FROM jobs {_UNFINISHED} state = 'waiting' AND {elsewhere} LIMIT 1"
+        # Asked first: with each start there is nothing to be changed, and a million that are ready to be looked at.
+        if {(folder, connection_id)} >= {each for each in self._ready.groups() if each[0] == folder} and not self.tuples(
+            waiting, (folder, connection_id)
+        ):
+            return
         with self.transaction() as conn:
             conn.execute(
-                "UPDATE jobs INDEXED BY unfinished SET connection_id = ? WHERE state <> 'done' AND state IN ('waiting', 'ready')"
-                " AND possible_duplicate = 0"
-                " AND folder = ? AND connection_id <> ?",
+                f"UPDATE jobs INDEXED BY unfinished SET connection_id = ? WHERE state <> 'done' AND state IN ('waiting', 'ready')"
+                f" AND {elsewhere}",
                 (connection_id, folder, connection_id),
             )
 
@@ -127,12 +140,17 @@ class SqliteQueue(WrittenQueue):
 
     def bring_near(self, horizon: datetime, now: datetime) -> int:
         """What a clock that was ahead has written: it has been put right since."""
-        which = "state <> 'done' AND state IN ('ready', 'unconfirmed', 'uploaded') AND next_attempt_at > ?"
-        ahead = "(next_attempt_at > ? OR updated_at > ?)"
-        keys = (to_us(now), to_us(now), to_us(horizon), to_us(now + _SAME_MOMENT))
-        with self.transaction() as conn:
-            done = conn.execute(f"UPDATE jobs INDEXED BY unfinished SET next_attempt_at = ? WHERE {which} AND {ahead}", keys)
-        return done.rowcount
+        ahead = "next_attempt_at > ? AND (next_attempt_at > ? OR updated_at > ?)"
+        keys = (to_us(now), to_us(horizon), to_us(now + _SAME_MOMENT))
+        rest = f"SELECT id FROM jobs {_UNFINISHED} state IN ('unconfirmed', 'uploaded') AND {ahead}"
+        found = [*self._ready.ahead(*keys), *(job_id for (job_id,) in self.tuples(rest, keys))]
+        which = f"id = ? AND state IN ('ready', 'unconfirmed', 'uploaded') AND {ahead}"
+        # Mostly there is nothing: then nobody waits for a write that changes nothing, nor for one that changes a million rows.
+        for start in range(0, len(found), _A_PAGE):
+            with self.transaction() as conn:
+                part = [(to_us(now), job_id, *keys) for job_id in found[start : start + _A_PAGE]]
+                conn.executemany(f"UPDATE jobs SET next_attempt_at = ? WHERE {which}", part)
+        return len(found)
 
     def to_resend(self, now: datetime, folders: Iterable[str]) -> Sequence[Job]:
         names = tuple(folders)
@@ -155,9 +173,11 @@ class SqliteQueue(WrittenQueue):
 
     def tried_before(self, uid: str) -> Tried:
         """By jobs that stand for it now, and by tries of jobs that were read anew since: an id is never used twice."""
-        claimed = "SELECT max(claims) AS n, max(possible_duplicate) AS doubt FROM jobs WHERE uid = ?"
-        tried = "SELECT max(n), 0 FROM attempts WHERE uid = ?"
-        claims, doubt = self.tuples(f"SELECT max(n), max(doubt) FROM ({claimed} UNION ALL {tried})", (uid, uid))[0]
+        jobs = " UNION ALL ".join(
+            f"SELECT max(claims) AS n, max(possible_duplicate) AS doubt FROM jobs WHERE {which}" for which in _OF_UID
+        )
+        tries = "SELECT max(n), 0 FROM attempts WHERE uid = ?"
+        claims, doubt = self.tuples(f"SELECT max(n), max(doubt) FROM ({jobs} UNION ALL {tries})", (uid, uid, uid))[0]
         return Tried(claims or 0, bool(doubt))
 
     def released_duplicates(self) -> Sequence[Job]:
@@ -184,8 +204,11 @@ class SqliteQueue(WrittenQueue):
     def first_watched(self, name: str, path: str, now: datetime) -> datetime:
         return self.history.first_watched(name, path, now)
 
+    def keep_up(self) -> None:
+        self.history.keep_up()
+
     def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
-        return self.history.trim(before, forget_before, folders)
+        return trim(self, before) or forget_gone(self, self.history, forget_before, folders)
 
     # --- what lives in the daemon --------------------------------------------------------------
 
@@ -209,20 +232,6 @@ class SqliteQueue(WrittenQueue):
 
     def _read_runtime(self) -> Mapping[str, object]:
         return {row["key"]: json.loads(row["value"]) for row in self.rows("SELECT key, value FROM runtime")}
-
-
-def _chosen(choice: Selection) -> tuple[str, tuple[object, ...]]:
-    """The choice as a condition and its parameters; folders and pausing connections are few, jobs in work too."""
-    parts = (tuple(choice.folders), tuple(choice.again), tuple(choice.without_jobs), tuple(choice.without_connections))
-    folders, again, jobs, connections = (placeholders(part) for part in parts)
-    where = f"folder IN ({folders or 'NULL'})"
-    if again:
-        where = f"({where} OR folder IN ({again}) AND possible_duplicate = 1)"
-    # Written out, since the index of the suspects is taken only where its condition stands in the query.
-    where += f" AND deaths {'>=' if choice.suspects else '<'} {SUSPECT_AFTER}"
-    if choice.most_bytes is not None:
-        where += f" AND audio_size <= {choice.most_bytes}"
-    return f"{where} AND id NOT IN ({jobs}) AND connection_id NOT IN ({connections})", sum(parts, ())
 
 
 def _any_of(names: Sequence[object]) -> str:

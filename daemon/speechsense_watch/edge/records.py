@@ -6,10 +6,13 @@ There is one way in, `opened`. Without a queue file it hands out an empty view a
 from __future__ import annotations
 
 import os
+import posixpath
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +133,12 @@ class Records:
 
     def accepted_since(self, at: datetime) -> int:
         """How many recordings SpeechSense is known to have since then: it answered so, or a look-up found the talk."""
-        # Such a job is `uploaded` or `done` and was changed no earlier than that: both have an index by change.
+        # Such a job is `uploaded` or `done` and was changed no earlier than that: both have an index by change, by folder what is
+        # done.
         sql = """
         SELECT count(*) FROM (
-          SELECT id FROM jobs WHERE state = 'done' AND updated_at >= :at
+          SELECT jobs.id FROM counts CROSS JOIN jobs INDEXED BY finished ON jobs.folder = counts.folder
+          WHERE counts.state = 'done' AND jobs.state = 'done' AND jobs.updated_at >= :at
           UNION ALL SELECT id FROM jobs WHERE state <> 'done' AND state = 'uploaded' AND updated_at >= :at
         ) AS job JOIN events ON job_id = job.id WHERE event IN ('accepted', 'confirmed') AND at >= :at
         """
@@ -143,12 +148,16 @@ class Records:
     def last_upload_at(self) -> datetime | None:
         """When the last talk id came. Once its history was trimmed: when the last job was finished."""
         events = "SELECT at FROM events WHERE event IN ('accepted', 'confirmed') ORDER BY id DESC LIMIT 1"
-        return self._time(events) or self._time("SELECT max(updated_at) FROM jobs WHERE state = 'done'")
+        latest = "SELECT max(updated_at) FROM jobs INDEXED BY finished WHERE state = 'done' AND folder = counts.folder"
+        return self._time(events) or self._time(f"SELECT max(({latest})) FROM counts WHERE state = 'done'")
 
     def oldest(self, state: State) -> datetime | None:
         """When the job that has been in the queue for longest, of those in this state, was found."""
-        # Not for `done`: see the partial index.
-        return self._time("SELECT min(created_at) FROM jobs WHERE state <> 'done' AND state = ?", (state.value,))
+        # Not for `done`: see the partial indexes. That of what is ready holds the time, and no row is looked at.
+        index = (
+            "later WHERE state = 'ready'" if state is State.READY else f"unfinished WHERE state <> 'done' AND state = '{state}'"
+        )
+        return self._time(f"SELECT min(created_at) FROM jobs INDEXED BY {index}")
 
     def suspects(self) -> Sequence[Job]:
         """Those with which in hand the daemon died too often, most often first; at most a hundred."""
@@ -176,16 +185,43 @@ class Records:
 
     def jobs(self, choice: Choice, limit: int = 0) -> Iterator[Job]:
         """Newest first, read a page at a time; 0 is all."""
+        pages = self._pages_of(self._candidates(choice), choice) if _has_index(choice) else self._pages(choice, limit)
+        yield from islice((job_of(row) for page in pages for row in page), limit or None)
+
+    def _pages(self, choice: Choice, limit: int) -> Iterator[list[dict[str, Any]]]:
         where, keys = _condition(choice)
         below, left = _LARGEST_ID, limit or _LARGEST_ID
-        while left > 0:
-            sql = f"SELECT * FROM jobs WHERE id < ? AND {where} ORDER BY id DESC LIMIT ?"
-            page = self._rows(sql, (below, *keys, min(left, _PAGE)))
-            yield from map(job_of, page)
-            if len(page) < _PAGE:
+        # No more than are wanted: for one more every row below may have to be read.
+        while most := min(left, _PAGE):
+            page = self._rows(f"SELECT * FROM jobs WHERE id < ? AND {where} ORDER BY id DESC LIMIT ?", (below, *keys, most))
+            yield page
+            if len(page) < most:
                 return
-            left -= len(page)
-            below = page[-1]["id"]
+            below, left = page[-1]["id"], left - most
+
+    def _pages_of(self, ids: Sequence[int], choice: Choice) -> Iterator[list[dict[str, Any]]]:
+        where, keys = _condition(choice)
+        for start in range(0, len(ids), _PAGE):
+            part = ids[start : start + _PAGE]
+            yield self._rows(
+                f"SELECT * FROM jobs WHERE id IN ({placeholders(part)}) AND {where} ORDER BY id DESC", (*part, *keys)
+            )
+
+    def _candidates(self, choice: Choice) -> Sequence[int]:
+        """Every job that may be meant, newest first, by an index: of millions of finished ones a few, mostly."""
+        if choice.changed:
+            rows = self._rows("SELECT id FROM jobs INDEXED BY changed WHERE changed_after_upload = 1")
+            return sorted((row["id"] for row in rows), reverse=True)
+        states = choice.states or frozenset(State)
+        since = to_us(choice.since) if choice.since else 0
+        found = array("q")
+        for state in states - {State.DONE}:
+            sql = "SELECT id FROM jobs INDEXED BY unfinished WHERE state <> 'done' AND state = ? AND updated_at >= ?"
+            found.extend(row["id"] for row in self._rows(sql, (state.value, since)))
+        for folder in self.counts() if State.DONE in states else ():
+            sql = "SELECT id FROM jobs INDEXED BY finished WHERE state = 'done' AND folder = ? AND updated_at >= ?"
+            found.extend(row["id"] for row in self._rows(sql, (folder, since)))
+        return sorted(found, reverse=True)
 
     def job(self, job_id: int) -> Job | None:
         # SQLite's integers end here, and no id lies beyond.
@@ -193,7 +229,9 @@ class Records:
 
     def at_path(self, folder: str, path: str) -> Sequence[Job]:
         """The jobs of a recording that has or had a file there, the open one first, then the newest."""
-        return self._found("folder = ? AND (place = ? OR metadata_path = ?)", (folder, path_bytes(path), path_bytes(path)))
+        by_place = "folder = ? AND directory = ? AND place = ?"
+        keys = (folder, path_bytes(posixpath.dirname(path)), path_bytes(path))
+        return self._found(by_place, keys) or self._found("folder = ? AND metadata_path = ?", (folder, path_bytes(path)))
 
     def counts_below(self, folder: str, path: str) -> Mapping[State, int]:
         """Of the recordings in this directory and below it; '' is the root."""
@@ -276,6 +314,10 @@ class Records:
 def _attempt(row: dict[str, Any]) -> AttemptRow:
     ended_at = None if row["ended_at"] is None else from_us(row["ended_at"])
     return AttemptRow(**{**row, "started_at": from_us(row["started_at"]), "ended_at": ended_at})
+
+
+def _has_index(choice: Choice) -> bool:
+    return choice.changed or choice.since is not None or (bool(choice.states) and State.DONE not in choice.states)
 
 
 def _condition(choice: Choice) -> tuple[str, tuple[object, ...]]:

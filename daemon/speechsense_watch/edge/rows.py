@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import HOLDS_UID, AudioFormat, Half, Job, Place, Stamp, State
 from speechsense_watch.core.reasons import Reason
 
@@ -134,9 +135,13 @@ _COLUMNS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 
+# Whatever becomes of a job, it has a history from then on.
+_HAS_HISTORY = {"trimmed": 0}
+
+
 def columns_of(job: Job, attributes: Iterable[str] = _COLUMNS) -> dict[str, Any]:
     """The columns of these attributes; of all, every column but `id`."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {} if attributes is not _COLUMNS else dict(_HAS_HISTORY)
     for attribute in attributes:
         found.update(_COLUMNS[attribute](getattr(job, attribute)))
     return found
@@ -147,7 +152,7 @@ def changed_columns(before: Job, after: Job) -> dict[str, Any]:
     to be asked; and what others have written into other columns meanwhile stays.
     """
     names = (name for name in _COLUMNS if getattr(before, name) is not getattr(after, name))
-    return columns_of(after, ("state", *names))
+    return columns_of(after, ("state", *names)) | _HAS_HISTORY
 
 
 def as_stored(job: Job, job_id: int) -> Job:
@@ -198,6 +203,15 @@ def job_of(row: Mapping[str, Any]) -> Job:
         doubted=row["doubted"],
         leftovers=bool(row["leftovers"]),
     )
+
+
+EVENT = "INSERT INTO events (job_id, at, event, from_state, to_state, detail) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def event_of(job_id: int, change: Change) -> tuple[object, ...]:
+    """The values of EVENT for a change."""
+    before = change.before.state.value if change.before else None
+    return job_id, to_us(change.at), change.event.value, before, change.after.state.value, storable(change.detail)
 
 
 def placeholders(names: Sequence[object]) -> str:

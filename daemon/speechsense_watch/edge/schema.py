@@ -200,6 +200,32 @@ def m006_forgotten(db: Database) -> None:
     )
 
 
+# What is asked at every step is answered by folder and connection, since a folder that may not be sent from just now, or a
+# connection that pauses, may have a million recordings ready. The time of the next try lies in `due` so that what was put off is
+# passed over without a look at its row; when a recording was found in `later`, so that the oldest is found without one.
+_FLAT = f"""
+DROP INDEX due;
+CREATE INDEX due ON jobs (folder, connection_id, recorded_at, next_attempt_at) WHERE state = 'ready';
+CREATE INDEX later ON jobs (folder, connection_id, next_attempt_at, created_at) WHERE state = 'ready';
+-- `finished` has the same rows by folder, and folders are few.
+DROP INDEX by_age;
+-- All but a few uids stand in `one_job_a_uid` as well.
+DROP INDEX by_uid;
+CREATE INDEX uids_of_others ON jobs (uid) WHERE uid IS NOT NULL AND state NOT IN ({_quoted(HOLDS_UID)});
+-- Whose history is still to be trimmed, and which rows may be forgotten some day.
+ALTER TABLE jobs ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0 CHECK (trimmed IN (0, 1));
+CREATE INDEX with_history ON jobs (updated_at) WHERE trimmed = 0 AND state IN ('done', 'skipped');
+CREATE INDEX gone ON jobs (gone_at) WHERE gone_at IS NOT NULL AND state = 'done';
+"""
+
+
+@migrations()
+def m007_flat(db: Database) -> None:
+    """What is asked over and over costs the same with millions of rows, ready ones or finished."""
+    for statement in _statements(_FLAT):
+        db.conn.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     found, pending = [], ""
     for line in script.splitlines(keepends=True):

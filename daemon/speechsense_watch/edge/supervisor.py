@@ -28,7 +28,15 @@ from watchdog.events import (
 )
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
-from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Mask, WatchCallback, WatchDescriptor
+from watchdog.observers.inotify_c import (
+    CallbackId,
+    InotifyConstants,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    WatchCallback,
+    WatchDescriptor,
+)
 
 from speechsense_watch.core.rules import Detection, Folder
 from speechsense_watch.edge.watch_limits import why_not
@@ -72,16 +80,22 @@ def choose(detection: Detection, root: Root) -> tuple[WatchState, str]:
 class _Reader(InotifyFD):
     """watchdog's reader of one inotify queue, which keeps what watchdog would swallow."""
 
-    def __init__(self, on_overflow: Callable[[], None]) -> None:
+    def __init__(self, on_loss: Callable[[], None], on_overflow: Callable[[], None]) -> None:
         self.refused: OSError | None = None
+        self.broken = False
+        self._left: InotifyEvent | None = None
+        self._on_loss = on_loss
         self._on_overflow = on_overflow
         super().__init__()
 
     def run(self) -> None:
         # An exception ends this thread, as it would have anyway, but without a traceback on stderr: `supervise`
-        # finds it dead.
-        with suppress(Exception):
+        # finds it dead, and need not be waited for.
+        try:
             super().run()
+        except Exception:  # noqa: BLE001 - whatever it is, no more events come
+            self.broken = True
+            self._on_loss()
 
     def add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
         # watchdog files unreadable directories under descriptor -1, all of them together.
@@ -95,7 +109,14 @@ class _Reader(InotifyFD):
             raise
 
     def handle_event(self, event: InotifyEvent) -> None:
+        if event.is_moved_from and not event.is_directory:
+            # watchdog would hold back everything that comes after it for half a second, to learn where the file went.
+            self._left = event
+            return
         try:
+            if event.is_moved_to and self._left is not None and self._left.cookie == event.cookie:
+                # Within the folder: the kernel tells both one after the other. The old name is news as much as a closed file is.
+                super().handle_event(InotifyEvent(self._left.wd, InotifyConstants.IN_CLOSE_WRITE, 0, self._left.name))
             super().handle_event(event)
         finally:
             if event.is_queue_overflow:
@@ -129,9 +150,9 @@ class _Handler(FileSystemEventHandler):
 class _Observation:
     """The threads of one watch, from start to end. Raises OSError or RuntimeError when it cannot begin."""
 
-    def __init__(self, path: str, recursive: bool, handler: _Handler, on_overflow: Callable[[], None]) -> None:  # noqa: FBT001
+    def __init__(self, path: str, recursive: bool, handler: _Handler, reader: _Reader) -> None:  # noqa: FBT001
         self.handler = handler
-        self._reader = _Reader(on_overflow)
+        self._reader = reader
         self._reader.start()
         self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._reader)
         try:
@@ -149,7 +170,7 @@ class _Observation:
 
     @property
     def alive(self) -> bool:
-        return all(thread.is_alive() for thread in (self._reader, self._observer, *self._emitters))
+        return not self._reader.broken and all(thread.is_alive() for thread in (self._reader, self._observer, *self._emitters))
 
     def end(self) -> None:
         """All threads are told to stop and given a little time; stopping may raise (after a KeyError) or hang."""
@@ -261,7 +282,8 @@ class FolderWatch:
         path = os.path.realpath(self._folder.path)
         handler = _Handler(path, self._folder.recursive, self._hint, self._wanted)
         try:
-            self._observation = _Observation(path, self._folder.recursive, handler, self._overflowed)
+            reader = _Reader(self._ask_for_scan, self._overflowed)
+            self._observation = _Observation(path, self._folder.recursive, handler, reader)
         except (OSError, RuntimeError) as error:
             self._state, self._reason = WatchState.POLLING, why_not(error)
             self._limited = True

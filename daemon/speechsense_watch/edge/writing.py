@@ -8,7 +8,7 @@ between savepoints of its own.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -19,9 +19,19 @@ from speechsense_watch.core.model import Job, digest_of
 from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.history import History
 from speechsense_watch.edge.journal import Journal
+from speechsense_watch.edge.newcomers import insertion
 from speechsense_watch.edge.queue_file import QueueFile, translated
-from speechsense_watch.edge.rows import HOLDING_UID, as_stored, changed_columns, columns_of, placeholders, storable, to_us
-from speechsense_watch.ports import Arrival, QueueTrouble, Stale, UidTaken
+from speechsense_watch.edge.rows import (
+    EVENT,
+    HOLDING_UID,
+    as_stored,
+    changed_columns,
+    columns_of,
+    event_of,
+    placeholders,
+    to_us,
+)
+from speechsense_watch.ports import Arrival, Newcomer, QueueTrouble, Stale, UidTaken
 
 # What the filer, the intake, look-ups and commands change on a row that stays in its state. A change decided before one of
 # theirs would take that back.
@@ -53,6 +63,8 @@ class WrittenQueue(QueueFile):
     ) -> None:
         """As `QueueFile`, which tells what the words mean."""
         super().__init__(path, read_only=read_only, untouched=untouched, as_it_is=as_it_is, ballast=ballast)
+        # What `runtime` said last, and the file's version of then: other processes write to it as well.
+        self._told: tuple[int, Mapping[str, object]] | None = None
         self.history = History(self, Journal(path.with_name(path.name + ".journal")), path, self._ballast)
 
     def close(self) -> None:
@@ -60,6 +72,10 @@ class WrittenQueue(QueueFile):
         with self._lock, translated(self.path), suppress(OSError):
             self.history.pay()
         super().close()
+
+    def runtime_changed(self) -> None:
+        """Others than `set_runtime` write to it over this connection now."""
+        self._told = None
 
     def make_ready(self) -> None:
         with self._using():
@@ -82,6 +98,13 @@ class WrittenQueue(QueueFile):
         whole = [[] if isinstance(changes, Exception) else changes for changes in made]
         self.history.enter(change for changes in whole for change in changes)
         return [changes[-1].after if changes else None for changes in whole]
+
+    def enter(self, newcomers: Sequence[Newcomer]) -> Sequence[int | None]:
+        with self.transaction() as conn:
+            entered = [_entered(conn, ready.after) for _, ready in newcomers]
+            made = ((number, changes) for number, changes in zip(entered, newcomers, strict=True) if number is not None)
+            conn.executemany(EVENT, (event_of(number, change) for number, changes in made for change in changes))
+        return entered
 
     def write(self, sql: str, parameters: Sequence[object]) -> bool:
         """One statement about what is no job, on disk when this returns; whether it changed anything."""
@@ -120,7 +143,7 @@ class WrittenQueue(QueueFile):
             return ()
         job_id = _write_row(conn, changes)
         for change in changes:
-            _write_event(conn, job_id, change)
+            conn.execute(EVENT, event_of(job_id, change))
             _write_attempt(conn, job_id, change)
         last = changes[-1]
         after = as_stored(last.after, job_id)
@@ -196,12 +219,12 @@ def _conflict(conn: sqlite3.Connection, job: Job, error: sqlite3.IntegrityError)
     return error
 
 
-def _write_event(conn: sqlite3.Connection, job_id: int, change: Change) -> None:
-    before = change.before.state.value if change.before else None
-    conn.execute(
-        "INSERT INTO events (job_id, at, event, from_state, to_state, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        (job_id, to_us(change.at), change.event.value, before, change.after.state.value, storable(change.detail)),
-    )
+def _entered(conn: sqlite3.Connection, job: Job) -> int | None:
+    try:
+        done = conn.execute(*insertion(job))
+    except (sqlite3.IntegrityError, sqlite3.DataError, ArithmeticError, ValueError):
+        return None  # as in `apply_each`, it does not hold up those that came with it
+    return done.lastrowid if done.rowcount == 1 else None
 
 
 def _write_attempt(conn: sqlite3.Connection, job_id: int, change: Change) -> None:

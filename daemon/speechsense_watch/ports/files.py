@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from speechsense_watch.core.known import Expected
 from speechsense_watch.core.model import Glance, Sighting, Stamp
 
 
@@ -39,14 +40,14 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One name in a directory. Only directories that may be entered without following a link count as such; a link that leads
-    to one is `linked`.
+class Entries:
+    """Names in a directory. Only directories that may be entered without following a link count as such, everything else as
+    files; those of them that are links to directories are `linked` too.
     """
 
-    name: str
-    is_directory: bool
-    linked: bool = False
+    files: Sequence[str]
+    directories: Sequence[str] = ()
+    linked: Sequence[str] = ()
 
 
 class OpenFile(Protocol):
@@ -71,8 +72,8 @@ class Files(Protocol):
         """Raises FileTrouble."""
         ...
 
-    def entries(self, path: str, batch: int = 1000) -> Iterator[Sequence[Entry]]:
-        """All names in a directory, in batches, in no order. Raises FileTrouble."""
+    def entries(self, path: str, batch: int = 1000) -> Iterator[Entries]:
+        """All names in a directory, in batches, none of them empty, in no order. Raises FileTrouble."""
         ...
 
     def look(self, path: str) -> Sighting:
@@ -84,6 +85,18 @@ class Files(Protocol):
     def glances(self, directory: str, names: Sequence[str]) -> Mapping[str, Glance]:
         """One of each of these names in one directory, links not followed; those that are gone are left out. `regular` is meant
         as in `look`. Raises FileTrouble.
+        """
+        ...
+
+    def unlike(self, directory: str, expected: Sequence[Expected]) -> Sequence[str]:
+        """Which of these in one directory are not, or not for certain, a regular file with this one name and of that size and
+        mtime, links not followed. Raises FileTrouble.
+        """
+        ...
+
+    def within(self, directory: str) -> AbstractContextManager[Files]:
+        """The same tree for a short while, in which what lies right in this directory is reached without going down to it from
+        the root each time. A directory that is moved meanwhile is still looked at: nothing that is missing counts as gone.
         """
         ...
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from speechsense_watch.core.known import Known
+from speechsense_watch.core.known import Known, Row
 
 
 class OnRecord(Protocol):
@@ -32,6 +32,12 @@ class OnRecord(Protocol):
 
     def count(self) -> int:
         """How many rows there are."""
+        ...
+
+    def right_in(self, directory: str) -> Iterator[Sequence[Row]]:
+        """Every row right in this directory but those whose places were seen empty after they were done, some at a time, by name;
+        all of one place together.
+        """
         ...
 
     def thought_there(self, directory: str) -> Iterator[Sequence[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, Place, State
@@ -51,6 +51,12 @@ class Queue(Protocol):
         """
         ...
 
+    def enter(self, newcomers: Sequence[Newcomer]) -> Sequence[int | None]:
+        """Each has a row, all in one write; their numbers, None for one at whose place there is a row by now. Raises
+        QueueTrouble: then none is written.
+        """
+        ...
+
     def apply(self, change: Change) -> Job:
         """Carries the change out by compare-and-set on state, claims and what several keep on a row; a claim also by the call not
         being forgotten. Raises Stale, UidTaken.
@@ -67,8 +73,8 @@ class Queue(Protocol):
         """`at_place` for many paths at once."""
         ...
 
-    def unsent_places(self, folder: str) -> Sequence[tuple[int, str]]:
-        """Number and place of each job that is `waiting` or `ready`."""
+    def unsent_places(self, folder: str) -> Iterable[tuple[int, str]]:
+        """Number and place of each job that is `waiting` or `ready`, read a page at a time: there may be a million."""
         ...
 
     def due(self, now: datetime, limit: int, order: Order, choice: Selection) -> Sequence[Job]:
@@ -147,7 +153,21 @@ class Queue(Protocol):
         """Another process has written since this was last asked (PRAGMA data_version)."""
         ...
 
-    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int: ...
+    def keep_up(self) -> None:
+        """What queue and journal have gained is seen to agree: the next start need not look at it again. To be called before rows
+        are trimmed.
+        """
+        ...
+
+    def trim(self, before: datetime, forget_before: datetime, folders: Iterable[str]) -> int:
+        """Some of the finished rows last changed before `before` keep only what tells that they were sent; some of those whose
+        files were gone before `forget_before` go, in these folders. Returns how many were touched: to be called until that is 0.
+        """
+        ...
+
+
+# A recording that was found complete where nothing is on record: the change that makes its row, and the one that has it ready.
+Newcomer: TypeAlias = tuple[Change, Change]
 
 
 @dataclass(frozen=True, slots=True)
