@@ -391,7 +391,7 @@ def test_a_daemon_whose_key_was_refused_goes_on_within_seconds(desk: Desk, how: 
         desk.key.write_text(f"{GOOD}\n")
     rig.wait_for_states(call=State.DONE)
     assert rig.jobs()["call.wav"].updated_at < due
-    assert paused(rig) == []
+    wait_for(lambda: paused(rig) == [], 5, "the pause is over")
     assert rig.jobs()["call.wav"].attempts == 0
     assert not {GOOD, BAD} & set(rig.log().replace('"', " ").split())
 

@@ -1,4 +1,4 @@
-"""SpeechSense over gRPC: the only module of the daemon that knows grpc and the stubs.
+"""SpeechSense over gRPC: with channel.py the only module that knows grpc, with messages.py too the only one that knows the stubs.
 
 gRPC's own retries are off: with them one lost answer was seen to make three talks. Every attempt is ours.
 The wire contract is proto/yandex/cloud/speechsense/v1/talk_service.proto.
