@@ -62,6 +62,7 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "doubts": (lambda q: SqliteDoubts(q).doubts(["calls"], AT, "recording_id"), "unfinished"),
     "doubts, from the middle": (lambda q: SqliteDoubts(q).doubts(["calls"], AT, "recording_id", (1, 1)), "unfinished"),
     "checks": (lambda q: SqliteDoubts(q).checks(["calls"]), "with_leftovers"),
+    "right_in": (lambda q: list(on_record(q).right_in("deep")), "by_place"),
     "thought_there": (lambda q: list(on_record(q).thought_there("deep")), "by_place"),
 }
 
