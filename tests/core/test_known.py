@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
-from speechsense_watch.core.known import Known, asks_for_a_look, still_the_same
+from speechsense_watch.core.known import (
+    Known,
+    Row,
+    asks_for_a_look,
+    files_of,
+    in_other_hands,
+    still_the_same,
+    told_by_files,
+)
 from speechsense_watch.core.model import NO_FILE, Glance, Stamp, State
 from speechsense_watch.core.reasons import Reason
 
@@ -118,3 +127,42 @@ def test_a_hard_link_whose_other_name_was_removed(*, audio: bool, metadata: bool
     known = stopped(State.UNUSABLE, Reason.NOT_A_REGULAR_FILE)
     assert asks_for_a_look(known, Glance(AUDIO, audio), Glance(METADATA, metadata)) == asks
     assert not asks_for_a_look(replace(known, audio=None), Glance(AUDIO, regular=False), None)
+
+
+# --- a million at once -------------------------------------------------------------------------
+
+
+def seen_at_once(known: Known, audio: Glance | None, metadata: Glance | None) -> bool:
+    """Whether comparing alone tells that nothing is to be asked."""
+    name, beside = known.path, known.metadata_path
+    times = [(half.size, half.mtime_ns) if half else (None, None) for half in (known.audio, known.metadata)]
+    row: Row = (name, known.state.value, known.reason.value if known.reason else None, *times[0], beside, *times[1])
+    if in_other_hands([row]):
+        return True
+    there = {path: glance for path, glance in ((name, audio), (beside, metadata)) if path is not None and glance is not None}
+    compared = {
+        path: path in there and there[path].regular and (there[path].stamp.size, there[path].stamp.mtime_ns) == (size, mtime_ns)
+        for path, size, mtime_ns in files_of([row], there.keys())
+    }
+    return bool(told_by_files([row])) and all(compared.values())
+
+
+def test_what_comparing_tells_of_many_holds_for_each() -> None:
+    """Whatever state a row is in and whatever became of its files: none is passed over that asks for a look."""
+    glances = [(Glance(half), Glance(replace(half, mtime_ns=9)), Glance(half, regular=False), None) for half in (AUDIO, METADATA)]
+    halves = ((AUDIO, METADATA), (AUDIO, NO_FILE), (AUDIO, None), (None, None))
+    passed_over = 0
+    for state, reason, kept in product(State, (None, *Reason), halves):
+        beside = "a.json" if kept[1] not in (NO_FILE, None) else None
+        known = replace(DONE, state=state, reason=reason, audio=kept[0], metadata=kept[1], metadata_path=beside)
+        for audio, metadata in product(*glances):
+            quick = seen_at_once(known, audio, metadata if beside else None)
+            passed_over += quick
+            assert not (quick and asks_for_a_look(known, audio, metadata if beside else None)), (known, audio, metadata)
+    assert passed_over > 1_000
+
+
+@pytest.mark.parametrize("state", [State.DONE, *STOPPED, *OTHER_HANDS])
+def test_what_is_the_same_is_told_by_comparing(state: State) -> None:
+    """So that a million of them cost no more than that."""
+    assert seen_at_once(stopped(state), *SAME)

@@ -11,11 +11,13 @@ import tempfile
 import textwrap
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from speechsense_watch.core.known import Expected
 from speechsense_watch.core.model import Stamp
 from speechsense_watch.edge import folder, syscalls
 from speechsense_watch.edge.folder import FOREIGN_LINK, FolderFiles
@@ -493,6 +495,58 @@ def test_a_link_that_cannot_be_followed_in_time_counts_as_one_that_leads_away(
         assert files.leads_to("share") == f"{root}/share"
     finally:
         hangs.set()
+
+
+def test_what_lies_in_one_directory_is_reached_as_ever(root: Path, files: FolderFiles, secret: Path) -> None:
+    """And what lies elsewhere; what is no file of the folder is refused there as well."""
+    (root / "day/deep").mkdir(parents=True)
+    for path in ("day/call.wav", "day/deep/call.wav", "call.wav"):
+        (root / path).write_bytes(path.encode())
+    (root / "day/link").symlink_to(secret)
+    os.mkfifo(root / "day/pipe")
+    with files.within("day") as near:
+        for path in ("day/call.wav", "day/deep/call.wav", "call.wav"):
+            assert near.look(path).stamp == files.look(path).stamp
+            with near.open(path) as file:
+                assert file.read_at(0, 99) == path.encode()
+        assert near.look("day/link").oddity == files.look("day/link").oddity
+        for path in ("day/link", "day/pipe", "day/..", "day/none", "day/none/call.wav", "../secret", "day/a\0b"):
+            assert kind_of(cast("FolderFiles", near), path) is kind_of(files, path)
+    (root / "way").symlink_to("day")
+    with files.within("way") as near, pytest.raises(FileTrouble):
+        near.look("way/call.wav")
+
+
+def test_no_descriptor_of_a_directory_outlives_its_turn(root: Path, files: FolderFiles) -> None:
+    """However it ends."""
+    (root / "day").mkdir()
+    (root / "day/call.wav").touch()
+    before = descriptors()
+    with suppress(ZeroDivisionError), files.within("day") as near:
+        near.look("day/call.wav")
+        assert len(descriptors()) == len(before) + 1
+        raise ZeroDivisionError
+    assert descriptors() <= before
+
+
+def test_of_many_files_those_are_named_that_are_not_as_expected(root: Path, files: FolderFiles) -> None:
+    """Of another size or time, gone, not regular, or not alone in its name."""
+    (root / "day").mkdir()
+    names = ["same", "longer", "touched", "linked"]
+    for name in names:
+        (root / "day" / name).write_bytes(b"12")
+    expected: list[Expected] = [(name, 2, (root / "day" / name).stat().st_mtime_ns) for name in names]
+    (root / "day/longer").write_bytes(b"123")
+    os.utime(root / "day/longer", ns=(1, expected[1][2] or 0))
+    os.utime(root / "day/touched", ns=(1, 1))
+    os.link(root / "day/linked", root / "other name")
+    (root / "day/way").symlink_to("same")
+    way = os.lstat(root / "day/way")
+    expected += [("gone", 2, 1), ("way", way.st_size, way.st_mtime_ns), ("never", None, None)]
+    assert files.unlike("day", expected) == ["longer", "touched", "linked", "gone", "way", "never"]
+    assert files.unlike("day", []) == []
+    with pytest.raises(FileTrouble):
+        files.unlike("none", expected)
 
 
 def test_one_name_that_cannot_be_looked_at_hides_no_other(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -110,6 +111,45 @@ def test_the_places_whose_files_are_thought_to_be_there(
         assert jobs[State.DONE].place.path in places
     assert sorted(calls.directories()) == ["", "deeper"]
     assert elsewhere.directories() == []
+
+
+def test_what_is_right_in_a_directory_comes_bare(
+    played: PlayedQueue, queue: SqliteQueue, calls: SqliteOnRecord, elsewhere: SqliteOnRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name, without the directory; what was seen gone is left out, and metadata that lie elsewhere have no name."""
+    odd = os.fsdecode(b"odd \xff\xc3")
+    for stem in ("day/b", f"day/{odd}", "day/deeper/call", "other"):
+        played.ready(stem)
+    queue.apply(lifecycle.seen_gone(played.done("day/gone"), LATER))
+    played.unusable("day/a", Reason.NOT_PCM)
+    with queue.transaction() as conn:
+        conn.execute("UPDATE jobs SET metadata_path = CAST('meta/b.json' AS BLOB) WHERE place = CAST('day/b.wav' AS BLOB)")
+    whole = [
+        ("a.wav", "unusable", "not_pcm", 32044, 1, "a.json", 32044, 1),
+        ("b.wav", "ready", None, 32044, 1, None, 120, 1),
+        (f"{odd}.wav", "ready", None, 32044, 1, f"{odd}.json", 120, 1),
+    ]
+    for page in (2, 3, 2_000):
+        monkeypatch.setattr(module, "_A_PAGE", page)
+        assert [row for rows in calls.right_in("day") for row in rows] == whole
+    assert list(elsewhere.right_in("day")) == list(calls.right_in("none")) == []
+
+
+def test_the_rows_of_one_place_come_together(
+    played: PlayedQueue, queue: SqliteQueue, calls: SqliteOnRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On whatever page it lies: of several of them nobody may take one for all."""
+    for stem in ("a", "b", "c "):
+        played.done(stem)
+    with queue.transaction() as conn:
+        conn.execute(
+            "UPDATE jobs SET place = CAST('b.wav' AS BLOB), audio_path = CAST('b.wav' AS BLOB) WHERE talk_id = 'talk-c '"
+        )
+    for most in (2, 3, 2_000):
+        monkeypatch.setattr(module, "_A_PAGE", most)
+        pages = [[row[0] for row in rows] for rows in calls.right_in("")]
+        assert [name for page in pages for name in page] == ["a.wav", "b.wav", "b.wav"]
+        assert any(page.count("b.wav") == 2 for page in pages)
 
 
 def test_what_is_young(played: PlayedQueue, calls: SqliteOnRecord, elsewhere: SqliteOnRecord) -> None:

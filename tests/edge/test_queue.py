@@ -12,19 +12,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from speechsense_watch.core import lifecycle
 from speechsense_watch.core.edges import Event
-from speechsense_watch.core.model import Half, Job, Place, Problem, Stamp, State
+from speechsense_watch.core.model import Half, Job, Place, Problem, Recording, Stamp, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Order
 from speechsense_watch.edge import queue_file
 from speechsense_watch.edge.journal import TalkLine
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
-from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, Tried, UidTaken
+from speechsense_watch.ports import Arrival, Newcomer, QueueTrouble, Selection, Stale, Tried, UidTaken
 from support.edges import AT, CALLS, LATER, Taken, born
 from support.manual_clock import ManualClock
 from support.played_queue import PlayedQueue, recording
@@ -558,6 +559,61 @@ def test_many_talk_ids_are_one_commit_and_one_write_to_the_journal(
     assert set(synced) == {50}
     assert len(synced) <= 2
     assert len(list(queue.history._journal.lines())) == 50
+
+
+def newcomer(stem: str, read: Recording | None = None) -> Newcomer:
+    place = Place("calls", f"{stem}.wav")
+    born = Job(
+        id=0,
+        state=State.WAITING,
+        place=place,
+        audio_path=place.path,
+        metadata_path=f"{stem}.json",
+        connection_id="conn-1",
+        created_at=AT,
+        updated_at=AT,
+        recorded_at=AT,
+        reason=Reason.READ_AGAIN,
+        message="Complete.",
+    )
+    return lifecycle.found_complete(born, read or recording(stem), AT)
+
+
+def test_newcomers_are_as_the_two_edges_would_leave_them(queue: SqliteQueue) -> None:
+    """Row and history, each in its place."""
+    (number,) = queue.enter([newcomer("new")])
+    found, ready = newcomer("old")
+    waiting = queue.apply(found)
+    by_edges = queue.apply(replace(ready, before=waiting, after=replace(ready.after, id=waiting.id)))
+    entered = queue.job(number or 0)
+    assert entered is not None
+    apart: dict[str, Any] = {
+        "id": 0,
+        "place": entered.place,
+        "audio_path": None,
+        "metadata_path": None,
+        "audio": None,
+        "metadata": None,
+    }
+    assert replace(entered, **apart) == replace(by_edges, **apart)
+    assert (entered.audio, entered.metadata) == (recording("new").audio, recording("new").metadata)
+    histories = [
+        [tuple(row.values())[2:] for row in queue.rows("SELECT * FROM events WHERE job_id = ? ORDER BY id", (job_id,))]
+        for job_id in (entered.id, by_edges.id)
+    ]
+    assert histories[0] == histories[1]
+    assert len(histories[0]) == 2
+
+
+def test_a_newcomer_whose_place_has_a_row_by_now_is_not_entered(played: PlayedQueue, queue: SqliteQueue) -> None:
+    """Be it open or done: another process or an event was quicker. Nor is one that no row can hold; the others are."""
+    played.ready("open")
+    played.done("done")
+    big = replace(recording("big"), audio=Half(Stamp(1, 2**70, 1)))
+    numbers = queue.enter([newcomer("a"), newcomer("open"), newcomer("done"), newcomer("big", big), newcomer("a"), newcomer("b")])
+    assert [number is not None for number in numbers] == [True, False, False, False, False, True]
+    assert queue.counts() == dict.fromkeys(State, 0) | {State.READY: 3, State.DONE: 1}
+    assert [queue.job(number or 0) is not None for number in numbers] == [number is not None for number in numbers]
 
 
 def test_the_journal_tells_what_a_lost_queue_had_sent(played: PlayedQueue, queue: SqliteQueue, tmp_path: Path) -> None:

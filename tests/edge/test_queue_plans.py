@@ -90,6 +90,7 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "show a path": (lambda q: Records(q).at_path("calls", "ready.wav"), "by_place"),
     "trim": (lambda q: q.trim(AT - timedelta(days=1), AT, ["calls"]), "with_history"),
     "trim, forgotten": (lambda q: q.trim(AT - timedelta(days=1), AT, ["calls"]), "gone"),
+    "right_in": (lambda q: list(on_record(q).right_in("deep")), "by_place"),
     "thought_there": (lambda q: list(on_record(q).thought_there("deep")), "by_place"),
 }
 

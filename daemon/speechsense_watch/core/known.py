@@ -60,7 +60,8 @@ def told_by_files(rows: Iterable[Row]) -> list[Row]:
     return [
         row
         for row in rows
-        if (row[1] == _DONE or (row[1] in _STOPPED and row[2] not in _NEVER_SETTLED))
+        if (row[1] == _DONE or row[1] in _STOPPED)
+        and row[2] not in _NEVER_SETTLED
         and (row[5] is not None or row[6:] in _NO_TIMES)
     ]
 
