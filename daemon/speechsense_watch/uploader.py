@@ -422,7 +422,9 @@ class Uploader:
             beside = self._takes_long(scope)
             if (beside or self.traffic.probe_due(scope, now)) and (job := self._candidate(scope, small=beside)):
                 self.traffic.probes[scope] = job.id
-                self._begin(job, probe=True)
+                self._take_in_hand(job)
+                self._note.holds(self._in_work)
+                self._start(job, True, self.hand_back)
 
     def _takes_long(self, scope: str) -> bool:
         """A four-hour call may be hours on its way: a probe that is still being sent holds up no small one, which is tried beside
@@ -457,18 +459,27 @@ class Uploader:
 
     def _begin_each(self, jobs: Sequence[Job]) -> bool:
         """Whether some were held back because there is no place for big ones."""
-        held_back = False
+        held_back, begun = False, []
         for job in jobs:
+            hands = self._hands
             if not self._room.admits(job):
                 continue  # one before it took the last place of its folder's trial
             if job.failing_s >= self._rules.give_up_after_s:
                 self._apply(lifecycle.gave_up(job, self._clock.now()))
-            elif self._hands.admits(job, ahead=self._quick(job)):
-                self._begin(job, probe=False)
-            elif self._hands.free:
+            elif hands.admits(job, ahead=self._quick(job)):
+                self._take_in_hand(job)
+                if self._quick(job):
+                    self._ahead[job.id] = None
+                begun.append(job)
+            elif hands.free:
                 held_back = True
             else:
                 break  # what is read ahead does not pass one that waits for a place
+        if begun:
+            # One note for all, before the first of them is read.
+            self._note.holds(self._in_work)
+        for job in begun:
+            self._start(job, False, self.hand_back)
         return held_back
 
     def _send_ahead(self) -> None:
@@ -486,13 +497,9 @@ class Uploader:
             del self._ahead[whole.job.id]
             self._in_work.pop(whole.job.id, None)
 
-    def _begin(self, job: Job, *, probe: bool) -> None:
+    def _take_in_hand(self, job: Job) -> None:
         self._in_work[job.id] = job
-        self._note.holds(self._in_work)
         self._room = self._room.after(job)
-        if not probe and self._quick(job):
-            self._ahead[job.id] = None
-        self._start(job, probe, self.hand_back)
 
     # --- the rest ----------------------------------------------------------------------------
 

@@ -166,3 +166,10 @@ def test_what_comparing_tells_of_many_holds_for_each() -> None:
 def test_what_is_the_same_is_told_by_comparing(state: State) -> None:
     """So that a million of them cost no more than that."""
     assert seen_at_once(stopped(state), *SAME)
+
+
+@pytest.mark.parametrize("state", [State.DONE, *STOPPED])
+def test_of_metadata_in_another_directory_comparing_tells_nothing(state: State) -> None:
+    """They bear no name there."""
+    row: Row = ("a.wav", state.value, None, AUDIO.size, AUDIO.mtime_ns, None, METADATA.size, METADATA.mtime_ns)
+    assert told_by_files([row]) == []

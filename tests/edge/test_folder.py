@@ -512,6 +512,8 @@ def test_what_lies_in_one_directory_is_reached_as_ever(root: Path, files: Folder
         assert near.look("day/link").oddity == files.look("day/link").oddity
         for path in ("day/link", "day/pipe", "day/..", "day/none", "day/none/call.wav", "../secret", "day/a\0b"):
             assert kind_of(cast("FolderFiles", near), path) is kind_of(files, path)
+        with pytest.raises(FileTrouble):
+            near.look("day/..")
     (root / "way").symlink_to("day")
     with files.within("way") as near, pytest.raises(FileTrouble):
         near.look("way/call.wav")

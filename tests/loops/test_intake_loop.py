@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,7 @@ from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.log import logger
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import Entries, FileTrouble, FileTroubleKind, Hint, Newcomer, QueueTrouble, WatchState
+from speechsense_watch.ports import Entries, Files, FileTrouble, FileTroubleKind, Hint, Newcomer, QueueTrouble, WatchState
 from speechsense_watch.recording import Reader
 from support.bench import Bench, StillWatch, bench_on
 from support.rig import FIELDS
@@ -740,3 +741,41 @@ def test_below_a_directory_that_cannot_be_entered_nothing_is_lost(bench: Bench, 
         bench.look(61)
     assert looked == []
     assert bench.job("2026/01/call.wav").state is State.DONE
+
+
+# --- by the hundred ----------------------------------------------------------------------------
+
+
+def test_audio_that_a_scan_finds_takes_over_the_row_of_its_metadata(bench: Bench) -> None:
+    """Its own place has no row, and must not get a second one."""
+    bench.configure(metadata_last=True)
+    bench.write("call.json", json.dumps(FIELDS).encode())
+    bench.settle()
+    assert bench.job("call.json").reason is Reason.AUDIO_MISSING
+    bench.write("call.wav", pcm())
+    bench.write("other.wav", pcm(seed=1))
+    bench.write("other.json", json.dumps({**FIELDS, "client_id": "2"}).encode())
+    bench.look(61)
+    assert {job.place.path: job.state for job in bench.jobs()} == {"call.wav": State.READY, "other.wav": State.READY}
+
+
+def test_a_place_that_is_taken_while_a_scan_goes_by_gets_no_second_row(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event, or an `upload`, is quicker than what the scan has just been told."""
+    bench.configure(metadata_last=True)
+    for number in range(3):
+        bench.drop(f"call{number}", seed=number)
+    real = FolderFiles.within
+
+    def within(files: FolderFiles, directory: str) -> AbstractContextManager[Files]:
+        monkeypatch.undo()
+        bench.places.examine("call1.wav")
+        bench.places.flush()
+        bench.send()
+        bench.file()
+        return real(files, directory)
+
+    monkeypatch.setattr(FolderFiles, "within", within)
+    bench.look()
+    states = {job.place.path: job.state for job in bench.jobs()}
+    assert states == {"call0.wav": State.READY, "call1.wav": State.DONE, "call2.wav": State.READY}
+    assert len(bench.jobs()) == 3

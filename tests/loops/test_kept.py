@@ -11,6 +11,7 @@ import pytest
 
 from speechsense_watch import kept
 from speechsense_watch.core import lifecycle
+from speechsense_watch.core.known import Row
 from speechsense_watch.core.model import Glance, Sighting, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.verdict import Code, Outcome
@@ -307,3 +308,15 @@ def test_a_directory_that_cannot_be_searched_is_no_fault(bench: Bench, monkeypat
     rest(bench, 300)
     assert "loop_failed" not in bench.log.getvalue()
     assert [job.state for job in bench.jobs()] == [State.SKIPPED, State.DONE]
+
+
+def test_of_several_rows_at_one_place_none_is_taken_for_what_lies_there(bench: Bench) -> None:
+    """Which of them counts is for a closer look to say."""
+    uploaded(bench)
+    (rows,) = bench.folder_intake.on_record.right_in("")
+
+    def as_before(rows: Sequence[Row]) -> set[str]:
+        return {name for names in bench.folder_intake._kept.as_before("", rows, {"call.wav", "call.json"}) for name in names}
+
+    assert as_before(rows) == {"call.wav", "call.json"}
+    assert as_before([*rows, *rows]) == set()

@@ -60,7 +60,6 @@ def test_each_writer_of_the_queue_is_a_point_of_its_own(tmp_path: Path) -> None:
     make = passing._queue_class(Points(Plan(visits=str(visits))))
     with closing(make(tmp_path / "queue.db")) as queue:
         queue.first_watched("calls", "/in", now)
-        queue.bring_near(now, now)
         queue.set_runtime("paused", [])
         queue.set_runtime("look_ups", {})
         queue.history.begin("a", now)
@@ -71,7 +70,6 @@ def test_each_writer_of_the_queue_is_a_point_of_its_own(tmp_path: Path) -> None:
         "History.begin",
         "History.first_watched",
         "SqliteDoubts.add_orphan",
-        "SqliteQueue.bring_near",
         "runtime look_ups",
         "runtime paused",
     ]

@@ -14,7 +14,7 @@ from speechsense_watch import assembly
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Outcome
-from speechsense_watch.edge import filing, journal, opening, queue, schema, speechsense, syscalls
+from speechsense_watch.edge import filing, journal, opening, schema, speechsense, syscalls, writing
 from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.filing import FileFiling, FilingCalls
 from speechsense_watch.edge.in_hand import InHandFile
@@ -28,7 +28,7 @@ from torture.points import Points, replace
 def install(points: Points) -> None:
     """From now on everything the daemon is put together from passes these points."""
     replace(opening, "SqliteQueue", _queue_class(points))
-    replace(queue, "Journal", _journal_class(points))
+    replace(writing, "Journal", _journal_class(points))
     replace(assembly, "GrpcService", _service_class(points))
     replace(assembly, "FileFiling", lambda: FileFiling(_filing_calls(points)))
     replace(schema, "migrate", _around(points, "migrations", schema.migrate))
