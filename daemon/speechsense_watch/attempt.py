@@ -74,12 +74,21 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A recording that goes in one message, read and checked; its intent has yet to be recorded."""
+    """A recording that goes in one message, read, checked and hashed; which try it will be is settled when it is its turn."""
 
     job: Job
     tree: Tree
-    claim: Claim
+    recording: Recording
+    sha256: str
     audio: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The row with the intent on it, and what that was."""
+
+    job: Job
+    claim: Claim
 
 
 class Attempts:
@@ -99,11 +108,11 @@ class Attempts:
         prepared = self.prepare(job, probe=probe)
         if isinstance(prepared, Ended):
             return prepared
-        row = self._recorded(prepared)
-        if isinstance(row, Ended):
-            return row
+        (claimed,) = self.claim([prepared])
+        if isinstance(claimed, Ended):
+            return claimed
         ended: SimpleQueue[Ended] = SimpleQueue()
-        self.begin(prepared, row, ended.put)
+        self.begin(prepared, claimed, ended.put)
         return ended.get()
 
     def is_quick(self, job: Job, *, probe: bool) -> bool:
@@ -129,25 +138,36 @@ class Attempts:
         except QueueTrouble as trouble:
             return Ended(job, trouble=trouble)
 
-    def claim(self, wholes: Sequence[Whole]) -> Sequence[Job | Ended]:
+    def claim(self, wholes: Sequence[Whole]) -> Sequence[Claimed | Ended]:
         """The intents are on disk, all by one write; an end for those of which nothing is to be sent."""
-        claimed = self._claimed_together(wholes)
-        return [job or self._recorded(whole) for whole, job in zip(wholes, claimed, strict=True)]
+        try:
+            return self._claim_each(wholes)
+        except QueueTrouble as trouble:
+            return [Ended(each.job, trouble=trouble) for each in wholes]
 
-    def begin(self, whole: Whole, claimed: Job, hand_back: Callable[[Ended], None]) -> None:
+    def _claim_each(self, wholes: Sequence[Whole]) -> Sequence[Claimed | Ended]:
+        claims = [self._claim(each.job, each.tree, each.recording, each.sha256, whole=True) for each in wholes]
+        rows = self._claimed_together(wholes, claims)
+        return [
+            Claimed(row, claim) if row is not None else self._claimed_alone(whole, claim)
+            for whole, claim, row in zip(wholes, claims, rows, strict=True)
+        ]
+
+    def begin(self, whole: Whole, claimed: Claimed, hand_back: Callable[[Ended], None]) -> None:
         """Its call is under way; how it ended is handed back on whatever thread."""
-        recording = whole.claim.recording
+        recording = claimed.claim.recording
         sent = b"".join(reshaped([whole.audio], recording.format, recording.shape))
-        talk = _talk(claimed, whole.claim, len(sent))
-        self.service.begin_whole(talk, sent, lambda outcome: hand_back(Ended(claimed, outcome)))
+        talk = _talk(claimed.job, claimed.claim, len(sent))
+        self.service.begin_whole(talk, sent, lambda outcome: hand_back(Ended(claimed.job, outcome)))
 
-    def _claimed_together(self, wholes: Sequence[Whole]) -> Sequence[Job | None]:
+    def _claimed_together(self, wholes: Sequence[Whole], claims: Sequence[Claim]) -> Sequence[Job | None]:
         """None where that is not all there is to it, or the write did not come about: each is seen to by itself then."""
-        singly = self.stopping or any(self._is_of_yesterday(each) or self._is_special(each.tree, each.claim) for each in wholes)
+        pairs = list(zip(wholes, claims, strict=True))
+        singly = self.stopping or any(self._is_of_yesterday(each) or self._is_special(each.tree, claim) for each, claim in pairs)
         if singly or len(wholes) < 2:
             return [None] * len(wholes)
         try:
-            return self._queue.apply_each([Arrival(_claimed(whole.job, whole.tree, whole.claim)) for whole in wholes])
+            return self._queue.apply_each([Arrival(_claimed(each.job, each.tree, claim)) for each, claim in pairs])
         except QueueTrouble:
             return [None] * len(wholes)
 
@@ -155,15 +175,16 @@ class Attempts:
         """Other rules have come since it was read."""
         return self.trees.get(whole.job.place.folder) is not whole.tree
 
-    def _recorded(self, whole: Whole) -> Job | Ended:
+    def _claimed_alone(self, whole: Whole, claim: Claim) -> Claimed | Ended:
         if self._is_of_yesterday(whole):
             return Ended(whole.job)
         try:
-            return self._record(whole.job, whole.tree, whole.claim) or Ended(whole.job)
+            row = self._record(whole.job, whole.tree, claim)
         except Stale:
             return Ended(whole.job, look_again=True)
         except QueueTrouble as trouble:
             return Ended(whole.job, trouble=trouble)
+        return Claimed(row, claim) if row is not None else Ended(whole.job)
 
     def _halted(self, job: Job, halted: Halted) -> Ended:
         """Before the claim: nothing was sent and nothing is on record."""
@@ -205,7 +226,7 @@ class Attempts:
         if not probe and stamp.size <= self.rules.stream_above_bytes and self._throttle.lets_whole(stamp.size):
             data = read_whole(audio, stamp)
             self._throttle.take(len(data))
-            return Whole(job, tree, self._claim(job, tree, recording, hashlib.sha256(data).hexdigest(), whole=True), data)
+            return Whole(job, tree, recording, hashlib.sha256(data).hexdigest(), data)
         return self._send_stream(job, tree, recording, audio, hold_s=PROBE_HOLD_S if probe else 0.0)
 
     def _send_stream(self, job: Job, tree: Tree, recording: Recording, audio: OpenFile, *, hold_s: float) -> Ended:

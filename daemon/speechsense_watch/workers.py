@@ -14,7 +14,7 @@ from functools import partial
 from threading import Lock
 from typing import TypeVar
 
-from speechsense_watch.attempt import Attempts, Ended, Whole
+from speechsense_watch.attempt import Attempts, Claimed, Ended, Whole
 from speechsense_watch.core.model import Job
 from speechsense_watch.log import Event, Log
 
@@ -61,7 +61,7 @@ class Workers:
 
     def send(self, wholes: Sequence[Whole], hand_back: HandBack) -> None:
         """Keeps the uploader's `send`: intents are on disk, calls under way, and each is handed back when it has ended."""
-        rows: Sequence[Job | Ended | None] | None = self._told(
+        rows: Sequence[Claimed | Ended | None] | None = self._told(
             lambda: self._attempts.claim(wholes), *(whole.job.id for whole in wholes)
         )
         for whole, row in zip(wholes, rows or [None] * len(wholes), strict=True):
@@ -70,7 +70,7 @@ class Workers:
             elif row is None or not self._told(partial(self._begin, whole, row, hand_back), whole.job.id):
                 hand_back(Ended(whole.job, broke_off=True))
 
-    def _begin(self, whole: Whole, row: Job, hand_back: HandBack) -> bool:
+    def _begin(self, whole: Whole, row: Claimed, hand_back: HandBack) -> bool:
         self._attempts.begin(whole, row, hand_back)
         return True
 

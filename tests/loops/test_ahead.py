@@ -13,6 +13,7 @@ from speechsense_watch.core.holding import OperatorPause
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.core.verdict import Code, Outcome
+from speechsense_watch.edge.rows import from_us
 from speechsense_watch.holding import pause_as_json, pause_key
 from speechsense_watch.log import logger
 from speechsense_watch.ports import Hint, OnEnd, Talk
@@ -199,3 +200,31 @@ def test_what_was_decided_otherwise_meanwhile_is_not_sent(line: Line) -> None:
     assert len(line.under_way) == 1
     line.step()
     assert line.bench.job("a.wav").state is State.SKIPPED
+
+
+def test_which_try_it_is_and_when_is_settled_when_its_turn_comes(line: Line) -> None:
+    """A copy may have been tried since it was read, and no id is used twice; nor is it taken for sent before it leaves."""
+    line.bench.configure(recording_id_field="recording_id")
+    line.drop("a")
+    audio = (line.bench.folder_path / "a.wav").read_bytes()
+    for stem, seconds in (("copy", 1), ("b", 1)):
+        line.bench.clock.advance(seconds)
+        line.bench.drop(stem, seed=9)
+    line.bench.write("copy.wav", audio)
+    for stem in ("copy", "b"):
+        line.bench.intake.hint(Hint("in", f"{stem}.wav"))
+    line.bench.settle()
+    line.step()
+    line.read()
+    line.step()
+    assert sorted(line.states()) == sorted([State.READY, State.COMMITTING, State.COMMITTING])
+    line.bench.clock.advance(30)
+    for _ in range(PLACES):
+        line.answer(Outcome(code=Code.INVALID_ARGUMENT, message="not this one"))
+    line.step()
+    ((talk, _),) = line.under_way
+    assert talk.fields["recording_id"].endswith("-2")
+    job = line.bench.job("a.wav")
+    assert job.claims == 2
+    begun = line.bench.queue.rows("SELECT started_at FROM attempts WHERE job_id = ? AND n = 2", (job.id,))
+    assert from_us(begun[0]["started_at"]) == line.bench.clock.now()

@@ -265,6 +265,15 @@ class GrpcService:
                 self._minding = True
 
     def _mind(self) -> None:
+        try:
+            self._mind_until_none_is_left()
+        except BaseException:
+            # A fault of ours: the next call has another thread.
+            with self._lock:
+                self._minding = False
+            raise
+
+    def _mind_until_none_is_left(self) -> None:
         while True:
             self._tell_ends(monotonic() + LOOK_EVERY_S)
             with self._lock:
