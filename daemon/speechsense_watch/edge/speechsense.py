@@ -370,7 +370,10 @@ class GrpcService:
 def _awaited(begin: Callable[[OnEnd], None]) -> Outcome:
     ended: SimpleQueue[Outcome] = SimpleQueue()
     begin(ended.put)
-    return ended.get()
+    while True:
+        # Not for ever: the kernel may hand a signal to any thread, and Python sees to it on the main one, if that ever wakes.
+        with suppress(Empty):
+            return ended.get(timeout=LOOK_EVERY_S)
 
 
 def _metadata(talk: Talk) -> talk_service_pb2.TalkMetadata:
