@@ -7,12 +7,10 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from speechsense_watch.core.model import Job, Place, State, digest_of
 from speechsense_watch.core.rules import Order
 from speechsense_watch.core.suspicion import Suspicion
-from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.ready import Ready
 from speechsense_watch.edge.rows import HOLDING_UID, from_us, job_of, path_bytes, placeholders, to_us
 from speechsense_watch.edge.trimming import forget_gone, trim
@@ -34,17 +32,8 @@ _A_PAGE = 2_000
 class SqliteQueue(WrittenQueue):
     """Keeps `ports.Queue`."""
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        read_only: bool = False,
-        untouched: bool = False,
-        as_it_is: bool = False,
-        ballast: Ballast | None = None,
-    ) -> None:
-        """As `QueueFile`, which tells what the words mean."""
-        super().__init__(path, read_only=read_only, untouched=untouched, as_it_is=as_it_is, ballast=ballast)
+    def _opened(self) -> None:
+        super()._opened()
         self._known_runtime: dict[str, str] = {}
         self._ready = Ready(self)
 

@@ -74,6 +74,10 @@ class QueueFile:
             self._data_version = self._pragma("data_version")
             self._identity, self._identity_of_log = _identity(path), _identity(_log_of(path))
             undo.pop_all()
+        self._opened()
+
+    def _opened(self) -> None:
+        """What a queue has beside its file, made once that is open."""
 
     def close(self) -> None:
         with self._lock, translated(self.path):

@@ -12,11 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, AttemptEnded, Change, Event
 from speechsense_watch.core.model import Job, digest_of
-from speechsense_watch.edge.ballast import Ballast
 from speechsense_watch.edge.history import History
 from speechsense_watch.edge.journal import Journal
 from speechsense_watch.edge.newcomers import insertion
@@ -52,20 +50,11 @@ _Made = Sequence[Change] | Exception
 class WrittenQueue(QueueFile):
     """The writing half of `ports.Queue`."""
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        read_only: bool = False,
-        untouched: bool = False,
-        as_it_is: bool = False,
-        ballast: Ballast | None = None,
-    ) -> None:
-        """As `QueueFile`, which tells what the words mean."""
-        super().__init__(path, read_only=read_only, untouched=untouched, as_it_is=as_it_is, ballast=ballast)
+    def _opened(self) -> None:
+        super()._opened()
         # What `runtime` said last, and the file's version of then: other processes write to it as well.
         self._told: tuple[int, Mapping[str, object]] | None = None
-        self.history = History(self, Journal(path.with_name(path.name + ".journal")), path, self._ballast)
+        self.history = History(self, Journal(self.path.with_name(f"{self.path.name}.journal")), self.path, self._ballast)
 
     def close(self) -> None:
         """What the journal lacks then, the next start fills in."""
