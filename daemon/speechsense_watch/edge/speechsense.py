@@ -23,6 +23,7 @@ from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge import channel, messages
 from speechsense_watch.edge.channel import Conduit, Endpoint, Headers, code_of, details_of
 from speechsense_watch.edge.line import Line
+from speechsense_watch.edge.minding import Minding
 from speechsense_watch.edge.retry_info import retry_after_s
 from speechsense_watch.edge.secret import number_of
 from speechsense_watch.ports import Channel, ChannelState, CredentialError, CredentialPending, Credentials, Halted, OnEnd, Talk
@@ -102,9 +103,8 @@ class GrpcService:
         self._unavailable_in_a_row = 0
         self._lock = threading.Lock()
         self._calls: set[_Call] = set()
-        # What grpc has ended and nobody was told of.
-        self._over: SimpleQueue[tuple[_Call, _Future]] = SimpleQueue()
-        self._minding = False
+        # Looks after all calls and tells how they ended.
+        self._minding = Minding("calls", LOOK_EVERY_S, self._look_about, lambda: bool(self._under_way()), monotonic)
         self._stopping = False
         self._retired = False
         self.closed = False
@@ -213,7 +213,7 @@ class GrpcService:
             return
         call.conduit, call.began = self._line.take(), self._clock()
         try:
-            self._mind_calls()
+            self._minding.begin()
             future = start(call.conduit, metadata)
         except BaseException:
             self._let_go(call)
@@ -221,14 +221,12 @@ class GrpcService:
         call.future = future
         if call.halt is not None:
             future.cancel()  # stopped between registration and start
-        future.add_done_callback(lambda _: self._over_for_grpc(call, future))
+        # Told on no thread of grpc's: that brings the rest of the answer too, and is waited for when a channel is closed.
+        future.add_done_callback(lambda _: self._ended_for_grpc(call, future))
 
-    def _over_for_grpc(self, call: _Call, future: _Future) -> None:
-        """On grpc's thread, which brings the rest of the answer's metadata as well, and is waited for when a channel is closed:
-        so whatever may wait for either is done on another.
-        """
+    def _ended_for_grpc(self, call: _Call, future: _Future) -> None:
         call.ended.set()
-        self._over.put((call, future))
+        self._minding.hand(lambda: self._end(call, future))
 
     def _end(self, call: _Call, future: _Future) -> None:
         """What grpc has ended is told; and what it does not end for as long as its connection is dead."""
@@ -255,44 +253,19 @@ class GrpcService:
 
     # --- calls under way -----------------------------------------------------------------------
 
-    def _mind_calls(self) -> None:
-        """One thread looks after all calls and tells how they ended, as long as there are any. Raises RuntimeError when there
-        can be none.
-        """
+    def _under_way(self) -> list[_Call]:
         with self._lock:
-            if not self._minding:
-                threading.Thread(target=self._mind, name="calls", daemon=True).start()
-                self._minding = True
+            return list(self._calls)
 
-    def _mind(self) -> None:
-        try:
-            self._mind_until_none_is_left()
-        except BaseException:
-            # A fault of ours: the next call has another thread.
-            with self._lock:
-                self._minding = False
-            raise
-
-    def _mind_until_none_is_left(self) -> None:
-        while True:
-            self._tell_ends(monotonic() + LOOK_EVERY_S)
-            with self._lock:
-                calls = list(self._calls)
-                if not calls:
-                    self._minding = False
-                    return
-            begun = [(call, call.future) for call in calls if call.future is not None]
-            for call, _ in begun:
-                self._look_after(call, call.conduit)
-            for call, future in begun:
-                if call.halt is not None and not call.ended.wait(_ENDS_WITHIN_S):
-                    # It is over for us; grpc ends it when its buffers are empty, on a dead connection that is never.
-                    self._end(call, future)
-
-    def _tell_ends(self, until: float) -> None:
-        with suppress(Empty):
-            while (left_s := until - monotonic()) > 0:
-                self._end(*self._over.get(timeout=left_s))
+    def _look_about(self) -> None:
+        begun = [(call, call.future) for call in self._under_way() if call.future is not None]
+        for call, _ in begun:
+            self._look_after(call, call.conduit)
+        until = monotonic() + _ENDS_WITHIN_S
+        for call, future in begun:
+            if call.halt is not None and not call.ended.wait(max(0.0, until - monotonic())):
+                # It is over for us; grpc ends it when its buffers are empty, on a dead connection that is never.
+                self._end(call, future)
 
     def _look_after(self, call: _Call, conduit: Conduit) -> None:
         """A call that waits for too long is ended, and one whose connection is dead as soon as that is known."""
