@@ -12,7 +12,7 @@ from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.log import Event, Log
 from speechsense_watch.past import Look
-from speechsense_watch.ports import Arrival, Clock, Newcomer, Queue
+from speechsense_watch.ports import Arrival, Clock, Queue
 
 _LOGGED = {
     State.READY: Event.RECORDING_READY,
@@ -34,8 +34,7 @@ class Entering:
     clock: Clock
     log: Log
     ready: Callable[[], None]
-    # Recordings found complete that are not in the queue yet, by place: those of which nothing is on record, and all others.
-    _newcomers: dict[str, Newcomer] = field(default_factory=dict)
+    # Recordings found complete that are not in the queue yet, by place.
     _arrivals: dict[str, Arrival] = field(default_factory=dict)
 
     # --- complete ------------------------------------------------------------------------------
@@ -43,35 +42,25 @@ class Entering:
     def complete(self, look: Look, job: Job | None, recording: Recording) -> None:
         """Entered with the next `flush`: in a burst one write to the disk serves many."""
         now = self.clock.now()
-        complete = Problem(Reason.READ_AGAIN, "Complete.")
-        if look.free:
-            self._newcomers[look.place] = lifecycle.found_complete(self._fresh(look, complete, now), recording, now)
-            if len(self._newcomers) >= _MOST_TOGETHER:
-                self.flush()
-            return
-        entering = self._entering(look, job, complete)
-        self._arrivals[look.place] = Arrival(entering, [lambda waiting: lifecycle.completed(waiting, recording, now)])
+        entering = self._entering(look, job, Problem(Reason.READ_AGAIN, "Complete."))
+        then = [lambda waiting: lifecycle.completed(waiting, recording, now)]
+        self._arrivals[look.place] = Arrival(entering, then, free=look.free)
         if len(self._arrivals) >= _MOST_TOGETHER:
             self.flush()
 
     def has_yet_to(self, place: str) -> bool:
         """Whether it was found complete and not yet entered."""
-        return place in self._newcomers or place in self._arrivals
+        return place in self._arrivals
 
     def flush(self) -> None:
         """What was found complete is on disk and may be sent. A row that a command changed meanwhile is looked at again by the
         next scan.
         """
-        if not (self._newcomers or self._arrivals):
+        if not self._arrivals:
             return
-        newcomers, self._newcomers = list(self._newcomers.values()), {}
         arrivals, self._arrivals = list(self._arrivals.values()), {}
-        numbers = self.queue.enter(newcomers) if newcomers else ()
-        jobs = self.queue.apply_each(arrivals) if arrivals else ()
+        jobs = self.queue.apply_each(arrivals)
         self.ready()
-        for number in numbers:
-            if number is not None:
-                self.log.info(Event.RECORDING_READY, job=number, folder=self.rules.name, reason=None)
         for job in jobs:
             if job is not None:
                 self._tell(job)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from speechsense_watch.core import lifecycle
-from speechsense_watch.core.edges import Event
+from speechsense_watch.core.edges import Change, Event
 from speechsense_watch.core.model import Half, Job, Place, Problem, Recording, Stamp, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Order
@@ -25,7 +25,7 @@ from speechsense_watch.edge import queue_file
 from speechsense_watch.edge.journal import TalkLine
 from speechsense_watch.edge.on_record import SqliteOnRecord
 from speechsense_watch.edge.queue import SqliteQueue
-from speechsense_watch.ports import Arrival, Newcomer, QueueTrouble, Selection, Stale, Tried, UidTaken
+from speechsense_watch.ports import Arrival, QueueTrouble, Selection, Stale, Tried, UidTaken
 from support.edges import AT, CALLS, LATER, Taken, born
 from support.manual_clock import ManualClock
 from support.played_queue import PlayedQueue, recording
@@ -561,7 +561,7 @@ def test_many_talk_ids_are_one_commit_and_one_write_to_the_journal(
     assert len(list(queue.history._journal.lines())) == 50
 
 
-def newcomer(stem: str, read: Recording | None = None) -> Newcomer:
+def newcomer(stem: str, read: Recording | None = None) -> Arrival:
     place = Place("calls", f"{stem}.wav")
     born = Job(
         id=0,
@@ -576,17 +576,17 @@ def newcomer(stem: str, read: Recording | None = None) -> Newcomer:
         reason=Reason.READ_AGAIN,
         message="Complete.",
     )
-    return lifecycle.found_complete(born, read or recording(stem), AT)
+    return Arrival(lifecycle.found(born, AT), [lambda job: lifecycle.completed(job, read or recording(stem), AT)], free=True)
 
 
 def test_newcomers_are_as_the_two_edges_would_leave_them(queue: SqliteQueue) -> None:
     """Row and history, each in its place."""
-    (number,) = queue.enter([newcomer("new")])
-    found, ready = newcomer("old")
-    waiting = queue.apply(found)
-    by_edges = queue.apply(replace(ready, before=waiting, after=replace(ready.after, id=waiting.id)))
-    entered = queue.job(number or 0)
+    (entered,) = queue.apply_each([newcomer("new")])
+    old = newcomer("old")
+    assert isinstance(old.row, Change)
+    by_edges = queue.apply(old.then[0](queue.apply(old.row)))
     assert entered is not None
+    assert queue.job(entered.id) == entered
     apart: dict[str, Any] = {
         "id": 0,
         "place": entered.place,
@@ -610,10 +610,11 @@ def test_a_newcomer_whose_place_has_a_row_by_now_is_not_entered(played: PlayedQu
     played.ready("open")
     played.done("done")
     big = replace(recording("big"), audio=Half(Stamp(1, 2**70, 1)))
-    numbers = queue.enter([newcomer("a"), newcomer("open"), newcomer("done"), newcomer("big", big), newcomer("a"), newcomer("b")])
-    assert [number is not None for number in numbers] == [True, False, False, False, False, True]
+    stems = ("a", "open", "done", "big", "a", "b")
+    jobs = queue.apply_each([newcomer(stem, big if stem == "big" else None) for stem in stems])
+    assert [job is not None for job in jobs] == [True, False, False, False, False, True]
     assert queue.counts() == dict.fromkeys(State, 0) | {State.READY: 3, State.DONE: 1}
-    assert [queue.job(number or 0) is not None for number in numbers] == [number is not None for number in numbers]
+    assert all(queue.job(job.id) == job for job in jobs if job is not None)
 
 
 def test_the_journal_tells_what_a_lost_queue_had_sent(played: PlayedQueue, queue: SqliteQueue, tmp_path: Path) -> None:

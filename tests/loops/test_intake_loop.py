@@ -21,7 +21,7 @@ from speechsense_watch.edge.folder import FolderFiles
 from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.log import logger
 from speechsense_watch.places import Places, Seen
-from speechsense_watch.ports import Entries, Files, FileTrouble, FileTroubleKind, Hint, Newcomer, QueueTrouble, WatchState
+from speechsense_watch.ports import Arrival, Entries, Files, FileTrouble, FileTroubleKind, Hint, QueueTrouble, WatchState
 from speechsense_watch.recording import Reader
 from support.bench import Bench, StillWatch, bench_on
 from support.rig import FIELDS
@@ -367,15 +367,15 @@ def test_a_queue_that_fails_in_between_makes_nothing_forgotten(bench: Bench, mon
         bench.drop(f"call{number}", seed=number)
     bench.look()
     bench.clock.advance(10.1)
-    real, calls = bench.queue.enter, []
+    real, calls = bench.queue.apply_each, []
 
-    def failing(newcomers: Sequence[Newcomer]) -> Sequence[int | None]:
-        calls.append(newcomers)
+    def failing(arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
+        calls.append(arrivals)
         if len(calls) == 1:
             raise QueueTrouble("The queue: database or disk is full.")
-        return real(newcomers)
+        return real(arrivals)
 
-    monkeypatch.setattr(bench.queue, "enter", failing)
+    monkeypatch.setattr(bench.queue, "apply_each", failing)
     with pytest.raises(QueueTrouble):
         bench.look()
     bench.settle()

@@ -56,11 +56,11 @@ def _queue_class(points: Points) -> type[SqliteQueue]:
         # What the transaction under way holds; guarded by the queue's own lock.
         _edges: tuple[str, ...] = ()
 
-        def _write_changes(self, conn: sqlite3.Connection, changes: Sequence[Change]) -> Sequence[Change]:
+        def _write_changes(self, conn: sqlite3.Connection, changes: Sequence[Change], *, free: bool) -> Sequence[Change]:
             for change in changes:
                 name = f"{change.event} ({change.before.state})" if change.before else str(change.event)
                 self._edges = (*self._edges, name) if name not in self._edges else self._edges
-            return super()._write_changes(conn, changes)
+            return super()._write_changes(conn, changes, free=free)
 
         @contextmanager
         def transaction(self, *, spare: bool = False) -> Iterator[sqlite3.Connection]:

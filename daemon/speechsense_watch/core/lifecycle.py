@@ -34,12 +34,6 @@ def found(job: Job, at: datetime) -> Change:
     return Change(None, born, Event.FOUND, at, job.message)
 
 
-def found_complete(job: Job, recording: Recording, at: datetime) -> tuple[Change, Change]:
-    """Both edges at one moment, of a place that had no row."""
-    born = found(job, at)
-    return born, completed(born.after, recording, at)
-
-
 def still_waiting(
     job: Job, problem: Problem, at: datetime, *, place: Place, audio_path: str | None, metadata_path: str | None
 ) -> Change:

@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from speechsense_watch.core.edges import Change
@@ -153,6 +153,21 @@ def changed_columns(before: Job, after: Job) -> dict[str, Any]:
     """
     names = (name for name in _COLUMNS if getattr(before, name) is not getattr(after, name))
     return columns_of(after, ("state", *names)) | _HAS_HISTORY
+
+
+def insertion(job: Job, *, free: bool) -> tuple[str, tuple[object, ...]]:
+    """What makes the row of a job, and its parameters. `free`: it changes nothing when there is a row at the place."""
+    columns = columns_of(job)
+    return _insertion(tuple(columns), free=free), tuple(columns.values())
+
+
+@cache
+def _insertion(columns: tuple[str, ...], *, free: bool) -> str:
+    into = f"INSERT INTO jobs ({', '.join(columns)})"
+    if not free:
+        return f"{into} VALUES ({placeholders(columns)})"
+    at_the_place = " AND ".join(f"{name} = ?{columns.index(name) + 1}" for name in ("folder", "directory", "place"))
+    return f"{into} SELECT {placeholders(columns)} WHERE NOT EXISTS (SELECT 1 FROM jobs INDEXED BY by_place WHERE {at_the_place})"
 
 
 def as_stored(job: Job, job_id: int) -> Job:

@@ -1,15 +1,15 @@
 """How changes get into the queue: each recording's whole or not at all, and those of many in one write.
 
 A write waits for the disk (synchronous=FULL), which takes a fraction of a millisecond on one machine and 20 ms on another. So
-what was found complete, what is about to be sent and what has ended is each written for many recordings at once, every one
-between savepoints of its own.
+what was found complete, what is about to be sent and what has ended is each written for many recordings at once, every one whole
+or not at all.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +17,6 @@ from speechsense_watch.core.edges import AttemptBegun, AttemptCommitted, Attempt
 from speechsense_watch.core.model import Job, digest_of
 from speechsense_watch.edge.history import History
 from speechsense_watch.edge.journal import Journal
-from speechsense_watch.edge.newcomers import insertion
 from speechsense_watch.edge.queue_file import QueueFile, translated
 from speechsense_watch.edge.rows import (
     EVENT,
@@ -26,10 +25,10 @@ from speechsense_watch.edge.rows import (
     changed_columns,
     columns_of,
     event_of,
-    placeholders,
+    insertion,
     to_us,
 )
-from speechsense_watch.ports import Arrival, Newcomer, QueueTrouble, Stale, UidTaken
+from speechsense_watch.ports import Arrival, QueueTrouble, Stale, UidTaken
 
 # What the filer, the intake, look-ups and commands change on a row that stays in its state. A change decided before one of
 # theirs would take that back.
@@ -42,6 +41,9 @@ _ENDS = frozenset(
         *(Event.GIVEN_BACK, Event.OUTCOME_UNKNOWN, Event.READ_ANEW),
     }
 )
+
+# What one recording brings up.
+_ABOUT_ONE = (Stale, UidTaken, sqlite3.IntegrityError, sqlite3.DataError, ArithmeticError, ValueError)
 
 # The changes that were written for one arrival, the rows in them as they are now; or why none was.
 _Made = Sequence[Change] | Exception
@@ -88,13 +90,6 @@ class WrittenQueue(QueueFile):
         self.history.enter(change for changes in whole for change in changes)
         return [changes[-1].after if changes else None for changes in whole]
 
-    def enter(self, newcomers: Sequence[Newcomer]) -> Sequence[int | None]:
-        with self.transaction() as conn:
-            entered = [_entered(conn, ready.after) for _, ready in newcomers]
-            made = ((number, changes) for number, changes in zip(entered, newcomers, strict=True) if number is not None)
-            conn.executemany(EVENT, (event_of(number, change) for number, changes in made for change in changes))
-        return entered
-
     def write(self, sql: str, parameters: Sequence[object]) -> bool:
         """One statement about what is no job, on disk when this returns; whether it changed anything."""
         with self.transaction() as conn:
@@ -111,29 +106,29 @@ class WrittenQueue(QueueFile):
 
     def _write_all(self, arrivals: Sequence[Arrival], *, spare: bool) -> Sequence[_Made]:
         with self.transaction(spare=spare) as conn:
-            return [self._arrived(conn, arrival) for arrival in arrivals]
-
-    def _arrived(self, conn: sqlite3.Connection, arrival: Arrival) -> _Made:
-        """All of its changes are written, or none."""
-        conn.execute("SAVEPOINT arrival")
-        try:
-            made = self._write_changes(conn, _changes_of(arrival))
-        except (Stale, UidTaken, sqlite3.IntegrityError, sqlite3.DataError, ArithmeticError, ValueError) as error:
-            # Whatever it is about one recording that cannot be entered, it does not hold up those that came with it.
-            conn.execute("ROLLBACK TO arrival")
-            conn.execute("RELEASE arrival")
-            return error
-        conn.execute("RELEASE arrival")
+            made = [self._arrived(conn, arrival) for arrival in arrivals]
+            written = [changes for changes in made if not isinstance(changes, Exception)]
+            conn.executemany(EVENT, (event_of(changes[-1].after.id, change) for changes in written for change in changes))
         return made
 
-    def _write_changes(self, conn: sqlite3.Connection, changes: Sequence[Change]) -> Sequence[Change]:
-        """One row is written for all of them, as the last one leaves it, and the history of each. Returns them with that row."""
+    def _arrived(self, conn: sqlite3.Connection, arrival: Arrival) -> _Made:
+        """All of its changes are written but for their events, which are for whoever writes them for all; or none is."""
+        try:
+            return self._write_changes(conn, _changes_of(arrival), free=arrival.free)
+        except _ABOUT_ONE as error:
+            # Whatever it is about one recording that cannot be entered, it does not hold up those that came with it.
+            return error
+
+    def _write_changes(self, conn: sqlite3.Connection, changes: Sequence[Change], *, free: bool) -> Sequence[Change]:
+        """One row is written for all of them, as the last one leaves it, and their tries. Returns them with that row."""
         if not changes:
             return ()
-        job_id = _write_row(conn, changes)
-        for change in changes:
-            conn.execute(EVENT, event_of(job_id, change))
-            _write_attempt(conn, job_id, change)
+        tries = [change for change in changes if change.attempt is not None]
+        # A statement that fails leaves nothing behind by itself.
+        with _all_or_nothing(conn) if tries else nullcontext():
+            job_id = _write_row(conn, changes, free=free)
+            for change in tries:
+                _write_attempt(conn, job_id, change)
         last = changes[-1]
         after = as_stored(last.after, job_id)
         return changes if after is last.after else [*changes[:-1], replace(last, after=after)]
@@ -166,14 +161,27 @@ def _changes_of(arrival: Arrival) -> Sequence[Change]:
     return changes
 
 
-def _write_row(conn: sqlite3.Connection, changes: Sequence[Change]) -> int:
+@contextmanager
+def _all_or_nothing(conn: sqlite3.Connection) -> Iterator[None]:
+    conn.execute("SAVEPOINT arrival")
+    try:
+        yield
+    except _ABOUT_ONE:
+        conn.execute("ROLLBACK TO arrival")
+        conn.execute("RELEASE arrival")
+        raise
+    conn.execute("RELEASE arrival")
+
+
+def _write_row(conn: sqlite3.Connection, changes: Sequence[Change], *, free: bool) -> int:
     """The number of the row, which is as the last change leaves it. Raises Stale, UidTaken when the first one does not hold."""
     before, after = changes[0].before, changes[-1].after
     try:
         if before is None:
-            columns = columns_of(after)
-            names, values = ", ".join(columns), placeholders(tuple(columns))
-            return int(conn.execute(f"INSERT INTO jobs ({names}) VALUES ({values})", tuple(columns.values())).lastrowid or 0)
+            done = conn.execute(*insertion(after, free=free))
+            if done.rowcount != 1:
+                raise Stale
+            return int(done.lastrowid or 0)
         columns, seen = changed_columns(before, after), columns_of(before, _KEPT_BY_SEVERAL)
         assignments = ", ".join(f"{name} = ?" for name in columns)
         still, sound = _not_forgotten(changes)
@@ -206,14 +214,6 @@ def _conflict(conn: sqlite3.Connection, job: Job, error: sqlite3.IntegrityError)
     if "jobs.folder, jobs.place" in str(error):
         return Stale()
     return error
-
-
-def _entered(conn: sqlite3.Connection, job: Job) -> int | None:
-    try:
-        done = conn.execute(*insertion(job))
-    except (sqlite3.IntegrityError, sqlite3.DataError, ArithmeticError, ValueError):
-        return None  # as in `apply_each`, it does not hold up those that came with it
-    return done.lastrowid if done.rowcount == 1 else None
 
 
 def _write_attempt(conn: sqlite3.Connection, job_id: int, change: Change) -> None:

@@ -19,7 +19,7 @@ from speechsense_watch.ports.files import (
 from speechsense_watch.ports.filing import Filed, FilesChanged, Filing, FilingResult, FilingTrouble
 from speechsense_watch.ports.in_hand import NO_NOTE, InHand
 from speechsense_watch.ports.on_record import OnRecord
-from speechsense_watch.ports.queue import Arrival, Newcomer, Queue, QueueTrouble, Selection, Stale, Tried, UidTaken
+from speechsense_watch.ports.queue import Arrival, Queue, QueueTrouble, Selection, Stale, Tried, UidTaken
 from speechsense_watch.ports.searching import Doubts, Searching, SearchTrouble
 from speechsense_watch.ports.service import (
     Channel,
@@ -62,7 +62,6 @@ __all__ = [
     "Hint",
     "InHand",
     "Key",
-    "Newcomer",
     "OnEnd",
     "OnRecord",
     "OpenFile",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, Place, State
@@ -46,14 +46,8 @@ class Queue(Protocol):
         ...
 
     def apply_each(self, arrivals: Sequence[Arrival]) -> Sequence[Job | None]:
-        """Each as `apply` would, all in one write; None for one whose row was changed meanwhile. Raises QueueTrouble: then none
-        is written.
-        """
-        ...
-
-    def enter(self, newcomers: Sequence[Newcomer]) -> Sequence[int | None]:
-        """Each has a row, all in one write; their numbers, None for one at whose place there is a row by now. Raises
-        QueueTrouble: then none is written.
+        """Each as `apply` would, all in one write; None for one whose row, or whose place, is not as it was. Raises QueueTrouble:
+        then none is written.
         """
         ...
 
@@ -166,10 +160,6 @@ class Queue(Protocol):
         ...
 
 
-# A recording that was found complete where nothing is on record: the change that makes its row, and the one that has it ready.
-Newcomer: TypeAlias = tuple[Change, Change]
-
-
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A recording that is to be entered in one go: its row as it is, or the change that makes it, and what follows from there,
@@ -178,6 +168,8 @@ class Arrival:
 
     row: Change | Job
     then: Sequence[Callable[[Job], Change]] = ()
+    # Nothing was on record of its place, and still must not be.
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
