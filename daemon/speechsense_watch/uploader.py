@@ -6,29 +6,30 @@ through a queue in memory and are judged and recorded here, one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 
+from speechsense_watch.ahead import MOST_AHEAD, Ahead
 from speechsense_watch.attempt import Ended, Whole
 from speechsense_watch.awaiting import Awaiting
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff
-from speechsense_watch.core.model import IN_FLIGHT, Job, Place, State
+from speechsense_watch.core.model import Job, Place, State
 from speechsense_watch.core.reasons import Reason
-from speechsense_watch.core.rules import AfterUpload, Folder, OnUnknown, UploadRules
+from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
 from speechsense_watch.core.taking import BIG_ABOVE_BYTES, Hands, probe_turn
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
 from speechsense_watch.core.verdict import OWN_TROUBLE, Kind, Outcome, PauseReason, judge
+from speechsense_watch.ends import End, Ends
 from speechsense_watch.holding import Holding, Room
 from speechsense_watch.log import Event, Log
 from speechsense_watch.pausing import Pausing, as_json
 from speechsense_watch.picking import Picking
 from speechsense_watch.ports import (
     NO_NOTE,
-    Arrival,
     Chance,
     ChannelState,
     Clock,
@@ -43,8 +44,6 @@ from speechsense_watch.ports import (
 
 LONGEST_REST_S = 60.0
 AT_LEAST_REST_S = 0.5
-# So many small recordings are read before there is a place for them, or as many as there are places.
-MOST_AHEAD = 8
 NOT_REACHABLE_REST_S = 5.0
 # While the key is lacking or refused another one is looked for so often: it costs a look at a file.
 LOOK_FOR_KEY_S = 2.0
@@ -78,14 +77,6 @@ class Surroundings:
     send: Callable[[Sequence[Whole], HandBack], None] = lambda _wholes, _hand_back: None
 
 
-@dataclass(slots=True)
-class _End:
-    """An attempt that is over, and the row once its outcome is in it."""
-
-    ended: Ended
-    recorded: Job | None = None
-
-
 class Uploader:
     """One per process. Everything here runs on the loop's thread, except `hand_back`."""
 
@@ -117,12 +108,12 @@ class Uploader:
         self._away: dict[str, float] = {}
         self._resting: dict[int, float] = {}
         self._ended: SimpleQueue[Ended | Whole] = SimpleQueue()
-        self._in_hand: list[_End] = []
+        self._ends = Ends(queue, clock, chance, log)
         # Jobs whose refusal has still to be taken back.
         self._taken_back: list[int] = []
         self._in_work: dict[int, Job] = {}
-        # Those of them that are read ahead: None as long as they are being read.
-        self._ahead: dict[int, Whole | None] = {}
+        # Those of them that are read ahead.
+        self._ahead = Ahead()
         self._rules = UploadRules()
         self._folders: Mapping[str, Folder] = {}
         self.traffic = Traffic(self._rules.concurrency, self._rules.retry_max_s)
@@ -141,6 +132,7 @@ class Uploader:
         """Takes new rules over; pauses stay."""
         self._rules, self._folders = rules, folders
         self._holding.configure(folders)
+        self._ends.configure(rules, folders)
         self.traffic.concurrency, self.traffic.retry_max_s = rules.concurrency, rules.retry_max_s
         self.traffic.keep_only({folder.connection_id for folder in folders.values()})
 
@@ -157,7 +149,7 @@ class Uploader:
         more, be it that it was still being read.
         """
         left = self._note.left()
-        recovered = self._recover(left or frozenset(), None if left == frozenset() else self._backoff())
+        recovered = self._recover(left or frozenset(), None if left == frozenset() else self._ends.backoff)
         self._note.holds(())
         return recovered
 
@@ -250,68 +242,34 @@ class Uploader:
             while self._taken_back:
                 self._reinstate(self._taken_back[0])
                 del self._taken_back[0]
-            self._in_hand += self._fresh_ends()
-            if not self._in_hand:
+            self._sort_out()
+            ends = self._ends.in_hand
+            if not ends:
                 return
-            self._record_together()
-            while self._in_hand:
-                self._take(self._in_hand[0])
-                self._in_work.pop(self._in_hand[0].ended.job.id, None)
-                del self._in_hand[0]
+            self._ends.record_together()
+            while ends:
+                self._take(ends[0])
+                self._in_work.pop(ends[0].ended.job.id, None)
+                del ends[0]
             self._note.holds(self._in_work)
 
-    def _fresh_ends(self) -> Iterator[_End]:
+    def _sort_out(self) -> None:
+        """What was handed back is over, or read ahead."""
         with suppress(Empty):
             while True:
                 match self._ended.get_nowait():
                     case Whole() as whole:
-                        self._ahead[whole.job.id] = whole
+                        self._ahead.read(whole)
                     case ended:
-                        self._ahead.pop(ended.job.id, None)
-                        yield _End(ended)
+                        self._ahead.over(ended.job.id)
+                        self._ends.in_hand.append(End(ended))
 
-    def _record_together(self) -> None:
-        """The outcomes at hand are on disk, all by one write, but for those of jobs that are not as the attempts left them."""
-        now = self._clock.now()
-        ends, arrivals = [], []
-        for end in self._in_hand:
-            if end.ended.outcome is not None and end.recorded is None:
-                with suppress(edges.IllegalEdge):
-                    finished = self._finished(end.ended.job, end.ended.outcome, now)
-                    arrivals.append(Arrival(finished, self._filing(finished.after, now)))
-                    ends.append(end)
-        for end, job in zip(ends, self._queue.apply_each(arrivals) if arrivals else (), strict=True):
-            end.recorded = job
-
-    def _finished(self, job: Job, outcome: Outcome, now: datetime) -> edges.Change:
-        return lifecycle.finished(job, outcome, judge(outcome), self._backoff(), now, self._chance())
-
-    def _filing(self, job: Job, now: datetime) -> Sequence[Callable[[Job], edges.Change]]:
-        """Where the files stay as they are there is nothing to wait for: an accepted recording is done at once."""
-        folder = self._folders.get(job.place.folder)
-        if job.state is not State.UPLOADED or folder is None or folder.after_upload is not AfterUpload.KEEP:
-            return ()
-        return (lambda taken: lifecycle.filed(taken, now),)
-
-    def _record(self, ended: Ended, outcome: Outcome) -> Job:
-        """By itself, whatever the row is like now: the commit mark may have been set since the claim."""
-        job = self._queue.job(ended.job.id) or ended.job
-        try:
-            return self._queue.apply(self._finished(job, outcome, self._clock.now()))
-        except (Stale, edges.IllegalEdge):
-            # The talk id is nowhere else on record then.
-            self._log.warning(Event.ATTEMPT_STALE, job=job.id, state=job.state, talk_id=outcome.talk_id)
-            self._leave_nothing_in_flight(self._queue.job(job.id))
-            return job
-
-    def _take(self, end: _End) -> None:
+    def _take(self, end: End) -> None:
         ended, outcome = end.ended, end.ended.outcome
         if outcome is None:
             self._nothing_sent(ended)
             return
-        if end.recorded is None:
-            end.recorded = self._record(ended, outcome)
-        job, verdict, moment = end.recorded, judge(outcome), self._moment()
+        job, verdict, moment = self._ends.row_of(end, outcome), judge(outcome), self._moment()
         self._tell(job, outcome, verdict.kind)
         if verdict.kind is Kind.CHANGED:
             self._look(job.place)
@@ -333,7 +291,7 @@ class Uploader:
             # In a way nobody foresaw: not at once again.
             self._resting[ended.job.id] = self._clock.monotonic() + BROKE_OFF_REST_S
         # Broken off with the claim on disk, or a claim that failed and is on disk all the same.
-        self._leave_nothing_in_flight(job)
+        self._ends.leave_nothing_in_flight(job)
         if job is not None and job.state is State.UPLOADED:
             self.unfiled += 1  # adopted from the journal
         if job is not None and job.reason is Reason.FORGOTTEN:
@@ -346,11 +304,6 @@ class Uploader:
             if ended.trouble.fatal:
                 raise ended.trouble
             self._unwritable(str(ended.trouble))
-
-    def _leave_nothing_in_flight(self, job: Job | None) -> None:
-        """Nobody works on it any more: as honest as after a crash."""
-        if job is not None and job.state in IN_FLIGHT and job.owner is None:
-            self._apply(lifecycle.recovered(job, self._clock.now()))
 
     def _reinstate(self, job_id: int) -> None:
         job = self._queue.job(job_id)
@@ -400,7 +353,7 @@ class Uploader:
     @property
     def _hands(self) -> Hands:
         places = self._rules.concurrency
-        let_off = self._awaiting.let_off(self._in_work.keys() - self._ahead.keys(), places)
+        let_off = self._awaiting.let_off([job_id for job_id in self._in_work if job_id not in self._ahead], places)
         return Hands(self._in_work.values(), places + let_off, len(self._ahead), min(places, MOST_AHEAD))
 
     @property
@@ -469,7 +422,7 @@ class Uploader:
             elif hands.admits(job, ahead=self._quick(job)):
                 self._take_in_hand(job)
                 if self._quick(job):
-                    self._ahead[job.id] = None
+                    self._ahead.begin(job)
                 begun.append(job)
             elif hands.free:
                 held_back = True
@@ -486,15 +439,12 @@ class Uploader:
         """What was read ahead goes where there are places; not to where a pause has come meanwhile."""
         self._lay_aside(lambda job: not self.traffic.pauses.keys().isdisjoint((SERVICE, job.connection_id)))
         self._lay_aside(lambda job: job.place.folder in self._room.paused)
-        if wholes := [whole for whole in self._ahead.values() if whole is not None][: self._hands.free]:
-            for whole in wholes:
-                del self._ahead[whole.job.id]
+        if wholes := self._ahead.take(self._hands.free):
             self._send(wholes, self.hand_back)
 
     def _lay_aside(self, which: Callable[[Job], bool]) -> None:
         """Of these nothing is on record: they are as ready as before."""
-        for whole in [whole for whole in self._ahead.values() if whole is not None and which(whole.job)]:
-            del self._ahead[whole.job.id]
+        for whole in self._ahead.lay_aside(which):
             self._in_work.pop(whole.job.id, None)
 
     def _take_in_hand(self, job: Job) -> None:
@@ -511,13 +461,6 @@ class Uploader:
 
     def _moment(self) -> Moment:
         return Moment(self._clock.now(), self._clock.monotonic(), self._chance())
-
-    def _backoff(self) -> Backoff:
-        return Backoff(
-            initial_s=self._rules.retry_initial_s,
-            max_s=self._rules.retry_max_s,
-            give_up_after_s=self._rules.give_up_after_s,
-        )
 
     def _rest(self) -> float:
         """Seconds until a backoff, a probe or a look at the channel is due; a wake comes for everything else."""
