@@ -6,10 +6,12 @@ The way of the data, and where to read about it:
       -> what lies at a place          places.py    looks, waits for quiet, reads, decides; entering.py writes it down
       -> the pair, read                recording.py with core/pairing.py, core/wav.py, core/metadata.py, core/fitness.py
       -> a job in the queue            core/model.py, core/lifecycle.py (every edge), edge/queue.py with writing.py,
-                                       queue_file.py, schema.py
-      -> an attempt                    uploader.py (what is due, what answers mean), attempt.py (read, freeze, intend, send),
-                                       workers.py (on which thread, and which together)
-      -> SpeechSense                   edge/speechsense.py, edge/messages.py, edge/line.py, edge/channel.py (gRPC), throttle.py,
+                                       ready.py, queue_file.py, schema.py; history.py, journal.py, agreement.py
+      -> an attempt                    uploader.py (what is due, what answers mean), attempt.py (read and send), intents.py
+                                       (which try it is, on disk before the first byte), ahead.py (read, but not yet
+                                       sent), workers.py (on which thread), ends.py (recorded together)
+      -> SpeechSense                   edge/speechsense.py, edge/messages.py, edge/minding.py, edge/line.py, edge/channel.py
+                                       (gRPC), throttle.py,
                                        core/patience.py and core/pulse.py (how long; is anybody there?),
                                        core/verdict.py, core/traffic.py (pauses and probes), pausing.py (told to people)
            with a key or token         edge/auth.py, edge/secret.py (where it lies), edge/iam.py (tokens that renew themselves)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import SimpleQueue
-from uuid import uuid4
 
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Claim
-from speechsense_watch.core.model import Half, Job, Problem, Recording, uid_of
+from speechsense_watch.core.model import Job, Problem, Recording
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.reshape import reshaped
-from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
+from speechsense_watch.core.rules import Folder, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
+from speechsense_watch.intents import Intent, Intents
 from speechsense_watch.ports import (
     NO_SOURCES,
-    Arrival,
     Clock,
     Files,
     FileTrouble,
@@ -34,9 +33,8 @@ from speechsense_watch.ports import (
     Sources,
     Stale,
     Talk,
-    UidTaken,
 )
-from speechsense_watch.recording import Fate, Finding, Fit, Reader, Unfit, hash_of, pieces, read_whole, swapped, unfit_by_trouble
+from speechsense_watch.recording import Fate, Finding, Fit, Reader, Unfit, hash_of, pieces, read_whole, unfit_by_trouble
 from speechsense_watch.throttle import Throttle
 
 # The service gets this long to refuse a probe before its last piece leaves.
@@ -85,7 +83,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The row with the intent on it, and what that was."""
+    """The row with the intent on it, and what that is."""
 
     job: Job
     claim: Claim
@@ -99,6 +97,7 @@ class Attempts:
         self.service = service
         self._clock = clock
         self._throttle = throttle
+        self._intents = Intents(queue, clock)
         self.rules = UploadRules()
         self.trees: Mapping[str, Tree] = {}
         self.stopping = False
@@ -146,12 +145,29 @@ class Attempts:
             return [Ended(each.job, trouble=trouble) for each in wholes]
 
     def _claim_each(self, wholes: Sequence[Whole]) -> Sequence[Claimed | Ended]:
-        claims = [self._claim(each.job, each.tree, each.recording, each.sha256, whole=True) for each in wholes]
-        rows = self._claimed_together(wholes, claims)
-        return [
-            Claimed(row, claim) if row is not None else self._claimed_alone(whole, claim)
-            for whole, claim, row in zip(wholes, claims, rows, strict=True)
-        ]
+        if self.stopping:
+            return [Ended(each.job) for each in wholes]
+        fresh = [each for each in wholes if not self._is_of_yesterday(each)]
+        intents = [self._intents.of(each.job, each.tree.rules, each.recording, each.sha256, whole=True) for each in fresh]
+        rows = self._intents.record_together(intents)
+        claimed = {
+            intent.job.id: Claimed(row, intent.claim) if row is not None else self._claimed_alone(intent)
+            for intent, row in zip(intents, rows, strict=True)
+        }
+        return [claimed.get(each.job.id) or Ended(each.job) for each in wholes]
+
+    def _is_of_yesterday(self, whole: Whole) -> bool:
+        """Other rules have come since it was read."""
+        return self.trees.get(whole.job.place.folder) is not whole.tree
+
+    def _claimed_alone(self, intent: Intent) -> Claimed | Ended:
+        try:
+            row = self._intents.record(intent)
+        except Stale:
+            return Ended(intent.job, look_again=True)
+        except QueueTrouble as trouble:
+            return Ended(intent.job, trouble=trouble)
+        return Claimed(row, intent.claim) if row is not None else Ended(intent.job)
 
     def begin(self, whole: Whole, claimed: Claimed, hand_back: Callable[[Ended], None]) -> None:
         """Its call is under way; how it ended is handed back on whatever thread."""
@@ -159,32 +175,6 @@ class Attempts:
         sent = b"".join(reshaped([whole.audio], recording.format, recording.shape))
         talk = _talk(claimed.job, claimed.claim, len(sent))
         self.service.begin_whole(talk, sent, lambda outcome: hand_back(Ended(claimed.job, outcome)))
-
-    def _claimed_together(self, wholes: Sequence[Whole], claims: Sequence[Claim]) -> Sequence[Job | None]:
-        """None where that is not all there is to it, or the write did not come about: each is seen to by itself then."""
-        pairs = list(zip(wholes, claims, strict=True))
-        singly = self.stopping or any(self._is_of_yesterday(each) or self._is_special(each.tree, claim) for each, claim in pairs)
-        if singly or len(wholes) < 2:
-            return [None] * len(wholes)
-        try:
-            return self._queue.apply_each([Arrival(_claimed(each.job, each.tree, claim)) for each, claim in pairs])
-        except QueueTrouble:
-            return [None] * len(wholes)
-
-    def _is_of_yesterday(self, whole: Whole) -> bool:
-        """Other rules have come since it was read."""
-        return self.trees.get(whole.job.place.folder) is not whole.tree
-
-    def _claimed_alone(self, whole: Whole, claim: Claim) -> Claimed | Ended:
-        if self._is_of_yesterday(whole):
-            return Ended(whole.job)
-        try:
-            row = self._record(whole.job, whole.tree, claim)
-        except Stale:
-            return Ended(whole.job, look_again=True)
-        except QueueTrouble as trouble:
-            return Ended(whole.job, trouble=trouble)
-        return Claimed(row, claim) if row is not None else Ended(whole.job)
 
     def _halted(self, job: Job, halted: Halted) -> Ended:
         """Before the claim: nothing was sent and nothing is on record."""
@@ -232,8 +222,8 @@ class Attempts:
     def _send_stream(self, job: Job, tree: Tree, recording: Recording, audio: OpenFile, *, hold_s: float) -> Ended:
         stamp = recording.audio.stamp
         known = job.audio.sha256 if job.audio else ""
-        claim = self._claim(job, tree, recording, known or hash_of(audio, stamp), whole=False)
-        claimed = self._record(job, tree, claim)
+        intent = self._intents.of(job, tree.rules, recording, known or hash_of(audio, stamp), whole=False)
+        claim, claimed = intent.claim, None if self.stopping else self._intents.record(intent)
         if claimed is None:
             return Ended(job)
         read = pieces(audio, stamp, self.rules.chunk_size_bytes)
@@ -241,7 +231,7 @@ class Attempts:
 
         def at_commit() -> None:
             nonlocal row
-            row = self._commit(claimed)
+            row = self._intents.commit(claimed)
 
         outcome = self.service.send_stream(
             _talk(claimed, claim, stamp.size),
@@ -251,67 +241,6 @@ class Attempts:
         )
         return Ended(row, outcome)
 
-    def _claim(self, job: Job, tree: Tree, recording: Recording, sha256: str, *, whole: bool) -> Claim:
-        connection_id, fields = _frozen(job, tree.rules, recording)
-        uid = uid_of(connection_id, sha256, recording.metadata.sha256)
-        tries = tries_before(self._queue, job, recording.audio, uid)
-        n = tries.last + 1
-        return Claim(
-            n=n,
-            doubted=tries.doubted,
-            uid=uid,
-            recording=replace(
-                recording,
-                audio=Half(recording.audio.stamp, sha256),
-                fields=with_recording_id(fields, tree.rules, uid, n),
-                # By the fields of this try: what says who speaks and who speaks on which channel must agree.
-                shape=replace(recording.shape, swapped=swapped(tree.rules, fields)),
-            ),
-            request_id=str(uuid4()),
-            at=self._clock.now(),
-            whole=whole,
-            in_doubt=tries.in_doubt,
-        )
-
-    def _record(self, job: Job, tree: Tree, claim: Claim) -> Job | None:
-        """The intent is on disk; None when nothing is to be sent: another job already stands for this recording, it may have been
-        sent before the queue was lost, it is one to be forgotten, or we are stopping.
-        """
-        if self.stopping:
-            return None
-        try:
-            if not self._is_special(tree, claim):
-                return self._queue.apply(_claimed(job, tree, claim))
-            if not self._forgotten(job, claim):
-                self._queue.apply(self._special(_connected(job, tree, claim), claim).of(job))
-        except UidTaken as taken:
-            self._queue.apply(lifecycle.duplicate(job, taken.holder, self._clock.now()))
-        except Stale:
-            if not self._forgotten(job, claim):
-                raise
-        return None
-
-    def _is_special(self, tree: Tree, claim: Claim) -> bool:
-        """Only the journal knows its talk id; or it may have been sent before the queue was lost, and is not to be sent again."""
-        held = claim.doubted > 0 and tree.rules.on_unknown is not OnUnknown.RESEND
-        return held or self._queue.journal_talk(claim.uid) is not None
-
-    def _special(self, job: Job, claim: Claim) -> edges.Change:
-        talk_id = self._queue.journal_talk(claim.uid)
-        return lifecycle.adopted(job, claim, talk_id) if talk_id else lifecycle.doubted(job, claim)
-
-    def _forgotten(self, job: Job, claim: Claim) -> bool:
-        if not self._queue.is_forgotten(claim.recording.audio.sha256):
-            return False
-        self._queue.apply(lifecycle.forgotten(job, self._clock.now()))
-        return True
-
-    def _commit(self, claimed: Job) -> Job:
-        try:
-            return self._queue.apply(lifecycle.committing(claimed, self._clock.now()))
-        except (Stale, edges.IllegalEdge, QueueTrouble) as error:
-            raise Halted(Halt.NOT_RECORDED, str(error)) from error
-
 
 def _finding(job: Job, tree: Tree, audio: OpenFile) -> Finding:
     """Read as the intake read it; what was waited for then is not waited for again."""
@@ -320,48 +249,6 @@ def _finding(job: Job, tree: Tree, audio: OpenFile) -> Finding:
     while isinstance(finding, Unfit) and finding.otherwise is not None:
         finding = finding.otherwise
     return finding
-
-
-def _claimed(job: Job, tree: Tree, claim: Claim) -> edges.Change:
-    return lifecycle.claimed(_connected(job, tree, claim), claim).of(job)
-
-
-def _connected(job: Job, tree: Tree, claim: Claim) -> Job:
-    return replace(job, connection_id=_frozen(job, tree.rules, claim.recording)[0])
-
-
-def _frozen(job: Job, rules: Folder, recording: Recording) -> tuple[str, Mapping[str, str]]:
-    """Connection and fields of this try. A try that may have arrived is repeated as it was, whatever the rules say by now;
-    one that surely did not goes by the present rules, so that a wrong connection can be mended.
-    """
-    if job.possible_duplicate and job.uid is not None:
-        return job.connection_id, job.fields
-    return rules.connection_id, recording.fields
-
-
-@dataclass(frozen=True, slots=True)
-class TriesBefore:
-    """The number of the last try that a recording had, or may have had; whether it may be with SpeechSense already by one of
-    them; and the suspicious start before which it may have been sent, 0 for none.
-    """
-
-    last: int
-    in_doubt: bool
-    doubted: int
-
-
-def tries_before(queue: Queue, job: Job | None, audio: Half, uid: str) -> TriesBefore:
-    on_record = queue.tried_before(uid)
-    known = max(job.claims if job is not None else 0, on_record.claims)
-    suspicion = queue.suspicion()
-    if suspicion is None or not suspicion.doubts(job, audio):
-        return TriesBefore(known, on_record.in_doubt, 0)
-    return TriesBefore(suspicion.tries(known), on_record.in_doubt, suspicion.k)
-
-
-def with_recording_id(fields: Mapping[str, str], rules: Folder, uid: str, n: int) -> Mapping[str, str]:
-    """The declared key carries `<uid>-<n>`: what a look-up can find and tell from other tries."""
-    return {**fields, rules.recording_id_field: f"{uid}-{n}"} if rules.recording_id_field else fields
 
 
 def _talk(claimed: Job, claim: Claim, size_bytes: int) -> Talk:

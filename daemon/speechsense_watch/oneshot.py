@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from speechsense_watch.attempt import tries_before, with_recording_id
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Backoff, Claim
 from speechsense_watch.core.model import IN_FLIGHT, Half, Job, Place, Recording, State, uid_of
@@ -32,6 +31,7 @@ from speechsense_watch.ending import (
     unfit,
     unreachable,
 )
+from speechsense_watch.intents import tries_before, with_recording_id
 from speechsense_watch.named import Source, examine
 from speechsense_watch.ports import (
     ChannelState,

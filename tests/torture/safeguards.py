@@ -14,11 +14,9 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
 
-from speechsense_watch import attempt
-from speechsense_watch.attempt import Attempts
+from speechsense_watch import intents
 from speechsense_watch.core import lifecycle, lookup
 from speechsense_watch.core.edges import Change, Event, change
-from speechsense_watch.core.lifecycle import Claim
 from speechsense_watch.core.lookup import Inquiry, Try
 from speechsense_watch.core.model import Job, State
 from speechsense_watch.edge import channel, doubts, folder, queue_file, speechsense, syscalls
@@ -26,6 +24,7 @@ from speechsense_watch.edge.history import History
 from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.folder_intake import FolderIntake
 from speechsense_watch.intake import Intake
+from speechsense_watch.intents import Intent, Intents
 from speechsense_watch.ports import Hint, Talk
 from speechsense_watch.uploader import Uploader
 from torture.points import replace
@@ -62,11 +61,11 @@ def _mark_after_the_last_chunk() -> None:
 
 
 def _no_intent() -> None:
-    def record(self: Attempts, job: Job, tree: object, claim: Claim) -> Job:
-        return changed(lifecycle.claimed(job, claim).after, id=job.id)
+    def record(_self: Intents, intent: Intent) -> Job:
+        return changed(intent.claimed.after, id=intent.job.id)
 
-    replace(Attempts, "_record", record)
-    replace(Attempts, "_claimed_together", lambda _self, wholes: [None] * len(wholes))
+    replace(Intents, "record", record)
+    replace(Intents, "record_together", lambda _self, wanted: [None] * len(wanted))
 
 
 def _normal_instead_of_full() -> None:
@@ -103,8 +102,8 @@ def _unconfirmed_as_ready() -> None:
 
 
 def _one_number_for_all_tries() -> None:
-    with_recording_id = attempt.with_recording_id
-    replace(attempt, "with_recording_id", lambda fields, rules, uid, _n: with_recording_id(fields, rules, uid, 1))
+    with_recording_id = intents.with_recording_id
+    replace(intents, "with_recording_id", lambda fields, rules, uid, _n: with_recording_id(fields, rules, uid, 1))
 
 
 def _journal_not_read() -> None:
