@@ -51,7 +51,8 @@ _QUOTED = re.compile(r"""(?<!\w)(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'(?!\w))|«
 
 def masked(text: str) -> str:
     """The text with every telephone number in it hidden but for its last two digits."""
-    return _EITHER.sub(_mask, text)
+    # Nearly every text is told by that alone, and much quicker.
+    return _EITHER.sub(_mask, text) if sum(map(str.isdigit, text)) >= _FEWEST_DIGITS else text
 
 
 def _mask(found: re.Match[str]) -> str:

@@ -148,10 +148,8 @@ def columns_of(job: Job, attributes: Iterable[str] = _COLUMNS) -> dict[str, Any]
 
 
 def changed_columns(before: Job, after: Job) -> dict[str, Any]:
-    """What differs, and the state in any case. What a change leaves as it was is the same object in both, so that is all that has
-    to be asked; and what others have written into other columns meanwhile stays.
-    """
-    names = (name for name in _COLUMNS if getattr(before, name) is not getattr(after, name))
+    """What differs, and the state in any case; what others have written into other columns meanwhile stays."""
+    names = (name for name in _COLUMNS if getattr(before, name) != getattr(after, name))
     return columns_of(after, ("state", *names)) | _HAS_HISTORY
 
 
