@@ -163,12 +163,24 @@ def test_the_path_of_the_key_hides_no_word_after_it() -> None:
     assert json.loads(stream.getvalue())["message"] == said
 
 
-def test_a_header_inside_a_text_is_hidden() -> None:
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        (
+            "illegal: ('authorization', 'Bearer t1.9eu') or Api-Key AQVN",
+            "illegal: ('authorization', 'Bearer [hidden]') or Api-Key [hidden]",
+        ),
+        ("illegal: ('authorization', 'Bearer t1.9eu')", "illegal: ('authorization', 'Bearer [hidden]')"),
+        ("illegal: BEARER t1.9eu", "illegal: BEARER [hidden]"),
+        ("illegal: api-key AQVN", "illegal: api-key [hidden]"),
+    ],
+)
+def test_a_header_inside_a_text_is_hidden(said: str, written: str) -> None:
     """An error of a library may repeat what it was given."""
     stream = to_json()
-    logger().info(Event.ATTEMPT_FINISHED, message="metadata was illegal: ('authorization', 'Bearer t1.9eu') or Api-Key AQVN")
+    logger().info(Event.ATTEMPT_FINISHED, message=said)
     told = json.loads(stream.getvalue())["message"]
-    assert told == "metadata was illegal: ('authorization', 'Bearer [hidden]') or Api-Key [hidden]"
+    assert told == written
 
 
 NUMBER = "79161234567"
