@@ -27,7 +27,7 @@ coverage: COVERAGE := yes
 coverage: test  ## the test suite, and every branch of daemon/ that it does not take
 
 # Parts alone, a quick look:  make bench BENCH='--parts throughput,latency --rounds 5'   make bench BENCH=--quick
-bench: $(VENV)/.project  ## how fast, small and quiet it is, beside what it could be; figures in bench.json (20 minutes)
+bench: $(VENV)/.project  ## how fast, small and quiet it is, beside what it could be; figures in bench.json (an hour)
 	@PYTHONPATH=tests $(RUN) -m measure.bench --json bench.json $(BENCH)
 
 burst: $(VENV)/.project  ## 50,000 pairs dropped at once, written and renamed: time, memory, what the events missed (3 minutes)

@@ -33,14 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began, found = time.monotonic(), Found()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.dir) as directory:
         stage = Stage(Path(directory), options.rounds or (1 if options.quick else 3), options.quick)
+        described = about(Path(directory))
         for part in options.parts:
             found.add(PARTS[part](stage))
-        described = about(Path(directory))
-    described["seconds"] = round(time.monotonic() - began)
+            described["seconds"] = round(time.monotonic() - began)
+            if options.json:
+                # With each part: whoever has to break off a run of an hour has what it brought home.
+                figures.write(options.json, found, described)
     # Not the 80 columns of an output that is no terminal.
     figures.show(found, Console(width=150))
-    if options.json:
-        figures.write(options.json, found, described)
     if options.docs:
         plot.write(options.docs, found)
         page.write(options.docs / "performance.md", [figures.whole(found, described)])
@@ -59,7 +60,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, help="where the figures are written")
     parser.add_argument("--docs", type=Path, help="the directory whose performance.md and two pictures are made anew")
-    parser.add_argument("--dir", type=Path, help="where there is room for 6 GB; the temporary directory")
+    parser.add_argument("--dir", type=Path, help="where there is room for 6 GB, for the scale 20; the temporary directory")
     return parser.parse_args(arguments)
 
 

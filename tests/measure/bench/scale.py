@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from importlib.util import find_spec
-
+from measure import scale_intake, scale_rows
 from measure.bench.figures import Found
 from measure.bench.stage import Stage
 
-_MODULES = ("measure.scale_intake", "measure.scale_rows")
-
 
 def measure(stage: Stage) -> Found:
-    """What `for_bench(stage)` of each brings home."""
     found = Found()
-    for name in _MODULES:
-        if find_spec(name) is None:
-            found.notes.append(f"{name}, which is not there")
-            continue
-        for_bench: Callable[[Stage], Found] = importlib.import_module(name).for_bench
-        found.add(for_bench(stage))
+    for each in (scale_intake, scale_rows):
+        found.add(each.for_bench(stage))
     return found
