@@ -28,12 +28,16 @@ from speechsense_watch.edge.notify import Notifier
 from speechsense_watch.edge.opening import opened_whole, passing, unfit_place
 from speechsense_watch.edge.schema import NewerSchema
 from speechsense_watch.edge.signals import Signals
+from speechsense_watch.edge.touched import Touched, told_of
 from speechsense_watch.heartbeat import Feeding, Heartbeat
 from speechsense_watch.log import Event, Log, configure
 from speechsense_watch.ports import Clock, QueueTrouble
 
 EXIT_OK, EXIT_FATAL, EXIT_CANNOT_CREATE = 0, 1, 73
-_LOOK_EVERY_S = 2.0
+# Nobody is woken more often than that, however much is written to the queue, mostly by ourselves,
+_LOOK_AT_MOST_EVERY_S = 2.0
+# nor sleeps for longer. Where nobody tells of writes, a look comes every two seconds.
+_LOOK_AT_LEAST_EVERY_S = 30.0
 
 _ON_UNKNOWN = {
     OnUnknown.RESEND: "A recording whose answer is lost is sent again and marked as a possible duplicate; "
@@ -71,7 +75,9 @@ class Daemon:
         self._in_order = False
         self._heart = Heartbeat(self._clock)
         self._feeding = Feeding(self._clock, self._notifier.watchdog_interval_s)
-        self._looks_every_s = min(self._notifier.watchdog_interval_s or _LOOK_EVERY_S, _LOOK_EVERY_S)
+        feeds_every_s = self._notifier.watchdog_interval_s or _LOOK_AT_LEAST_EVERY_S
+        self._rests_for_s = min(feeds_every_s, _LOOK_AT_MOST_EVERY_S)
+        self._looks_every_s = min(feeds_every_s, _LOOK_AT_LEAST_EVERY_S)
         self._status = ""
 
     def run(self) -> int:
@@ -108,7 +114,8 @@ class Daemon:
             self._parts = Assembly(self._queue, self._config, self._environ, self._clock, self._log, self._failed)
             self._begin()
             try:
-                self._watch_over()
+                with told_of(path.parent) as touched:
+                    self._watch_over(touched)
             finally:
                 self._shut_down()
         except QueueTrouble as trouble:
@@ -150,18 +157,25 @@ class Daemon:
 
     # --- running -----------------------------------------------------------------------------
 
-    def _watch_over(self) -> None:
+    def _watch_over(self, touched: Touched | None) -> None:
+        if touched is None:
+            self._looks_every_s = self._rests_for_s
         for loop in self._parts.loops.values():
             loop.start()
         self._notifier.ready(self._describe())
         while not self._signals.stop and self._fatal is None:
-            self._signals.news.wait(self._looks_every_s)
+            self._rest(touched)
             try:
                 self._tend()
             except QueueTrouble as trouble:
                 # The loops meet the same trouble, and tell it.
                 if trouble.fatal:
                     self._failed(str(trouble))
+
+    def _rest(self, touched: Touched | None) -> None:
+        """Until there are news, or somebody has written to the queue."""
+        if not self._signals.news.wait(self._rests_for_s):
+            self._signals.news.wait(self._looks_every_s - self._rests_for_s, touched)
 
     def _tend(self) -> None:
         """Raises QueueTrouble."""

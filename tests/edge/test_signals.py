@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -29,20 +30,44 @@ def test_news_wake_the_one_who_waits_and_are_old_then() -> None:
     assert news.wait(60)
 
 
-def test_the_daemon_s_signals_are_counted() -> None:
-    """The first SIGTERM or SIGINT ends it, the second cuts that short; SIGHUP asks for the configuration."""
-    heeded = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+@contextmanager
+def installed(*heeded: signal.Signals) -> Iterator[Signals]:
     before = {number: signal.getsignal(number) for number in heeded}
     signals = Signals()
     try:
         signals.install()
+        yield signals
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_the_daemon_s_signals_are_counted() -> None:
+    """The first SIGTERM or SIGINT ends it, the second cuts that short; SIGHUP asks for the configuration."""
+    heeded = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    with installed(*heeded) as signals:
         for number in heeded:
             os.kill(os.getpid(), number)
         wait_for(lambda: signals.stop == 2 and signals.reload, 10)
         assert signals.news.wait(60)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+def test_a_signal_that_came_to_another_thread_wakes_the_one_who_waits() -> None:
+    """Long before it would look by itself. With a handler that tells nobody: that one has to be on the main thread already."""
+    with installed(signal.SIGHUP) as signals:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+        threading.Thread(target=lambda: signal.pthread_kill(threading.get_ident(), signal.SIGHUP)).start()
+        assert signals.news.wait(60)
+
+
+def test_more_news_than_anybody_hears_are_news_all_the_same() -> None:
+    """Nobody who tells them is kept waiting."""
+    news = News()
+    for _ in range(200_000):
+        news.set()
+    assert news.wait(60)
+    assert not news.wait(0)
 
 
 def interrupted_everywhere(work: Callable[[], object], handler: Callable[[], object], patience_s: float = 60) -> bool:

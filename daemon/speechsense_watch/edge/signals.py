@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import math
+import os
+import select
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from types import FrameType
+
+from speechsense_watch.edge.touched import Touched, drained
 
 
 class News:
-    """Wakes the one thread that waits for it. `set` may be called by a signal handler that interrupted this very waiting, which
-    `threading.Event.set` must not: its lock may be held then by the code that was interrupted. SimpleQueue.put is made for that
-    (docs.python.org, queue.SimpleQueue.put).
+    """Wakes the one thread that waits for it, for as long as the process lives. `set` may be called by a signal handler that
+    interrupted this very waiting, which `threading.Event.set` must not: its lock may be held then by the code that was
+    interrupted. A byte in a pipe needs none.
     """
 
     def __init__(self) -> None:
-        self._told: SimpleQueue[None] = SimpleQueue()
+        self._ear, self._mouth = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def set(self) -> None:
-        self._told.put(None)
+        with suppress(BlockingIOError):  # full of news that nobody has heard yet
+            os.write(self._mouth, b"\0")
 
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Whether there were news within that time; they are old afterwards."""
-        try:
-            self._told.get(timeout=timeout_s)
-        except Empty:
-            return False
-        with suppress(Empty):
-            while True:
-                self._told.get_nowait()
-        return True
+    def told_by_signals(self) -> None:
+        """The kernel may hand a signal to any thread, and Python's handlers run on the main one, which may sleep on: it is woken
+        by what is written here at once (docs.python.org, signal.set_wakeup_fd). To be called on the main thread.
+        """
+        signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
+
+    def wait(self, timeout_s: float | None = None, beside: Touched | None = None) -> bool:
+        """Whether there were news within that time; they are old afterwards. What `beside` tells ends the waiting as well, and
+        is old then too.
+        """
+        ears = select.poll()
+        for ear in (self._ear, *((beside.fileno(),) if beside else ())):
+            ears.register(ear, select.POLLIN)
+        ears.poll(None if timeout_s is None else math.ceil(1000 * timeout_s))
+        if beside:
+            beside.heard()
+        return drained(self._ear)
 
 
 @dataclass(slots=True)
@@ -42,6 +54,7 @@ class Signals:
     reload: bool = False
 
     def install(self) -> None:
+        self.news.told_by_signals()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._reload)

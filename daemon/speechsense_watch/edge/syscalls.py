@@ -25,6 +25,10 @@ _RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 
+# include/uapi/linux/inotify.h: modified, moved from and to, created, deleted; deleted and moved itself; only a directory
+_IN_ANY_CHANGE = 0x002 | 0x040 | 0x080 | 0x100 | 0x200 | 0x400 | 0x800
+_IN_ONLYDIR = 0x01000000
+
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 # Nothing a hostile name can stand for may block us, become our terminal or lead elsewhere.
 READ_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | os.O_NOFOLLOW
@@ -62,6 +66,27 @@ def have_openat2() -> bool:
     except OSError:
         return False
     return True
+
+
+def told_of_changes(directory: str) -> int:
+    """A descriptor that can be read from when a file in the directory was written to, made, renamed or removed, or the directory
+    itself (inotify(7)). Reading does not block. Raises OSError.
+    """
+    descriptor = _checked(_libc.inotify_init1(ctypes.c_int(os.O_NONBLOCK | os.O_CLOEXEC)))
+    try:
+        path = ctypes.c_char_p(os.fsencode(directory))
+        _checked(_libc.inotify_add_watch(ctypes.c_int(descriptor), path, ctypes.c_uint32(_IN_ANY_CHANGE | _IN_ONLYDIR)))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
 
 
 def components(path: str) -> list[str]:
