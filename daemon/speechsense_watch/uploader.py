@@ -338,6 +338,7 @@ class Uploader:
     def _reachable(self) -> bool:
         """Whether an attempt may begin: connecting, name and TLS failures touch no job."""
         if not self._in_work and not self._has_work():
+            self.service.idle()
             return False
         channel = self.service.channel()
         if channel.state is ChannelState.READY:

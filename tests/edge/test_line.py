@@ -7,14 +7,16 @@ import socket
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from speechsense_watch.edge import by_hand
 from speechsense_watch.edge.channel import Endpoint
-from speechsense_watch.edge.line import Line
+from speechsense_watch.edge.line import IDLE_AFTER_S, Line
 from speechsense_watch.edge.reach import Trouble
 from speechsense_watch.ports import ChannelState
+from speechsense_watch.standin import StandIn
 from support.rig import free_port
 from support.waiting import wait_for
 
@@ -65,6 +67,58 @@ def test_what_an_earlier_connection_answered_is_no_word_of_this_one() -> None:
     line.heard(line.conduit, time.monotonic())
     assert line._pulse.heard_at > heard_at
     line.close()
+
+
+class _Watch:
+    """Monotonic time that passes at a word."""
+
+    def __init__(self) -> None:
+        self.passed_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.passed_s
+
+
+def test_a_channel_is_open_only_as_long_as_somebody_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC keeps threads awake for each. A look opens it, minutes without one close it, and the next look is a beginning: nothing
+    is tried by hand as if it had failed for all that time.
+    """
+    tried = list[object]()
+    monkeypatch.setattr(by_hand, "explain", lambda *args, **_more: tried.append(args))
+    with StandIn(tmp_path) as standin:
+        clock = _Watch()
+        line = Line(Endpoint(standin.target, plaintext=True), lambda: None, clock, lambda: 0.5)
+        clock.passed_s += 2 * IDLE_AFTER_S
+        assert not line.conduit.opened
+        wait_for(lambda: line.look().state is ChannelState.READY, 10)
+        first = line.conduit
+        with line.used():
+            clock.passed_s += IDLE_AFTER_S + 1
+            line.idle()
+            assert line.conduit is first, "it is in use"
+        clock.passed_s += IDLE_AFTER_S - 10
+        line.look()
+        clock.passed_s += IDLE_AFTER_S - 10
+        line.idle()
+        assert line.conduit is first, "it was used lately"
+        clock.passed_s += 20
+        line.idle()
+        assert not line.conduit.opened
+        wait_for(lambda: not any(thread.name == "close-channel" for thread in threading.enumerate()))
+        with pytest.raises(ValueError, match="closed channel"):
+            first.upload(b"")
+        line.idle()
+        wait_for(lambda: line.look().state is ChannelState.READY, 10)
+        line.close()
+    assert tried == []
+
+
+def test_a_line_that_was_closed_before_anybody_needed_it_opens_nothing() -> None:
+    """Whoever asks it for a call is told by gRPC that it is closed."""
+    line = Line(Endpoint(f"127.0.0.1:{free_port()}", plaintext=True), lambda: None, time.monotonic, lambda: 0.5)
+    line.close()
+    with line.used() as conduit, pytest.raises(ValueError, match="closed channel"):
+        conduit.upload(b"")
 
 
 @pytest.mark.parametrize("plaintext", [True, False])

@@ -60,6 +60,24 @@ def test_what_is_sent_is_what_lies_there(bench: Bench) -> None:
     assert job.uid == uid_of("conn", job.audio.sha256, job.metadata.sha256) == talk.uid
 
 
+def test_the_service_is_told_when_there_is_nothing_to_send(bench: Bench) -> None:
+    """It may close a connection that nobody needs; it is never told so while something is due or under way."""
+    bench.uploader.step()
+    assert bench.service.idled == 1
+    bench.drop()
+    bench.settle()
+
+    def step(_talk: Talk) -> None:
+        bench.uploader.step()
+
+    bench.service.meanwhile, bench.service.idled = step, 0
+    bench.uploader.step()
+    assert bench.service.sent
+    assert bench.service.idled == 0
+    bench.send()
+    assert bench.service.idled > 0
+
+
 def test_the_intent_is_on_disk_before_anything_leaves(bench: Bench) -> None:
     """One message carries it all: committing, with an attempt of its own request id."""
     bench.drop()

@@ -47,11 +47,16 @@ class ScriptedService:
     calls: list[tuple[str, Talk]] = field(default_factory=list)
     # What a look at the key finds; a call shows what there is when it begins.
     key: Key = field(default_factory=Key)
+    # How often it was told that there is nothing to send.
+    idled: int = 0
     # Called before an answer, to see or do things in the middle of an attempt.
     meanwhile: Callable[[Talk], None] = lambda _talk: None
 
     def channel(self) -> Channel:
         return self.state
+
+    def idle(self) -> None:
+        self.idled += 1
 
     def _answer(self, talk: Talk, audio: bytes, shown: Key, *, committed: bool) -> Outcome:
         answer = self.script.pop(0) if self.script else ACCEPT

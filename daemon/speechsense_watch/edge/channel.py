@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import TypeAlias, TypeVar
@@ -36,6 +37,7 @@ Headers: TypeAlias = tuple[tuple[str, str], ...]
 # Any gRPC server answers it, with what does not matter; no key is shown. (github.com/grpc/grpc, doc/health-checking.md)
 _QUESTION = "/grpc.health.v1.Health/Check"
 _TALKS = "/yandex.cloud.speechsense.v1.TalkService"
+_ANSWER = talk_service_pb2.UploadTalkResponse.FromString
 # No one waits for so long; nothing is left behind.
 _FORGET_AFTER_S = 1_000.0
 _STATES = {
@@ -78,34 +80,64 @@ def system_ca() -> bytes | None:
         return None
 
 
-def open_channel(endpoint: Endpoint, first_backoff_ms: int = FIRST_BACKOFF_MS) -> grpc.Channel:
-    """Raises OSError when the CA file cannot be read."""
+def opener(endpoint: Endpoint, first_backoff_ms: int = FIRST_BACKOFF_MS) -> Callable[[], grpc.Channel]:
+    """Opens a channel by the certificates as they are now. Raises OSError when the CA file cannot be read."""
     options = (*_OPTIONS, ("grpc.initial_reconnect_backoff_ms", first_backoff_ms))
     if endpoint.plaintext:
-        return grpc.insecure_channel(endpoint.address, options=options)
+        return lambda: grpc.insecure_channel(endpoint.address, options=options)
     roots = Path(endpoint.ca_file).read_bytes() if endpoint.ca_file else system_ca()
-    return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(root_certificates=roots), options=options)
+    credentials = grpc.ssl_channel_credentials(root_certificates=roots)
+    return lambda: grpc.secure_channel(endpoint.address, credentials, options=options)
+
+
+def open_channel(endpoint: Endpoint) -> grpc.Channel:
+    """Raises OSError when the CA file cannot be read."""
+    return opener(endpoint)()
 
 
 class Conduit:
-    """One gRPC channel and the calls that use it. Once it is given up it closes as the last of them ends."""
+    """One gRPC channel, opened when it is first needed, and the calls that use it. Once it is given up it closes as the last of
+    them ends.
+    """
 
-    def __init__(self, channel: grpc.Channel) -> None:
-        self.channel = channel
-        # As the stubs have them, but for requests that are serialised already (`messages`).
-        answer = talk_service_pb2.UploadTalkResponse.FromString
-        self.upload: grpc.UnaryUnaryMultiCallable[bytes, talk_service_pb2.UploadTalkResponse] = channel.unary_unary(
-            f"{_TALKS}/Upload", response_deserializer=answer
-        )
-        self.upload_as_stream: grpc.StreamUnaryMultiCallable[bytes, talk_service_pb2.UploadTalkResponse] = channel.stream_unary(
-            f"{_TALKS}/UploadAsStream", response_deserializer=answer
-        )
+    def __init__(self, opens: Callable[[], grpc.Channel]) -> None:
+        self._opens = opens
+        self._channel: grpc.Channel | None = None
         self._lock = threading.Lock()
         self._users = 0
-        self._given_up = False
+        self._given_up = self._closed = False
         # Nobody is at its other end any more: what is under way on it gets no further.
         self.dead = False
         self._listener: Callable[[grpc.ChannelConnectivity], None] | None = None
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """Once that was closed, it raises whatever is asked of it."""
+        with self._lock:
+            if self._channel is None:
+                self._channel = self._opens()
+                if self._closed:
+                    self._channel.close()
+            return self._channel
+
+    @property
+    def opened(self) -> bool:
+        with self._lock:
+            return self._channel is not None
+
+    @property
+    def used(self) -> bool:
+        with self._lock:
+            return self._users > 0
+
+    # As the stubs have them, but for requests that are serialised already (`messages`).
+    @cached_property
+    def upload(self) -> grpc.UnaryUnaryMultiCallable[bytes, talk_service_pb2.UploadTalkResponse]:
+        return self.channel.unary_unary(f"{_TALKS}/Upload", response_deserializer=_ANSWER)
+
+    @cached_property
+    def upload_as_stream(self) -> grpc.StreamUnaryMultiCallable[bytes, talk_service_pb2.UploadTalkResponse]:
+        return self.channel.stream_unary(f"{_TALKS}/UploadAsStream", response_deserializer=_ANSWER)
 
     def begin(self) -> None:
         with self._lock:
@@ -131,6 +163,10 @@ class Conduit:
         """Waited for only so long: grpc's own `close` waits until everything has left its buffers, on a dead connection until TCP
         gives up, and for callbacks of ours.
         """
+        with self._lock:
+            self._closed = True
+            if self._channel is None:
+                return
         self.deaf()
         closing = threading.Thread(target=self._close, name="close-channel", daemon=True)
         closing.start()

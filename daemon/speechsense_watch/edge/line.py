@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from speechsense_watch.core.pulse import Pulse
 from speechsense_watch.edge.by_hand import ByHand
-from speechsense_watch.edge.channel import FIRST_BACKOFF_MS, LONG_BACKOFF_MS, Conduit, Endpoint, open_channel
+from speechsense_watch.edge.channel import FIRST_BACKOFF_MS, LONG_BACKOFF_MS, Conduit, Endpoint, opener
 from speechsense_watch.edge.reach import Trouble
 from speechsense_watch.edge.wire import Counters, look_after
 from speechsense_watch.ports import Channel, ChannelState
@@ -17,6 +17,8 @@ from speechsense_watch.ports import Channel, ChannelState
 CONNECTING_FOR_S = 10.0
 _COUNT_EVERY_S = 0.9
 _CLOSE_WITHIN_S = 1.0
+# An open channel keeps threads of gRPC's awake, seven times a second, whether there is anything to send or not.
+IDLE_AFTER_S = 300.0
 
 
 class Line:
@@ -38,7 +40,7 @@ class Line:
         # gRPC calls back on threads of its own, and at once when there is nothing to wait for.
         self._lock = threading.RLock()
         self._ready = self._closed = False
-        self._connecting_since = clock()
+        self._connecting_since = self._used_at = clock()
         self._pulse = Pulse(clock())
         self._counted, self._counted_at = Counters(), clock()
         self._by_hand = ByHand(
@@ -49,7 +51,7 @@ class Line:
             chance=chance,
             on_end=self._tried,
         )
-        self.conduit = Conduit(open_channel(endpoint, FIRST_BACKOFF_MS))
+        self.conduit = Conduit(opener(endpoint, FIRST_BACKOFF_MS))
 
     def close(self) -> None:
         """Those who still have it in hand find no connection, and make none."""
@@ -69,17 +71,25 @@ class Line:
     def take(self) -> Conduit:
         """The same until its `end` is called."""
         with self._lock:
+            self._used_at = self._clock()
             self.conduit.begin()
             return self.conduit
 
-    def renew(self) -> bool:
+    def idle(self) -> None:
+        """Nothing is to be sent. A channel that nobody has used for long is closed; another one opens when it is asked for."""
+        with self._lock:
+            unused_s = self._clock() - self._used_at
+            if self.conduit.opened and not self.conduit.used and unused_s > IDLE_AFTER_S:
+                self.renew(FIRST_BACKOFF_MS)
+
+    def renew(self, first_backoff_ms: int = LONG_BACKOFF_MS) -> bool:
         """A new channel takes over; calls under way keep theirs. False when none can be made, and the old one stays."""
         with self._lock:
             if self._closed:
                 return False
             old = self.conduit
             try:
-                self.conduit = Conduit(open_channel(self._endpoint, LONG_BACKOFF_MS))
+                self.conduit = Conduit(opener(self._endpoint, first_backoff_ms))
             except OSError:  # the CA file is away; it was there when the old one was opened
                 return False
             self._ready = False
@@ -94,6 +104,9 @@ class Line:
         with self._lock:
             if self._closed:
                 return Channel(ChannelState.CONNECTING)
+            self._used_at = self._clock()
+            if not self.conduit.opened:
+                self._connecting_since = self._used_at
             state = self.conduit.state
             if state is ChannelState.READY:
                 self._is_ready()

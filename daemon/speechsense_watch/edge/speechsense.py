@@ -84,7 +84,7 @@ class _Call:
 
 
 class GrpcService:
-    """Keeps `ports.Service` and `ports.Searching`: one channel, kept open."""
+    """Keeps `ports.Service` and `ports.Searching`: one channel, kept open as long as there is something to send."""
 
     def __init__(
         self,
@@ -122,6 +122,9 @@ class GrpcService:
         except CredentialError as error:
             return Channel(ChannelState.FAILED, PauseReason.NO_CREDENTIALS, str(error))
         return self._line.look()
+
+    def idle(self) -> None:
+        self._line.idle()
 
     def retire(self) -> None:
         """Another service takes over; this one closes when its last call has ended."""

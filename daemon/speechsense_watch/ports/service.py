@@ -89,6 +89,10 @@ class Service(Protocol):
         """Asks for a connection if there is none; never blocks. `on_ready` (handed in) is called when it is there."""
         ...
 
+    def idle(self) -> None:
+        """There is nothing to send: a connection that has not been used for long is closed."""
+        ...
+
     def send_whole(self, talk: Talk, audio: bytes) -> Outcome:
         """One message. The caller has marked the commit point already."""
         ...
