@@ -31,7 +31,7 @@ TURN_S = 0.25
 MOST_LOOKS = 500
 ROOT_AWAY_LOOK_S = 5.0
 # How long a watch may have been broken, or its root another one, without a word; then a scan makes up for it.
-SUPERVISE_EVERY_S = 10.0
+SUPERVISE_EVERY_S = 30.0
 # One that is down is mended soon.
 SUPERVISE_THE_SICK_EVERY_S = 2.0
 AFTER_A_FAULT_S = 60.0
