@@ -418,7 +418,7 @@ class Uploader:
 
     def _look_ahead(self, paused: frozenset[str]) -> None:
         """While there is no place for a big one, the next of them is hashed. It is not in hand: its header is not looked into."""
-        if self._next_is_foreseen or self._hands.most_bytes is None:
+        if self._next_is_foreseen or not any(map(is_big, self._in_work.values())) or self._hands.most_bytes is None:
             return
         if (job := self._picking.next_big(self._choice(paused))) is not None:
             self._next_is_foreseen = True
