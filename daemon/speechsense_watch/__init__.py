@@ -9,7 +9,8 @@ The way of the data, and where to read about it:
                                        ready.py, queue_file.py, schema.py; history.py, journal.py, agreement.py
       -> an attempt                    uploader.py (what is due, what answers mean), attempt.py (read and send), intents.py
                                        (which try it is, on disk before the first byte), ahead.py (read, but not yet
-                                       sent), workers.py (on which thread), ends.py (recorded together)
+                                       sent), foreseen.py (hashed before its turn), workers.py (on which thread), ends.py
+                                       (recorded together)
       -> SpeechSense                   edge/speechsense.py, edge/messages.py, edge/minding.py, edge/line.py, edge/channel.py
                                        (gRPC), throttle.py,
                                        core/patience.py and core/pulse.py (how long; is anybody there?),

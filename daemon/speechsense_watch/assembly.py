@@ -135,6 +135,7 @@ class Assembly:
             self._look_at_key,
             partial(self.attempts.is_quick, probe=False),
             self.workers.send,
+            self.workers.foresee,
         )
         self.uploader = Uploader(queue, self.services[-1], self.workers.start, clock, random.random, log, surroundings)
         self.filer = Filer(queue, FileFiling(), clock, log)

@@ -13,11 +13,12 @@ from queue import SimpleQueue
 
 from speechsense_watch.core import edges, lifecycle
 from speechsense_watch.core.lifecycle import Claim
-from speechsense_watch.core.model import Job, Problem, Recording
+from speechsense_watch.core.model import Job, Problem, Recording, Stamp
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.reshape import reshaped
 from speechsense_watch.core.rules import Folder, UploadRules
 from speechsense_watch.core.verdict import Code, Halt, Outcome
+from speechsense_watch.foreseen import Foreseen
 from speechsense_watch.intents import Intent, Intents
 from speechsense_watch.ports import (
     NO_SOURCES,
@@ -100,6 +101,7 @@ class Attempts:
         self._intents = Intents(queue, clock)
         self.rules = UploadRules()
         self.trees: Mapping[str, Tree] = {}
+        self.foreseen = Foreseen()
         self.stopping = False
 
     def run(self, job: Job, *, probe: bool) -> Ended:
@@ -119,6 +121,21 @@ class Attempts:
         tree = self.trees.get(job.place.folder)
         small = job.audio is not None and job.audio.stamp.size <= self.rules.stream_above_bytes
         return small and not probe and tree is not None and tree.local and not self._throttle.bytes_per_s
+
+    def hash_ahead(self, job: Job) -> str:
+        """The hash of one whose turn has not come; nothing is on record of that, and nothing is kept open. Empty when it is on
+        the row, or none is to be had, for a reason that is met again and told when its turn comes. A share is not read for this.
+        """
+        tree = self.trees.get(job.place.folder)
+        if tree is None or not tree.local or tree.taken():
+            return ""
+        if job.audio is None or job.audio.sha256 or job.audio_path is None:
+            return ""
+        try:
+            with tree.files.open(job.audio_path) as audio:
+                return hash_of(audio, job.audio.stamp, lambda: self.stopping)
+        except (FileTrouble, Halted):
+            return ""
 
     def prepare(self, job: Job, *, probe: bool) -> Ended | Whole:
         """As far as it goes without a record of it. What does not go in one message is sent, and has ended."""
@@ -221,8 +238,7 @@ class Attempts:
 
     def _send_stream(self, job: Job, tree: Tree, recording: Recording, audio: OpenFile, *, hold_s: float) -> Ended:
         stamp = recording.audio.stamp
-        known = job.audio.sha256 if job.audio else ""
-        intent = self._intents.of(job, tree.rules, recording, known or hash_of(audio, stamp), whole=False)
+        intent = self._intents.of(job, tree.rules, recording, self._hash(job, audio, stamp), whole=False)
         claim, claimed = intent.claim, None if self.stopping else self._intents.record(intent)
         if claimed is None:
             return Ended(job)
@@ -240,6 +256,11 @@ class Attempts:
             hold_s,
         )
         return Ended(row, outcome)
+
+    def _hash(self, job: Job, audio: OpenFile, stamp: Stamp) -> str:
+        """Of a file that has the stamp of the job. One that was made under that stamp before is as good. Raises Halted."""
+        known = job.audio.sha256 if job.audio else ""
+        return known or self.foreseen.take(job) or hash_of(audio, stamp, lambda: self.stopping)
 
 
 def _finding(job: Job, tree: Tree, audio: OpenFile) -> Finding:

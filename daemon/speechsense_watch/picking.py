@@ -8,8 +8,10 @@ from datetime import datetime
 
 from speechsense_watch.core.model import Job
 from speechsense_watch.core.rules import Order
-from speechsense_watch.core.taking import PATIENCE, Hands, Turn
+from speechsense_watch.core.taking import PATIENCE, Hands, Turn, is_big
 from speechsense_watch.ports import Clock, Queue, Selection
+
+_LOOKED_AT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class Picking:
                 return suspects
             case Turn.NOBODY:
                 return ()
+
+    def next_big(self, choice: Selection) -> Job | None:
+        """The big one that would come next if there were a place for it, as far as that can be seen."""
+        return next(filter(is_big, self._due(choice, _LOOKED_AT)), None)
 
     def next_due(self, choice: Selection, hands: Hands, resending: Iterable[str]) -> datetime | None:
         """When there may be something to begin, if nothing in work ends before."""

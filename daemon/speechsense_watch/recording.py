@@ -7,7 +7,7 @@ operator asks; all of them get the same answer from here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -21,7 +21,9 @@ from speechsense_watch.gathering import NotYet, gather
 from speechsense_watch.ports import NO_SOURCES, Files, FileTrouble, FileTroubleKind, Halted, OpenFile, Sources
 
 METADATA_MAX_BYTES = 2**20
-_HASH_PIECE_BYTES = 2**20
+_WHOLE_PIECE_BYTES = 2**20
+# As quick as in larger ones.
+_HASH_PIECE_BYTES = 2**18
 _HEADER_BYTES = 512
 
 
@@ -223,13 +225,15 @@ def read_metadata(files: Files, path: str) -> tuple[Half, bytes]:
 
 def read_whole(audio: OpenFile, expected: Stamp) -> bytes:
     """All bytes of a file that is to be sent in one message. Raises Halted when it is not the expected one, as `pieces` does."""
-    return b"".join(pieces(audio, expected, _HASH_PIECE_BYTES))
+    return b"".join(pieces(audio, expected, _WHOLE_PIECE_BYTES))
 
 
-def hash_of(audio: OpenFile, expected: Stamp) -> str:
-    """The sha256 of a file in a pass of its own, without holding it in memory. Raises Halted."""
+def hash_of(audio: OpenFile, expected: Stamp, stopping: Callable[[], bool] = lambda: False) -> str:
+    """The sha256 of a file in a pass of its own, without holding it in memory. Raises Halted, also when we are stopping."""
     digest = hashlib.sha256()
     for piece in pieces(audio, expected, _HASH_PIECE_BYTES):
+        if stopping():
+            raise Halted(Halt.SHUTDOWN)
         digest.update(piece)
     return digest.hexdigest()
 

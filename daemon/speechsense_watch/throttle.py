@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
+from speechsense_watch.core.patience import Pace
 from speechsense_watch.core.rules import UploadRules
 from speechsense_watch.core.verdict import Halt
 from speechsense_watch.ports import Clock, Halted
@@ -26,14 +27,15 @@ class Throttle:
         self._lock = threading.Lock()
         self._free_at = 0.0
         self.bytes_per_s: int | None = None
-        # No piece is larger, whatever the limit.
-        self.piece_bytes = 2**20
+        # What any line takes in time, and what one gets at the most that has shown to be quick.
+        self.piece_bytes = self.most_bytes = 2**20
         self.stopped = False
 
     def configure(self, rules: UploadRules) -> None:
         """From the next piece on, for the uploads that are under way as well."""
         self.bytes_per_s = rules.bandwidth_bytes_per_s
-        self.piece_bytes = min(rules.chunk_size_bytes, rules.patience.piece_bytes())
+        self.most_bytes = rules.chunk_size_bytes
+        self.piece_bytes = min(self.most_bytes, rules.patience.piece_bytes())
 
     def lets_whole(self, size: int) -> bool:
         """Whether a body of that size may leave in one go."""
@@ -60,16 +62,20 @@ class Throttle:
 
     def paced(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The same bytes in pieces that are small enough, each when its turn has come. Raises Halted when we are stopping."""
+        pace = Pace()
         for piece in pieces:
             at = 0
             while at < len(piece):
-                part = piece[at : at + self._most()]
+                part = piece[at : at + self._most(pace)]
                 self.take(len(part))
+                given_at = self._clock.monotonic()
                 yield part
+                pace.took(len(part), self._clock.monotonic() - given_at)
                 at += len(part)
 
-    def _most(self) -> int:
+    def _most(self, pace: Pace) -> int:
         rate = self.bytes_per_s
-        if not rate:
-            return self.piece_bytes
-        return min(self.piece_bytes, max(_LEAST_PIECE_BYTES, int(rate * BURST_S)))
+        if rate:
+            # Small ones at any limit: the next turn is another call's.
+            return min(self.piece_bytes, max(_LEAST_PIECE_BYTES, int(rate * BURST_S)))
+        return max(self.piece_bytes, min(self.most_bytes, pace.at_once_bytes))

@@ -20,7 +20,7 @@ from speechsense_watch.core.lifecycle import Backoff
 from speechsense_watch.core.model import Job, Place, State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.core.rules import Folder, OnUnknown, UploadRules
-from speechsense_watch.core.taking import BIG_ABOVE_BYTES, Hands, probe_turn
+from speechsense_watch.core.taking import BIG_ABOVE_BYTES, Hands, is_big, probe_turn
 from speechsense_watch.core.traffic import SERVICE, Moment, Pause, Traffic
 from speechsense_watch.core.verdict import OWN_TROUBLE, Kind, Outcome, PauseReason, judge
 from speechsense_watch.ends import End, Ends
@@ -75,6 +75,8 @@ class Surroundings:
     # `send` sends it when there is a place for it.
     quick: Callable[[Job], bool] = lambda _job: False
     send: Callable[[Sequence[Whole], HandBack], None] = lambda _wholes, _hand_back: None
+    # That this one will be next: what takes long and leaves no trace may be done already.
+    foresee: Callable[[Job], None] = lambda _job: None
 
 
 class Uploader:
@@ -103,6 +105,9 @@ class Uploader:
         self._key = surroundings.key
         self._quick = surroundings.quick
         self._send = surroundings.send
+        self._foresee = surroundings.foresee
+        # The big one that is next is known, and will be until one is begun.
+        self._next_is_foreseen = False
         self._next_owners_at = 0.0
         # Folders whose root is away, until when they are left alone (monotonic seconds).
         self._away: dict[str, float] = {}
@@ -410,6 +415,15 @@ class Uploader:
         if self._begin_each(self._picking.next(self._choice(paused), self._hands)) and self._hands.room:
             # Behind the big ones there may be others.
             self._begin_each(self._picking.next(self._choice(paused), self._hands))
+        self._look_ahead(paused)
+
+    def _look_ahead(self, paused: frozenset[str]) -> None:
+        """While there is no place for a big one, the next of them is hashed. It is not in hand: its header is not looked into."""
+        if self._next_is_foreseen or not any(map(is_big, self._in_work.values())) or self._hands.most_bytes is None:
+            return
+        if (job := self._picking.next_big(self._choice(paused))) is not None:
+            self._next_is_foreseen = True
+            self._foresee(job)
 
     def _begin_each(self, jobs: Sequence[Job]) -> bool:
         """Whether some were held back because there is no place for big ones."""
@@ -450,6 +464,7 @@ class Uploader:
 
     def _take_in_hand(self, job: Job) -> None:
         self._in_work[job.id] = job
+        self._next_is_foreseen &= not is_big(job)
         self._room = self._room.after(job)
 
     # --- the rest ----------------------------------------------------------------------------

@@ -56,6 +56,11 @@ class Workers:
             self._quick[folder] = deque([task])
         self._pool.submit(self._work, folder)
 
+    def foresee(self, job: Job) -> None:
+        """Its hash is there when its turn comes, or is being made."""
+        made = self._pool.submit(lambda: self._told(partial(self._attempts.hash_ahead, job), job.id) or "")
+        self._attempts.foreseen.keep(job, made)
+
     def shutdown(self, *, wait: bool) -> None:
         self._pool.shutdown(wait=wait, cancel_futures=True)
 

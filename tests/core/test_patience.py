@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from speechsense_watch.core.patience import ON_ITS_WAY_BYTES, SHARERS, Patience, Wait
+from speechsense_watch.core.patience import ON_ITS_WAY_BYTES, SHARERS, Pace, Patience, Wait
 from speechsense_watch.core.rules import UploadRules
 
 MIB = 2**20
@@ -116,3 +118,64 @@ def test_the_configured_least_rate_is_gone_by() -> None:
     rules = UploadRules(least_rate_bytes_per_s=1024)
     assert rules.patience.answer_within_s(MIB) == 600 + 8 * 1024
     assert UploadRules().patience == PATIENCE
+
+
+class Line:
+    """A line that swallows so much at once and takes the rest at its rate; a call's pieces are cut as they are in use."""
+
+    def __init__(self, bytes_per_s: float, swallows: int = 7_000_000) -> None:
+        self.bytes_per_s = bytes_per_s
+        self.swallows = swallows
+        self.pace = Pace()
+
+    def takes(self, count: int) -> list[tuple[int, float]]:
+        """Pieces and how long each took, for so many bytes."""
+        taken: list[tuple[int, float]] = []
+        while count > 0:
+            piece = max(PATIENCE.piece_bytes(), min(MIB, self.pace.at_once_bytes))
+            swallowed = min(piece, self.swallows)
+            self.swallows -= swallowed
+            taken.append((piece, (piece - swallowed) / self.bytes_per_s))
+            self.pace.took(*taken[-1])
+            count -= piece
+        return taken
+
+
+def test_a_quick_line_gets_large_pieces() -> None:
+    """At 10 MB/s 1 MiB is a tenth of a second; a tenth of a large recording has left by then."""
+    taken = Line(10_000_000).takes(461_000_000)
+    small = sum(piece for piece, _ in taken if piece < MIB)
+    assert taken[-1][0] == MIB
+    assert small < 46_100_000
+
+
+def test_a_piece_is_a_quarter_of_a_second_of_the_line() -> None:
+    """What a line swallowed at once says nothing of it."""
+    taken = Line(1_000_000).takes(100_000_000)
+    piece, seconds = taken[-1]
+    assert piece == pytest.approx(250_000, rel=0.01)
+    assert seconds == pytest.approx(0.25, rel=0.01)
+    assert max(seconds for _, seconds in taken) <= 1.0
+
+
+@given(bytes_per_s=st.floats(1024, 20_000_000))
+def test_no_line_is_given_a_piece_that_would_count_as_a_stall(bytes_per_s: float) -> None:
+    """Be it eight times slower than the least rate, since eight share it."""
+    assert max(seconds for _, seconds in Line(bytes_per_s).takes(30_000_000)) <= PATIENCE.stall_after_s / 2
+
+
+def test_a_line_that_gets_slow_gets_small_pieces_at_once() -> None:
+    """What was quick before must show it anew."""
+    line = Line(10_000_000)
+    line.takes(100_000_000)
+    line.bytes_per_s = 100_000
+    sizes = [piece for piece, _ in line.takes(2_000_000)]
+    assert sizes[:2] == [MIB, PATIENCE.piece_bytes()]
+    assert set(sizes[1:]) == {PATIENCE.piece_bytes()}
+
+
+def test_a_line_that_takes_no_time_at_all_is_quick() -> None:
+    """A clock may not have moved."""
+    pace = Pace()
+    pace.took(ON_ITS_WAY_BYTES, 0.0)
+    assert pace.at_once_bytes == 2 * ON_ITS_WAY_BYTES

@@ -95,6 +95,28 @@ def test_a_new_limit_holds_from_the_next_piece_on() -> None:
     assert len(next(pieces)) == throttle.piece_bytes
 
 
+def test_pieces_grow_where_they_are_taken_quickly() -> None:
+    """Up to the configured size; a limit keeps them small, since the next turn is another call's."""
+    clock = ManualClock()
+    throttle = throttle_at(clock, None, chunk=512 * KIB)
+    pieces = throttle.paced([bytes(2**20)] * 100)
+    sizes = [len(next(pieces)) for _ in range(300)]
+    assert (sizes[0], max(sizes), sizes[-1]) == (throttle.piece_bytes, 512 * KIB, 512 * KIB)
+    throttle.configure(UploadRules(bandwidth_bytes_per_s=100 * 2**20, chunk_size_bytes=512 * KIB))
+    assert len(next(pieces)) == throttle.piece_bytes
+
+
+def test_time_that_the_line_takes_makes_them_no_larger() -> None:
+    """Two seconds for a piece: that is a slow one."""
+    clock = ManualClock()
+    throttle = throttle_at(clock, None)
+    sizes = list[int]()
+    for piece in throttle.paced([bytes(2**20)] * 30):
+        sizes.append(len(piece))
+        clock.advance(2.0)
+    assert max(sizes) == throttle.piece_bytes
+
+
 @pytest.mark.parametrize(("rate", "size", "whole"), [(None, 10**9, True), (2**20, 2**18, True), (2**20, 2**18 + 1, False)])
 def test_only_what_is_gone_in_a_quarter_of_a_second_leaves_in_one_message(rate: int | None, size: int, *, whole: bool) -> None:
     """3 MiB at once at 64 KiB/s would block the line for 48 s."""

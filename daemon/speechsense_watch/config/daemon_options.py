@@ -176,7 +176,8 @@ UPLOAD = (
         key="chunk_size",
         kind=kinds.size("1KiB", _LARGEST_CHUNK),
         default="1MiB",
-        doc="The largest size of the pieces; `least_rate` and `bandwidth` make them smaller, so that the line is never blocked.",
+        doc="The largest size of the pieces, for a line that has shown to be quick; `least_rate` and `bandwidth` make them "
+        "smaller, so that the line is never blocked.",
         rare=True,
     ),
     Option(

@@ -16,6 +16,10 @@ SHARERS = 8
 ON_ITS_WAY_BYTES = 8 * 2**20
 # A piece is so small that at the least rate one is taken so often within the time after which a call counts as stalled.
 _PIECES_PER_STALL = 2
+# On a quick line a piece is what is taken in this time. The line has to become 480 times slower then for that to be a stall.
+AT_ONCE_S = 0.25
+# What is taken so slowly tells of another line than before.
+_SLOW_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +45,47 @@ class Patience:
         return self.reply_within_s + self._at_the_least_rate_s(handed_over_bytes)
 
     def piece_bytes(self) -> int:
-        """The largest piece that a line of the least rate, shared, takes well before the call counts as stalled."""
+        """The largest piece that any line may be given: one of the least rate, shared, takes it well before the call counts as
+        stalled.
+        """
         return max(1024, int(self.stall_after_s * self.least_bytes_per_s / self.sharers / _PIECES_PER_STALL))
 
     def _at_the_least_rate_s(self, count: int) -> float:
         return self.sharers * count / self.least_bytes_per_s
+
+
+@dataclass(slots=True)
+class Pace:
+    """How quickly the pieces of one call are taken. A piece costs much the same whatever its size, so that a quick line deserves
+    larger ones: of 461 MB in pieces of 60 KB the sending took 2.5 times as long as in those of 1 MiB, and twice the processor.
+
+    `at_once_bytes` may go in one piece, 0 as long as nothing is known. It grows by twice at the most, and only after more was
+    taken at such a rate than is taken of anybody before the line is felt.
+    """
+
+    at_once_bytes: int = 0
+    _taken_bytes: int = 0
+    _taken_s: float = 0.0
+    _largest_bytes: int = 0
+
+    def took(self, count: int, seconds: float) -> None:
+        """A piece of so many bytes was taken within that time."""
+        if seconds > _SLOW_S:
+            self.at_once_bytes = 0
+            self._begin_anew()
+            return
+        self._taken_bytes += count
+        self._taken_s += seconds
+        self._largest_bytes = max(self._largest_bytes, count)
+        if self._taken_bytes >= ON_ITS_WAY_BYTES:
+            larger = 2 * self._largest_bytes
+            # Not divided by the seconds: there may be none.
+            fits = self._taken_bytes * AT_ONCE_S >= larger * self._taken_s
+            self.at_once_bytes = larger if fits else int(self._taken_bytes * AT_ONCE_S / self._taken_s)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._taken_bytes, self._taken_s, self._largest_bytes = 0, 0.0, 0
 
 
 @dataclass(slots=True)

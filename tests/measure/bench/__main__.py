@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     forget_malloc()
     began, found = time.monotonic(), Found()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.dir) as directory:
-        stage = Stage(Path(directory), options.rounds or (1 if options.quick else 3), options.quick)
+        stage = Stage(Path(directory), options.rounds or (1 if options.quick else 3), options.quick, options.cases)
         described = about(Path(directory))
         for part in options.parts:
             found.add(PARTS[part](stage))
@@ -55,6 +55,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="measure.bench", description="Measures the real program beside what it could be.")
     parser.add_argument("--parts", type=_parts, default=tuple(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=0, help="of each kind in turn; 3, or 1 with --quick")
+    parser.add_argument("--cases", default="", help="of the throughput only those with this word in their names, like `large`")
     parser.add_argument(
         "--quick", action="store_true", help="fewer cases and recordings: shows that it works, is nothing to go by"
     )

@@ -16,6 +16,8 @@ class Stage:
     rounds: int = 3
     # Fewer cases, and fewer of all: to see that it works, not to go by.
     quick: bool = False
+    # Of the throughput only the cases with this word in their names, and nothing beside them; all when it is empty.
+    cases: str = ""
     _pools: dict[Size, Recordings] = field(default_factory=dict)
 
     def recordings(self, size: Size, count: int) -> Recordings:
