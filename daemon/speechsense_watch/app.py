@@ -31,6 +31,7 @@ from speechsense_watch.edge.signals import Signals
 from speechsense_watch.edge.touched import Touched, told_of
 from speechsense_watch.heartbeat import Feeding, Heartbeat
 from speechsense_watch.log import Event, Log, configure
+from speechsense_watch.loop import until_all_wake
 from speechsense_watch.ports import Clock, QueueTrouble
 
 EXIT_OK, EXIT_FATAL, EXIT_CANNOT_CREATE = 0, 1, 73
@@ -173,9 +174,10 @@ class Daemon:
                     self._failed(str(trouble))
 
     def _rest(self, touched: Touched | None) -> None:
-        """Until there are news, or somebody has written to the queue."""
-        if not self._signals.news.wait(self._rests_for_s):
-            self._signals.news.wait(self._looks_every_s - self._rests_for_s, touched)
+        """Until there are news, or somebody has written to the queue, but that at intervals."""
+        began = self._clock.monotonic()
+        if not self._signals.news.wait(until_all_wake(began, self._looks_every_s), touched):
+            self._signals.news.wait(max(0.0, began + self._rests_for_s - self._clock.monotonic()))
 
     def _tend(self) -> None:
         """Raises QueueTrouble."""
