@@ -18,7 +18,6 @@ from speechsense_watch.assembly import Assembly
 from speechsense_watch.config import Config, ConfigError, load
 from speechsense_watch.core.model import State
 from speechsense_watch.core.rules import OnUnknown
-from speechsense_watch.core.verdict import PauseReason
 from speechsense_watch.doubts import reconsider
 from speechsense_watch.edge import lock
 from speechsense_watch.edge.ballast import Ballast
@@ -112,7 +111,9 @@ class Daemon:
             raise CannotOpenQueue(f"The queue {path} cannot be opened: {error}") from error
         try:
             self._examine_queue()
-            self._parts = Assembly(self._queue, self._config, self._environ, self._clock, self._log, self._failed)
+            self._parts = Assembly(
+                self._queue, self._config, self._environ, self._clock, self._log, self._failed, self._signals.news.set
+            )
             self._begin()
             try:
                 with told_of(path.parent) as touched:
@@ -197,7 +198,6 @@ class Daemon:
             self._notifier.watchdog()
         self._tell_unwritable()
         self._notice_jumps()
-        self._parts.filer.present = [name for name, intake in self._parts.folders.items() if not intake.away]
         if self._queue.changed_elsewhere():
             self._parts.intake.revisit()
             self._parts.wake()
@@ -220,8 +220,7 @@ class Daemon:
 
     def _tell_unwritable(self) -> None:
         """Beside the queue, since it cannot be told there."""
-        reasons = {pause.reason for pause in list(self._parts.uploader.traffic.pauses.values())}
-        unwritable = PauseReason.QUEUE_NOT_WRITABLE in reasons
+        unwritable = self._parts.uploader.unwritable
         if unwritable != self._unwritable:
             self._unwritable = unwritable
             self._held.tell(unwritable=unwritable)

@@ -110,8 +110,11 @@ class Assembly:
         clock: Clock,
         log: Log,
         on_fatal: Callable[[str], None],
+        on_unwritable: Callable[[], None],
     ) -> None:
         self._queue = queue
+        # Told when the queue cannot be written any more, and when it can again.
+        self._on_unwritable = on_unwritable
         self._environ = environ
         self._clock = clock
         self._log = log
@@ -143,7 +146,7 @@ class Assembly:
         steps = {
             "intake": self.intake.step,
             "uploader": self._upload_step,
-            "filer": self.filer.step,
+            "filer": self._filing_step,
             "confirmer": self._confirm_step,
         }
         self.loops = {name: Loop(name, step, clock, log, on_fatal, _STALLED_AFTER_S[name]) for name, step in steps.items()}
@@ -277,6 +280,7 @@ class Assembly:
     def _upload_step(self) -> float:
         uploader = self.uploader
         accepted, unfiled, doubtful, storage_back = uploader.accepted, uploader.unfiled, uploader.doubtful, uploader.storage_back
+        unwritable = uploader.unwritable
         rest_s = uploader.step()
         if uploader.unfiled != unfiled:
             self.loops["filer"].wake()
@@ -285,7 +289,13 @@ class Assembly:
         if uploader.storage_back != storage_back:
             # What the others could not write down they need not wait for any longer.
             self.wake()
+        if uploader.unwritable != unwritable:
+            self._on_unwritable()
         return rest_s
+
+    def _filing_step(self) -> float:
+        self.filer.present = [name for name, intake in self.folders.items() if not intake.away]
+        return self.filer.step()
 
     def _confirm_step(self) -> float:
         settled = self.confirmer.settled

@@ -216,6 +216,12 @@ class Uploader:
     def busy(self) -> int:
         return len(self._in_work)
 
+    @property
+    def unwritable(self) -> bool:
+        """Whether nothing is sent because the queue cannot be written."""
+        pause = self.traffic.pauses.get(SERVICE)
+        return pause is not None and pause.reason is PauseReason.QUEUE_NOT_WRITABLE
+
     def hand_back(self, ended: Ended | Whole) -> None:
         """Called on whatever thread when an attempt is over, or as far as it goes ahead."""
         self._ended.put(ended)
@@ -226,8 +232,7 @@ class Uploader:
         sooner than some seconds later: a queue may take one write and refuse the next.
         """
         self._queue.make_ready()
-        pause = self.traffic.pauses.get(SERVICE)
-        if pause is None or pause.reason is not PauseReason.QUEUE_NOT_WRITABLE:
+        if not self.unwritable:
             return True
         if self._clock.monotonic() < self._writable_from:
             return False

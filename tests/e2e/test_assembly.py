@@ -43,7 +43,7 @@ def config(path: Path, *names: str, plaintext: bool = True, ca_file: str = "") -
 def parts(tmp_path: Path) -> Iterator[Assembly]:
     (tmp_path / "a").mkdir()
     with closing(SqliteQueue(tmp_path / "queue.db")) as queue:
-        parts = Assembly(queue, config(tmp_path, "a"), {}, SystemClock(), logger(), lambda _message: None)
+        parts = Assembly(queue, config(tmp_path, "a"), {}, SystemClock(), logger(), lambda _message: None, lambda: None)
         yield parts
         for service in parts.services:
             service.close()
@@ -116,6 +116,24 @@ def test_a_folder_inside_another_by_a_link_is_left_to_it(parts: Assembly, tmp_pa
     assert parts.folders["a"].rules.inner == ("sales",)
     assert not pairing.takes(parts.folders["a"].rules, "sales/call.wav")
     assert parts.attempts.trees["a"].rules.inner == ("sales",)
+
+
+def test_a_queue_that_cannot_be_written_is_told_at_once(parts: Assembly, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When that begins and when it ends: it stands beside the queue, and who writes it there is asleep."""
+    told: list[str] = []
+
+    def full() -> None:
+        raise QueueTrouble("No room.", full=True)
+
+    monkeypatch.setattr(parts, "_on_unwritable", lambda: told.append("told"))
+    with monkeypatch.context() as patched:
+        patched.setattr(parts._queue, "make_ready", full)
+        parts._upload_step()
+        parts._upload_step()
+    assert (told, parts.uploader.unwritable) == (["told"], True)
+    monkeypatch.setattr(parts.uploader, "_writable_from", 0.0)
+    parts._upload_step()
+    assert (told, parts.uploader.unwritable) == (["told"] * 2, False)
 
 
 def test_a_stalled_loop_starves_the_watchdog(parts: Assembly, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

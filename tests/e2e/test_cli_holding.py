@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from speechsense_watch.core.model import State
 from speechsense_watch.standin import StandIn
 from support.rig import Rig
@@ -38,6 +40,39 @@ def test_a_pause_of_everything_outlives_the_daemon(rig: Rig, standin: StandIn) -
     rig.wait_for_states(call=State.DONE)
     assert status(rig)[0] == 0
     assert len(standin.talks()) == 1
+
+
+# The daemon looks at the queue by itself once an hour; or it is never told of what others do.
+HEARS = """
+from speechsense_watch import app
+from speechsense_watch.cli import main
+
+app._LOOK_AT_LEAST_EVERY_S = 3600.0
+main()
+"""
+IS_DEAF = """
+from speechsense_watch.edge import syscalls
+from speechsense_watch.cli import main
+
+def told_of_changes(directory):
+    raise OSError("too many of them")
+
+syscalls.told_of_changes = told_of_changes
+main()
+"""
+
+
+@pytest.mark.parametrize("program", [HEARS, IS_DEAF], ids=["told", "not told"])
+def test_a_word_is_heard_at_once_whether_or_not_the_kernel_tells_of_it(rig: Rig, standin: StandIn, program: str) -> None:
+    """What a command has written to the queue is a matter of seconds."""
+    rig.rules |= {"rescan_interval": "1h"}
+    rig.program = ("-c", program)
+    rig.start()
+    rig.call("pause")
+    rig.drop("call")
+    rig.wait_for_states(call=State.READY)
+    rig.call("resume")
+    wait_for(lambda: len(standin.talks()) == 1, 20)
 
 
 def test_one_folder_is_paused_and_a_name_that_is_none_is_told(rig: Rig) -> None:
