@@ -79,6 +79,8 @@ class Daemon:
         self._rests_for_s = min(feeds_every_s, _LOOK_AT_MOST_EVERY_S)
         self._looks_every_s = min(feeds_every_s, _LOOK_AT_LEAST_EVERY_S)
         self._status = ""
+        # Something was written to the queue just before the last look.
+        self._stirred = False
 
     def run(self) -> int:
         """Until a signal; returns the exit code. Raises CannotOpenQueue, and ConfigError for an unreadable CA file."""
@@ -175,9 +177,13 @@ class Daemon:
                     self._failed(str(trouble))
 
     def _rest(self, touched: Touched | None) -> None:
-        """Until there are news, or somebody has written to the queue, but that at intervals."""
+        """Until there are news, or somebody has written to the queue, but that at intervals. What is written is there to be read
+        only when it is on disk, a moment later (sqlite.org/walformat.html): so another look follows soon.
+        """
         began = self._clock.monotonic()
-        if not self._signals.news.wait(until_all_wake(began, self._looks_every_s), touched):
+        rests_s = self._rests_for_s if self._stirred else until_all_wake(began, self._looks_every_s)
+        if not self._signals.news.wait(rests_s, touched):
+            self._stirred = touched is not None and touched.heard()
             self._signals.news.wait(max(0.0, began + self._rests_for_s - self._clock.monotonic()))
 
     def _tend(self) -> None:

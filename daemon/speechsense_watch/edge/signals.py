@@ -33,15 +33,11 @@ class News:
         signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
 
     def wait(self, timeout_s: float | None = None, beside: Touched | None = None) -> bool:
-        """Whether there were news within that time; they are old afterwards. What `beside` tells ends the waiting as well, and
-        is old then too.
-        """
+        """Whether there were news within that time; they are old afterwards. What `beside` tells ends the waiting as well."""
         ears = select.poll()
         for ear in (self._ear, *((beside.fileno(),) if beside else ())):
             ears.register(ear, select.POLLIN)
         ears.poll(None if timeout_s is None else math.ceil(1000 * timeout_s))
-        if beside:
-            beside.heard()
         return drained(self._ear)
 
 
