@@ -30,7 +30,6 @@ from speechsense_watch.edge.signals import Signals
 from speechsense_watch.edge.touched import Touched, told_of
 from speechsense_watch.heartbeat import Feeding, Heartbeat
 from speechsense_watch.log import Event, Log, configure
-from speechsense_watch.loop import until_all_wake
 from speechsense_watch.ports import Clock, QueueTrouble
 
 EXIT_OK, EXIT_FATAL, EXIT_CANNOT_CREATE = 0, 1, 73
@@ -181,7 +180,7 @@ class Daemon:
         only when it is on disk, a moment later (sqlite.org/walformat.html): so another look follows soon.
         """
         began = self._clock.monotonic()
-        rests_s = self._rests_for_s if self._stirred else until_all_wake(began, self._looks_every_s)
+        rests_s = self._rests_for_s if self._stirred else self._looks_every_s
         if not self._signals.news.wait(rests_s, touched):
             self._stirred = touched is not None and touched.heard()
             self._signals.news.wait(max(0.0, began + self._rests_for_s - self._clock.monotonic()))

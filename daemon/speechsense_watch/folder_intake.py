@@ -15,7 +15,7 @@ from speechsense_watch.core import pairing
 from speechsense_watch.core.rules import Folder
 from speechsense_watch.kept import Kept
 from speechsense_watch.log import Log
-from speechsense_watch.loop import isolated, until_all_wake
+from speechsense_watch.loop import isolated
 from speechsense_watch.places import Places, Seen
 from speechsense_watch.ports import Clock, Files, FileTrouble, Hint, OnRecord, Queue, Watch, WatchState
 from speechsense_watch.recording import Reader, is_there
@@ -210,9 +210,10 @@ class FolderIntake:
         return max(0.0, min(waits) - self.clock.monotonic())
 
     def _supervised_again_at(self, now: float) -> float:
+        """All folders at the same moments, so that many of them wake the machine no more often than one."""
         down = self.watch.health().state is WatchState.DOWN
         every_s = SUPERVISE_THE_SICK_EVERY_S if down else SUPERVISE_EVERY_S
-        return now + until_all_wake(now, every_s)
+        return now - now % every_s + every_s
 
     def _due_looks(self, until: float) -> bool:
         """Whether there are more of them."""

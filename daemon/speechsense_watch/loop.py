@@ -21,13 +21,6 @@ LONGEST_REST_S = 60.0
 _Result = TypeVar("_Result")
 
 
-def until_all_wake(now_s: float, every_s: float) -> float:
-    """Seconds until the next of the moments, `every_s` apart, at which all wake who have nothing to do, so that many of them wake
-    the machine no more often than one.
-    """
-    return every_s - now_s % every_s
-
-
 def isolated(do: Callable[[], _Result], log: Log, **what: object) -> _Result | None:
     """What `do` returned; None when it met a fault of ours, which is told whole. What one recording brings up must not stop
     the others; a queue that cannot be used stops them all, so QueueTrouble passes.
@@ -95,7 +88,7 @@ class Loop:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._news.clear()
-            rest_s = min(self._guarded(), until_all_wake(self._clock.monotonic(), LONGEST_REST_S))
+            rest_s = min(self._guarded(), LONGEST_REST_S)
             if rest_s > 0 and not self._stop.is_set():
                 self._news.wait(rest_s)
 

@@ -9,7 +9,7 @@ import pytest
 
 from speechsense_watch.config import LogFormat, LogLevel
 from speechsense_watch.log import configure, logger
-from speechsense_watch.loop import AFTER_TROUBLE_S, Loop, until_all_wake
+from speechsense_watch.loop import AFTER_TROUBLE_S, Loop
 from speechsense_watch.ports import QueueTrouble
 from support.manual_clock import ManualClock
 from support.waiting import wait_for
@@ -83,13 +83,6 @@ def test_a_fatal_trouble_of_the_queue_ends_the_loop_and_is_passed_on() -> None:
     told.loop.start()
     assert told.loop.join(60)
     assert told.fatal == ["disk I/O error"]
-
-
-def test_all_who_rest_for_long_wake_at_the_same_moments() -> None:
-    """Whenever they lay down."""
-    moments = {now + until_all_wake(now, 30.0) for now in (900.0, 903.7, 929.9)}
-    assert moments == {930.0}
-    assert until_all_wake(930.0, 30.0) == 30.0
 
 
 def test_a_wake_ends_the_rest_and_a_stop_the_loop() -> None:
