@@ -180,10 +180,14 @@ class Daemon:
         only when it is on disk, a moment later (sqlite.org/walformat.html): so another look follows soon.
         """
         began = self._clock.monotonic()
-        rests_s = self._rests_for_s if self._stirred else self._looks_every_s
-        if not self._signals.news.wait(rests_s, touched):
+        if not self._signals.news.wait(self._next_look_in_s, touched):
             self._stirred = touched is not None and touched.heard()
             self._signals.news.wait(max(0.0, began + self._rests_for_s - self._clock.monotonic()))
+
+    @property
+    def _next_look_in_s(self) -> float:
+        """At the latest."""
+        return self._rests_for_s if self._stirred else self._looks_every_s
 
     def _tend(self) -> None:
         """Raises QueueTrouble."""
@@ -199,7 +203,7 @@ class Daemon:
             self._log.error(Event.QUEUE_GONE, path=str(self._queue.path), message=_GONE)
             self._failed(_GONE)
             return
-        if self._feeding.is_due(self._looks_every_s):
+        if self._feeding.is_due(self._next_look_in_s):
             self._notifier.watchdog()
         self._tell_unwritable()
         self._notice_jumps()
