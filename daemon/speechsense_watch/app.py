@@ -27,16 +27,13 @@ from speechsense_watch.edge.notify import Notifier
 from speechsense_watch.edge.opening import opened_whole, passing, unfit_place
 from speechsense_watch.edge.schema import NewerSchema
 from speechsense_watch.edge.signals import Signals
-from speechsense_watch.edge.touched import Touched, told_of
+from speechsense_watch.edge.touched import told_of
 from speechsense_watch.heartbeat import Feeding, Heartbeat
 from speechsense_watch.log import Event, Log, configure
+from speechsense_watch.looks import Looks
 from speechsense_watch.ports import Clock, QueueTrouble
 
 EXIT_OK, EXIT_FATAL, EXIT_CANNOT_CREATE = 0, 1, 73
-# Nobody is woken more often than that, however much is written to the queue, mostly by ourselves,
-_LOOK_AT_MOST_EVERY_S = 2.0
-# nor sleeps for longer. Where nobody tells of writes, a look comes every two seconds.
-_LOOK_AT_LEAST_EVERY_S = 30.0
 
 _ON_UNKNOWN = {
     OnUnknown.RESEND: "A recording whose answer is lost is sent again and marked as a possible duplicate; "
@@ -74,12 +71,7 @@ class Daemon:
         self._in_order = False
         self._heart = Heartbeat(self._clock)
         self._feeding = Feeding(self._clock, self._notifier.watchdog_interval_s)
-        feeds_every_s = self._notifier.watchdog_interval_s or _LOOK_AT_LEAST_EVERY_S
-        self._rests_for_s = min(feeds_every_s, _LOOK_AT_MOST_EVERY_S)
-        self._looks_every_s = min(feeds_every_s, _LOOK_AT_LEAST_EVERY_S)
         self._status = ""
-        # Something was written to the queue just before the last look.
-        self._stirred = False
 
     def run(self) -> int:
         """Until a signal; returns the exit code. Raises CannotOpenQueue, and ConfigError for an unreadable CA file."""
@@ -118,7 +110,7 @@ class Daemon:
             self._begin()
             try:
                 with told_of(path.parent) as touched:
-                    self._watch_over(touched)
+                    self._watch_over(Looks(self._clock, self._notifier.watchdog_interval_s, self._signals.news, touched))
             finally:
                 self._shut_down()
         except QueueTrouble as trouble:
@@ -160,36 +152,20 @@ class Daemon:
 
     # --- running -----------------------------------------------------------------------------
 
-    def _watch_over(self, touched: Touched | None) -> None:
-        if touched is None:
-            self._looks_every_s = self._rests_for_s
+    def _watch_over(self, looks: Looks) -> None:
         for loop in self._parts.loops.values():
             loop.start()
         self._notifier.ready(self._describe())
         while not self._signals.stop and self._fatal is None:
-            self._rest(touched)
+            looks.rest()
             try:
-                self._tend()
+                self._tend(looks.next_in_s)
             except QueueTrouble as trouble:
                 # The loops meet the same trouble, and tell it.
                 if trouble.fatal:
                     self._failed(str(trouble))
 
-    def _rest(self, touched: Touched | None) -> None:
-        """Until there are news, or somebody has written to the queue, but that at intervals. What is written is there to be read
-        only when it is on disk, a moment later (sqlite.org/walformat.html): so another look follows soon.
-        """
-        began = self._clock.monotonic()
-        if not self._signals.news.wait(self._next_look_in_s, touched):
-            self._stirred = touched is not None and touched.heard()
-            self._signals.news.wait(max(0.0, began + self._rests_for_s - self._clock.monotonic()))
-
-    @property
-    def _next_look_in_s(self) -> float:
-        """At the latest."""
-        return self._rests_for_s if self._stirred else self._looks_every_s
-
-    def _tend(self) -> None:
+    def _tend(self, next_look_in_s: float) -> None:
         """Raises QueueTrouble."""
         if self._signals.reload:
             self._signals.reload = False
@@ -203,7 +179,7 @@ class Daemon:
             self._log.error(Event.QUEUE_GONE, path=str(self._queue.path), message=_GONE)
             self._failed(_GONE)
             return
-        if self._feeding.is_due(self._next_look_in_s):
+        if self._feeding.is_due(next_look_in_s):
             self._notifier.watchdog()
         self._tell_unwritable()
         self._notice_jumps()

@@ -143,8 +143,8 @@ def test_a_stalled_loop_starves_the_watchdog(parts: Assembly, tmp_path: Path, mo
     daemon._parts = parts
     daemon._queue = parts._queue
     monkeypatch.setattr(daemon._notifier, "watchdog", lambda: fed.append("fed"))
-    daemon._tend()
+    daemon._tend(1.0)
     assert fed == ["fed"]
     monkeypatch.setattr(parts.loops["uploader"], "_stalled_after_s", -1000.0)
-    daemon._tend()
+    daemon._tend(1.0)
     assert fed == ["fed"]

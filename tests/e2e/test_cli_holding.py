@@ -44,10 +44,10 @@ def test_a_pause_of_everything_outlives_the_daemon(rig: Rig, standin: StandIn) -
 
 # Nobody looks at the queue by himself for an hour; and it may be that nobody is told of what others do.
 HEARS = """
-from speechsense_watch import app, loop, uploader
+from speechsense_watch import looks, loop, uploader
 from speechsense_watch.cli import main
 
-app._LOOK_AT_LEAST_EVERY_S = loop.LONGEST_REST_S = uploader.LONGEST_REST_S = 3600.0
+looks.AT_LEAST_EVERY_S = loop.LONGEST_REST_S = uploader.LONGEST_REST_S = 3600.0
 """
 IS_DEAF = """
 from speechsense_watch.edge import syscalls
