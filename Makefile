@@ -4,6 +4,8 @@
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --no-input
+# The suite starts the program a thousand times: that it would be compiled each time costs minutes.
+unexport PYTHONDONTWRITEBYTECODE
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 # Below this share of branches the suite counts as failed.
 COVERAGE_MIN := 90

@@ -27,6 +27,16 @@ from support.wavs import pcm
 
 # Its own mounts for the daemon, also without being root (user_namespaces(7)).
 OWN_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")
+# The program that looks after its roots as often as it does everything else here.
+ATTENTIVE = """
+from speechsense_watch import folder_intake
+from speechsense_watch.cli import main
+
+folder_intake.SUPERVISE_EVERY_S = 1.0
+"""
+START = """
+main()
+"""
 
 
 @pytest.fixture(params=["events", "polling"])
@@ -34,6 +44,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path, standin: StandIn) -> Ite
     with Rig(tmp_path, standin.port) as rig:
         # No scan by the clock helps: what is noticed is noticed because somebody looks after the root.
         rig.rules |= {"detection": request.param, "rescan_interval": "1h" if request.param == "events" else "1s"}
+        rig.program = ("-c", ATTENTIVE + START)
         yield rig
 
 
@@ -164,7 +175,7 @@ class Storm:
                 shutil.rmtree(base, ignore_errors=True)
 
 
-# The program with a reader that dies as the storm lets it die, and always.
+# It has a reader that dies as the storm lets it die, and always.
 MORTAL = """
 from watchdog.observers.inotify_c import InotifyFD
 
@@ -176,10 +187,6 @@ def handle_event(self, event):
     heard(self, event)
 
 InotifyFD.handle_event = handle_event
-
-from speechsense_watch.cli import main
-
-main()
 """
 
 
@@ -199,7 +206,7 @@ def has_a_log_of_its_own(rig: Rig) -> None:
 @pytest.mark.parametrize("rig", ["events"], indirect=True)
 def test_a_reader_that_dies(rig: Rig) -> None:
     """Of a KeyError in watchdog, while everything else says it is alive; as often as it does."""
-    rig.program = ("-c", MORTAL)
+    rig.program = ("-c", ATTENTIVE + MORTAL + START)
     rig.start()
     wait_for(lambda: folder_of(rig).get("detection") == "watching", 20, "the watch is up")
     (rig.folder / "last breath").touch()
