@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
-from measure.bench import bare, ours, script
+import pytest
+
+from measure.bench import bare, ours, script, untouched
 from measure.bench.recordings import LARGE, TINY, Recordings, make
 from measure.bench.service import Service, Setting
 
@@ -28,3 +34,28 @@ def test_all_that_are_compared_send_the_same_to_the_same_service(tmp_path: Path)
     assert sorted(seen.first_at) == ["bench-000000", "bench-000001", "bench-000002"]
     assert len(run.talk_ids) == 3
     assert 0 < run.first_claim <= run.seconds
+
+
+# Holds 8 MB of its own, says so, and waits for its end.
+HOLDER = "import sys; held = bytes([1]) * 2**23; print(len(held), flush=True); sys.stdin.read()"
+
+
+def test_the_memory_of_a_child_is_kept_at_hand_for_as_long_as_it_lives() -> None:
+    """All of it is read, and what cannot be is passed over."""
+    threads = threading.active_count()
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"8388608\n"
+        assert untouched.read_once(child.pid) > 2**23
+        with untouched.kept_at_hand(child.pid):
+            child.kill()
+            child.wait()
+    assert threading.active_count() == threads
+
+
+def test_what_a_page_costs_is_told_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A microsecond each, by the clock, and one more for those that lay untouched."""
+    times = iter([0.0, 0.0, 1.0, 1.002048, 2.0, 2.001024])
+    monkeypatch.setattr(time, "thread_time", lambda: next(times))
+    first_us, again_us = untouched.touched_after(0.0)
+    assert (round(first_us, 6), round(again_us, 6)) == (2.0, 1.0)
