@@ -57,8 +57,6 @@ def measure(stage: Stage) -> Found:
         at_hand = None
         with suppress(PermissionError), untouched.kept_at_hand(daemon.pid):
             at_hand = _taken_in(seconds, daemon.pid, beside)
-    stage.say("memory is left alone")
-    first_us, again_us = untouched.touched_after(seconds / 2)
     found = Found([_cpu("CPU", left_alone, seconds)])
     if at_hand is not None:
         found.figures.append(_cpu("CPU, while somebody else keeps its memory at hand", at_hand, seconds))
@@ -67,7 +65,7 @@ def measure(stage: Stage) -> Found:
     found.figures += [
         Figure(PART, "written to the disk", left_alone.written_bytes, "bytes", target=at_most(0)),
         Figure(PART, "wake-ups", left_alone.wake_ups / seconds, "a second"),
-        Figure(PART, f"this machine: to touch a page that lay for {seconds / 2:.0f} s", first_us, "us", again_us, "once more"),
+        untouched.figure(PART, seconds / 2),
     ]
     return found
 

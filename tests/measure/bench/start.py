@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from measure.bench import ours
+from measure.bench import ours, untouched
 from measure.bench.figures import Figure, Found, at_most, of_rounds
 from measure.bench.service import Service, Setting
 from measure.bench.stage import Stage
@@ -30,6 +30,7 @@ def measure(stage: Stage) -> Found:
             of_rounds(PART, "the very first, which makes the queue", "s", first, target=target),
             of_rounds(PART, "a further one", "s", again, target=target),
             Figure(PART, "modules loaded by then", modules, ""),
+            untouched.new_page(PART),
         ]
     )
 

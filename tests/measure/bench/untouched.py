@@ -1,5 +1,5 @@
-"""Memory that nobody touches: some virtual machines lose it to their host until it is touched again, and then whoever touches it
-pays for that, in processor time of his own.
+"""Memory that nobody touches. On some virtual machines whoever touches it again pays for that, in processor time of his own, and
+the more the longer it lay: what is done seldom costs many times there what it costs when it is done all the time.
 """
 
 from __future__ import annotations
@@ -11,10 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from measure.bench.figures import Figure
+
 _PAGES = 1024
-_READ_EVERY_S = 0.5
+_READ_EVERY_S = 0.1
 # What no file and no allocation is that large of is reserved and not used.
 _MOST_BYTES = 64 * 2**20
+
+
+def figure(part: str, seconds: float) -> Figure:
+    """How this machine is in that respect."""
+    first_us, again_us = touched_after(seconds)
+    return Figure(part, f"this machine: to touch a page that lay for {seconds:g} s", first_us, "us", again_us, "once more")
+
+
+def new_page(part: str) -> Figure:
+    with mmap.mmap(-1, _PAGES * mmap.PAGESIZE) as memory:
+        return Figure(part, "this machine: a new page of memory", _touch(memory, write=True), "us")
 
 
 def touched_after(seconds: float) -> tuple[float, float]:
@@ -37,7 +50,7 @@ def _touch(memory: mmap.mmap, *, write: bool = False) -> float:
 
 @contextmanager
 def kept_at_hand(pid: int) -> Iterator[None]:
-    """Twice a second all memory of this child is read, by us, so that it is never left alone for long. Raises PermissionError
+    """Some times a second all memory of this child is read, by us, so that it is never left alone for long. Raises PermissionError
     when that is not allowed.
     """
     read_once(pid)
