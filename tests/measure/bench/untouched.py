@@ -50,8 +50,9 @@ def _touch(memory: mmap.mmap, *, write: bool = False) -> float:
 
 @contextmanager
 def kept_at_hand(pid: int) -> Iterator[None]:
-    """Some times a second all memory of this child is read, by us, so that it is never left alone for long. Raises PermissionError
-    when that is not allowed.
+    """Some times a second all memory of this child is read, by us, so that it is never left alone for long.
+
+    Raises PermissionError when that is not allowed.
     """
     read_once(pid)
     over = threading.Event()
