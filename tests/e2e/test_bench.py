@@ -13,6 +13,7 @@ import pytest
 from measure.bench import bare, ours, script, untouched
 from measure.bench.recordings import LARGE, TINY, Recordings, make
 from measure.bench.service import Service, Setting
+from support.waiting import wait_for
 
 
 def test_all_that_are_compared_send_the_same_to_the_same_service(tmp_path: Path) -> None:
@@ -36,20 +37,30 @@ def test_all_that_are_compared_send_the_same_to_the_same_service(tmp_path: Path)
     assert 0 < run.first_claim <= run.seconds
 
 
-# Holds 8 MB of its own, says so, and waits for its end.
-HOLDER = "import sys; held = bytes([1]) * 2**23; print(len(held), flush=True); sys.stdin.read()"
+# Holds 48 MB of its own, says so, and waits for its end.
+HOLDER = "import sys; held = bytes([1]) * (48 * 2**20); print(len(held), flush=True); sys.stdin.read()"
 
 
-def test_the_memory_of_a_child_is_kept_at_hand_for_as_long_as_it_lives() -> None:
-    """All of it is read, and what cannot be is passed over."""
-    threads = threading.active_count()
+def test_the_memory_of_a_child_is_kept_at_hand_for_as_long_as_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is read again and again, and that it has ended meanwhile is no matter."""
+    threads, read, reads = threading.active_count(), untouched.read_once, list[int]()
     with subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == b"8388608\n"
-        assert untouched.read_once(child.pid) > 2**23
+        assert child.stdout.readline() == b"50331648\n"
+
+        def counted(pid: int) -> int:
+            reads.append(0)
+            reads[-1] = read(pid)
+            return reads[-1]
+
+        monkeypatch.setattr(untouched, "read_once", counted)
         with untouched.kept_at_hand(child.pid):
+            wait_for(lambda: len(reads) >= 3, 10, "it is read again")
+            assert min(reads[:2]) > 48 * 2**20
             child.kill()
             child.wait()
+            ended_at = len(reads)
+            wait_for(lambda: len(reads) >= ended_at + 2, 10, "it is tried further")
     assert threading.active_count() == threads
 
 

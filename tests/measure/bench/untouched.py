@@ -15,7 +15,7 @@ from measure.bench.figures import Figure
 
 _PAGES = 1024
 _READ_EVERY_S = 0.1
-# What no file and no allocation is that large of is reserved and not used.
+# Larger ranges are addresses that were reserved and are not used.
 _MOST_BYTES = 64 * 2**20
 
 
@@ -26,13 +26,13 @@ def figure(part: str, seconds: float) -> Figure:
 
 
 def new_page(part: str) -> Figure:
-    with mmap.mmap(-1, _PAGES * mmap.PAGESIZE) as memory:
+    with mmap.mmap(-1, _PAGES * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE) as memory:
         return Figure(part, "this machine: a new page of memory", _touch(memory, write=True), "us")
 
 
 def touched_after(seconds: float) -> tuple[float, float]:
     """Microseconds of processor time for a page that was left alone for so long, and for the same once more at once."""
-    with mmap.mmap(-1, _PAGES * mmap.PAGESIZE) as memory:
+    with mmap.mmap(-1, _PAGES * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE) as memory:
         _touch(memory, write=True)
         time.sleep(seconds)
         return _touch(memory), _touch(memory)
