@@ -4,7 +4,7 @@
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --no-input
-# The suite starts the program a thousand times: that it would be compiled each time costs minutes.
+# The suite starts the program a thousand times: to compile it each time would cost minutes.
 unexport PYTHONDONTWRITEBYTECODE
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 # Below this share of branches the suite counts as failed.
@@ -29,7 +29,7 @@ coverage: COVERAGE := yes
 coverage: test  ## the test suite, and every branch of daemon/ that it does not take
 
 # Parts alone, a quick look:  make bench BENCH='--parts throughput,latency --rounds 5'   make bench BENCH=--quick
-bench: $(VENV)/.project  ## how fast, small and quiet it is, beside what it could be; figures in bench.json (an hour)
+bench: $(VENV)/.project  ## how fast, small and quiet it is, beside what it could be; figures in bench.json (45 minutes)
 	@PYTHONPATH=tests $(RUN) -m measure.bench --json bench.json $(BENCH)
 
 burst: $(VENV)/.project  ## 50,000 pairs dropped at once, written and renamed: time, memory, what the events missed (3 minutes)
