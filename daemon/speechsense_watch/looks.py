@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from speechsense_watch.ports import Clock
+from speechsense_watch.ports import Clock, Touches, Waiting
 
 # Nobody is woken more often than that, however much is written to the queue, mostly by ourselves,
 AT_MOST_EVERY_S = 2.0
 # nor sleeps for longer. Where nobody tells of writes, a look comes every two seconds.
 AT_LEAST_EVERY_S = 30.0
-
-
-class Touches(Protocol):
-    """As `edge.touched` has it."""
-
-    def fileno(self) -> int: ...
-    def heard(self) -> bool: ...
-
-
-class Waiting(Protocol):
-    """As `edge.signals.News` waits."""
-
-    def wait(self, timeout_s: float | None = None, beside: Touches | None = None) -> bool: ...
 
 
 class Looks:

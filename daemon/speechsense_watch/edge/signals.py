@@ -9,15 +9,9 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Protocol
 
 from speechsense_watch.edge.touched import drained
-
-
-class Ear(Protocol):
-    """What poll(2) can wait for."""
-
-    def fileno(self) -> int: ...
+from speechsense_watch.ports import Touches
 
 
 class News:
@@ -39,7 +33,7 @@ class News:
         """
         signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
 
-    def wait(self, timeout_s: float | None = None, beside: Ear | None = None) -> bool:
+    def wait(self, timeout_s: float | None = None, beside: Touches | None = None) -> bool:
         """Whether there were news within that time; they are old afterwards. What `beside` tells ends the waiting as well."""
         ears = select.poll()
         for ear in (self._ear, *((beside.fileno(),) if beside else ())):

@@ -34,7 +34,7 @@ from speechsense_watch.ports.service import (
     Talk,
 )
 from speechsense_watch.ports.sources import NO_SOURCES, CallRecords, People, Sources, SourceTrouble
-from speechsense_watch.ports.time import Chance, Clock, Wake
+from speechsense_watch.ports.time import Chance, Clock, Touches, Waiting, Wake
 
 __all__ = [
     "NO_NOTE",
@@ -77,8 +77,10 @@ __all__ = [
     "Sources",
     "Stale",
     "Talk",
+    "Touches",
     "Tried",
     "UidTaken",
+    "Waiting",
     "Wake",
     "Watch",
     "WatchHealth",

@@ -27,3 +27,23 @@ class Wake(Protocol):
     """Tells a loop that there is something to look at before its time."""
 
     def set(self) -> None: ...
+
+
+class Touches(Protocol):
+    """Tells of what others did since it was heard last."""
+
+    def fileno(self) -> int:
+        """Readable when there is something to be heard (poll(2))."""
+        ...
+
+    def heard(self) -> bool:
+        """Whether there was; it is old afterwards."""
+        ...
+
+
+class Waiting(Protocol):
+    """Sleeps until it is told of something."""
+
+    def wait(self, timeout_s: float | None = None, beside: Touches | None = None) -> bool:
+        """Whether it was told within that time. What `beside` tells ends the waiting as well."""
+        ...
