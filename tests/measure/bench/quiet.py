@@ -13,37 +13,28 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from measure.bench import ours, processes, untouched
-from measure.bench.figures import Figure, Found, at_most
+from measure.bench.figures import Figure, Found, Target, at_most
 from measure.bench.service import Service, Setting
 from measure.bench.stage import Stage
 
 PART = "quiet"
 _SETTLES_IN_S = 15
 _SECONDS = 60
+# Milliseconds a second.
 _MOST_CPU = at_most(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """Up to now, or over a time: seconds of processor time of the daemon and of the program beside it, in so many seconds."""
 
     seconds: float
     cpu_s: float
     beside_cpu_s: float
-    wake_ups: int
-    written_bytes: int
-
-    def __sub__(self, before: Taken) -> Taken:
-        return Taken(
-            self.seconds - before.seconds,
-            self.cpu_s - before.cpu_s,
-            self.beside_cpu_s - before.beside_cpu_s,
-            self.wake_ups - before.wake_ups,
-            self.written_bytes - before.written_bytes,
-        )
+    wake_ups: float
+    written_bytes: float
 
 
 def measure(stage: Stage) -> Found:
@@ -63,9 +54,9 @@ def measure(stage: Stage) -> Found:
         at_hand = None
         with suppress(PermissionError), untouched.kept_at_hand(daemon.pid):
             at_hand = _taken_in(seconds, daemon.pid, beside)
-    found = Found([_cpu("CPU", left_alone), _cpu("CPU, while another program keeps a core busy", awake)])
+    found = Found([_cpu("CPU", left_alone, _MOST_CPU), _cpu("CPU, while another program keeps a core busy", awake)])
     if at_hand is not None:
-        found.figures.append(_cpu("CPU, while another program reads its memory again and again", at_hand))
+        found.figures.append(_cpu("CPU, while another program reads its memory again and again", at_hand, _MOST_CPU))
     else:
         found.notes.append("how quiet it is with its memory at hand: reading that is not allowed here (kernel.yama.ptrace_scope)")
     found.figures += [
@@ -76,15 +67,15 @@ def measure(stage: Stage) -> Found:
     return found
 
 
-def _cpu(name: str, taken: Taken) -> Figure:
+def _cpu(name: str, taken: Taken, target: Target | None = None) -> Figure:
     mine, beside = (1000 * cpu_s / taken.seconds for cpu_s in (taken.cpu_s, taken.beside_cpu_s))
-    return Figure(PART, name, mine, "ms/s", beside, "a program that wakes once a second", target=_MOST_CPU)
+    return Figure(PART, name, mine, "ms/s", beside, "a program that wakes once a second", target=target)
 
 
 def _taken_in(seconds: float, pid: int, beside: int) -> Taken:
     before = _taken(pid, beside)
     time.sleep(seconds)
-    return _taken(pid, beside) - before
+    return Taken(*(now - then for now, then in zip(_taken(pid, beside), before, strict=True)))
 
 
 def _taken(pid: int, beside: int) -> Taken:
