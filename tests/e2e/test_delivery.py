@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from measure.bench import processes
 from speechsense_watch.core.model import State
 from speechsense_watch.core.reasons import Reason
 from speechsense_watch.standin import Fault, Rules, StandIn
@@ -251,10 +252,7 @@ def test_a_large_recording_does_not_fill_the_memory(rig: Rig, standin: StandIn) 
         file.truncate(44 + data_bytes)
     rig.drop_metadata("long")
     rig.wait_for_states(50, long=DONE)
-    assert rig.process is not None
-    status = Path(f"/proc/{rig.process.pid}/status").read_text()
-    peak_kib = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
-    assert peak_kib < 90 * 1024, f"peak memory {peak_kib / 1024:.0f} MB"
+    assert processes.peak_mb(rig.pid) < 90
     assert standin.talks()[0].size_bytes == data_bytes + 44
 
 

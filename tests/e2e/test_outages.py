@@ -33,8 +33,6 @@ from speechsense_watch import folder_intake
 from speechsense_watch.cli import main
 
 folder_intake.SUPERVISE_EVERY_S = 1.0
-"""
-START = """
 main()
 """
 
@@ -44,7 +42,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path, standin: StandIn) -> Ite
     with Rig(tmp_path, standin.port) as rig:
         # No scan by the clock helps: what is noticed is noticed because somebody looks after the root.
         rig.rules |= {"detection": request.param, "rescan_interval": "1h" if request.param == "events" else "1s"}
-        rig.program = ("-c", ATTENTIVE + START)
+        rig.program = ("-c", ATTENTIVE)
         yield rig
 
 
@@ -206,7 +204,7 @@ def has_a_log_of_its_own(rig: Rig) -> None:
 @pytest.mark.parametrize("rig", ["events"], indirect=True)
 def test_a_reader_that_dies(rig: Rig) -> None:
     """Of a KeyError in watchdog, while everything else says it is alive; as often as it does."""
-    rig.program = ("-c", ATTENTIVE + MORTAL + START)
+    rig.program = ("-c", MORTAL + ATTENTIVE)
     rig.start()
     wait_for(lambda: folder_of(rig).get("detection") == "watching", 20, "the watch is up")
     (rig.folder / "last breath").touch()

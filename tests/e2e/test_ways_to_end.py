@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from measure.kept import cpu_s
+from measure.bench import processes
 from speechsense_watch.core.model import IN_FLIGHT, State
 from speechsense_watch.standin import StandIn
 from support.rig import Rig
@@ -80,7 +80,7 @@ def ended(directory: Path, end: Callable[[Rig], None]) -> tuple[Story, float]:
         end(rig)
         del rig.upload["bandwidth"]
         rig.start()
-        took_s = cpu_s(rig)
+        took_s = processes.cpu_s(rig.pid)
         wait_for(lambda: set(rig.states().values()) == {State.DONE} and len(rig.states()) == RECORDINGS, 30)
         told = {path: (job.state, job.uid) for path, job in rig.jobs().items()}
         doubtful = sum(job.possible_duplicate for job in rig.jobs().values())

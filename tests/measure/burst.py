@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from measure.bench import processes
 from support.rig import FIELDS, Rig
 from support.waiting import came_true, wait_for
 from support.wavs import pcm
@@ -46,14 +46,11 @@ def main(pairs: int, how: str, *, unheard: bool = False, rescan_s: int = RESCAN_
         came_true(lambda: not unheard or told(rig)["found_by_scan"] >= pairs, 60)
         folder, words = told(rig), " ".join(rig.call("status")[1].split())
         found = rig.read(lambda queue: {row["state"]: row["n"] for row in queue.rows("SELECT state, n FROM counts WHERE n > 0")})
-        assert rig.process is not None
-        status = Path(f"/proc/{rig.process.pid}/status").read_text()
-        peak_mb = int(re.findall(r"VmHWM:\s+([0-9]+)", status)[0]) // 1024
-        stat = Path(f"/proc/{rig.process.pid}/stat").read_text().rpartition(")")[2].split()
-        cpu_s = (int(stat[11]) + int(stat[12])) / 100
+        peak_mb, cpu_s = processes.peak_mb(rig.pid), processes.cpu_s(rig.pid)
     sys.stdout.write(
         f"{how}: {pairs:,} pairs dropped in {dropped_s:.1f} s, all jobs {took_s:.1f} s after the first byte; {found}; "
-        f"peak {peak_mb} MB, {cpu_s:.1f} s of CPU; overflows {folder['overflows']}, found by scan {folder['found_by_scan']:,}\n"
+        f"peak {peak_mb:.0f} MB, {cpu_s:.1f} s of CPU; "
+        f"overflows {folder['overflows']}, found by scan {folder['found_by_scan']:,}\n"
     )
     # The scan that an overflow asks for does not wait for the next rescan.
     most_s = dropped_s + (rescan_s / 2 if unheard else rescan_s)

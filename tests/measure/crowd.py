@@ -8,13 +8,13 @@ when a recording was not taken in time or the memory is too much.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
+from measure.bench import processes
 from speechsense_watch.core.model import State
 from support.rig import Rig
 from support.waiting import wait_for
@@ -38,15 +38,13 @@ def main(files: int, rescan_s: int = 60) -> int:
             rig.drop(f"new-{number}")
             wait_for(partial(is_ready, rig, f"new-{number}.wav"), LATER_S, "a new one is taken")
             slowest_s = max(slowest_s, time.monotonic() - began)
-        before_s, scanned_at = cpu_s(rig), runtime(rig).get("scanned_at")
+        before_s, scanned_at = processes.cpu_s(rig.pid), runtime(rig).get("scanned_at")
         wait_for(lambda: runtime(rig).get("scanned_at") != scanned_at, 2 * rescan_s + FIRST_SCAN_S, "another scan is over")
-        scan_s = cpu_s(rig) - before_s
-        assert rig.process is not None
-        status = Path(f"/proc/{rig.process.pid}/status").read_text()
-        peak_mb = int(re.findall(r"VmHWM:\s+([0-9]+)", status)[0]) // 1024
+        scan_s = processes.cpu_s(rig.pid) - before_s
+        peak_mb = processes.peak_mb(rig.pid)
     sys.stdout.write(
         f"{files:,} old recordings in one directory: first scan {first_s:.1f} s; a new one is taken after {slowest_s:.1f} s at "
-        f"most; a further scan {scan_s:.1f} s of CPU, peak {peak_mb} MB\n"
+        f"most; a further scan {scan_s:.1f} s of CPU, peak {peak_mb:.0f} MB\n"
     )
     return 0 if peak_mb < MOST_MB else 1
 
@@ -68,12 +66,6 @@ def is_ready(rig: Rig, path: str) -> bool:
 def runtime(rig: Rig) -> dict[str, object]:
     told: dict[str, object] = rig.read(lambda queue: queue.runtime()).get("folder:in", {})
     return told
-
-
-def cpu_s(rig: Rig) -> float:
-    assert rig.process is not None
-    stat = Path(f"/proc/{rig.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(stat[11]) + int(stat[12])) / 100
 
 
 if __name__ == "__main__":

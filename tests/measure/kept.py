@@ -8,7 +8,6 @@ ends with 1 when a scan takes a second of CPU or more. The uploads go nowhere, s
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from measure.bench import processes
 from measure.bench.figures import Figure, Found, at_most
 from measure.bench.stage import Stage
 from speechsense_watch.core.model import Job, State
@@ -44,7 +44,7 @@ class Scans:
     start_s: float
     still_s: float
     moved_s: float
-    peak_mb: int
+    peak_mb: float
 
 
 def for_bench(stage: Stage) -> Found:
@@ -52,7 +52,7 @@ def for_bench(stage: Stage) -> Found:
     stage.say(f"makes {recordings:,} kept recordings")
     scans = measured(recordings, directories, 5 if stage.quick else 20, stage.directory)
     what = f"a rescan with {recordings:,} recordings kept in place"
-    return Found([Figure("kept", what, scans.still_s, "s of CPU", target=at_most(MOST_S), note=f"peak {scans.peak_mb} MB")])
+    return Found([Figure("kept", what, scans.still_s, "s of CPU", target=at_most(MOST_S), note=f"peak {scans.peak_mb:.0f} MB")])
 
 
 def main(recordings: int, directories: int, rescan_s: int = 20) -> int:
@@ -60,7 +60,7 @@ def main(recordings: int, directories: int, rescan_s: int = 20) -> int:
     sys.stdout.write(
         f"{recordings:,} kept recordings in {directories:,} directories: the start's scan {scans.start_cpu_s:.1f} s of CPU "
         f"({scans.start_s:.0f} s); a further scan {scans.still_s:.2f} s of CPU at most, with a new recording "
-        f"{scans.moved_s:.2f} s; peak {scans.peak_mb} MB\n"
+        f"{scans.moved_s:.2f} s; peak {scans.peak_mb:.0f} MB\n"
     )
     return 0 if scans.still_s < MOST_S else 1
 
@@ -70,16 +70,14 @@ def measured(recordings: int, directories: int, rescan_s: int, base: Path | None
         keep(rig, recordings, directories)
         rig.rules |= {"detection": "polling", "rescan_interval": f"{rescan_s}s"}
         rig.start()
-        begun_s, began = cpu_s(rig), time.monotonic()
+        begun_s, began = processes.cpu_s(rig.pid), time.monotonic()
         wait_for(lambda: scanned_at(rig), FIRST_SCAN_S, "the first scan is over")
-        start_s, start_cpu_s = time.monotonic() - began, cpu_s(rig) - begun_s
+        start_s, start_cpu_s = time.monotonic() - began, processes.cpu_s(rig.pid) - begun_s
         still_s = max(scan_s(rig, rescan_s) for _ in range(SCANS))
         rig.drop(f"{0:04}/new" if directories > 1 else "new")
         moved_s = scan_s(rig, rescan_s)
         wait_for(partial(is_ready, rig), 60 + rescan_s, "a new one is taken")
-        assert rig.process is not None
-        status = Path(f"/proc/{rig.process.pid}/status").read_text()
-        peak_mb = int(re.findall(r"VmHWM:\s+([0-9]+)", status)[0]) // 1024
+        peak_mb = processes.peak_mb(rig.pid)
     return Scans(start_cpu_s, start_s, still_s, moved_s, peak_mb)
 
 
@@ -137,9 +135,9 @@ def insertion(job: Job, kept: Iterator[Kept]) -> tuple[str, Iterator[dict[str, o
 
 def scan_s(rig: Rig, rescan_s: int) -> float:
     """CPU from the end of one scan to the end of the next."""
-    before_s, before = cpu_s(rig), scanned_at(rig)
+    before_s, before = processes.cpu_s(rig.pid), scanned_at(rig)
     wait_for(lambda: scanned_at(rig) != before, 2 * rescan_s + FIRST_SCAN_S, "another scan is over")
-    return cpu_s(rig) - before_s
+    return processes.cpu_s(rig.pid) - before_s
 
 
 def is_ready(rig: Rig) -> bool:
@@ -149,12 +147,6 @@ def is_ready(rig: Rig) -> bool:
 def scanned_at(rig: Rig) -> object:
     told: dict[str, object] = rig.read(lambda queue: queue.runtime()).get("folder:in", {})
     return told.get("scanned_at")
-
-
-def cpu_s(rig: Rig) -> float:
-    assert rig.process is not None
-    stat = Path(f"/proc/{rig.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(stat[11]) + int(stat[12])) / 100
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from measure.bench import processes
 from measure.bench.figures import Found, at_most_times, of_rounds
 from measure.bench.stage import Stage
 from speechsense_watch.core import lifecycle
@@ -296,9 +297,7 @@ def start(side: Side, rig: Rig) -> None:
             raise AssertionError(rig.log())
         side.took("start to READY", time.perf_counter() - began)
         time.sleep(1.0)  # what the first steps take
-        status = Path(f"/proc/{rig.process.pid}/status").read_text()
-        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        side.took("peak memory after start (MB)", int(peak.split()[1]) / 1024)
+        side.took("peak memory after start (MB)", processes.peak_mb(rig.pid))
         rig.stop()
 
 

@@ -103,6 +103,12 @@ class Rig:
             self.process = self.command("run", launcher=self.launcher, stderr=log)
         wait_for(lambda: self._running() and "daemon_started" in self.log(), 20, "the daemon starts")
 
+    @property
+    def pid(self) -> int:
+        """Of the daemon that was started last."""
+        assert self.process is not None
+        return self.process.pid
+
     def _running(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}:\n{self.log()}"
