@@ -37,8 +37,8 @@ VALUES = {
 }
 # Everything foreign is wrapped in one place; the stand-in and the demo are worlds of their own.
 FOREIGN = {
-    "grpc": {"edge/speechsense.py", "edge/channel.py", "edge/questions.py"},
-    "yandex": {"edge/speechsense.py", "edge/channel.py", "edge/questions.py", "edge/messages.py"},
+    "grpc": {"edge/speechsense.py", "edge/channel.py"},
+    "yandex": {"edge/speechsense.py", "edge/channel.py", "edge/messages.py"},
     "google": {"edge/retry_info.py"},
     "sqlite3": {"edge/writing.py", "edge/queue_file.py", "edge/schema.py"},
     "sqlite_utils": {"edge/queue_file.py", "edge/schema.py"},
@@ -49,7 +49,7 @@ FOREIGN = {
     "xml": {"core/sidecar_xml.py"},
     "jwt": {"edge/service_account.py"},
     "http": {"edge/vm_metadata.py"},
-    "time": {"edge/clock.py", "edge/speechsense.py", "edge/questions.py"},
+    "time": {"edge/clock.py", "edge/speechsense.py", "edge/channel.py"},
 }
 ASKS_THE_CLOCK = {"edge/clock.py"}
 CATCHES_ANYTHING = {

@@ -24,7 +24,7 @@ from speechsense_watch.cli.check_parts import check_credentials
 from speechsense_watch.cli.report import Report
 from speechsense_watch.core.edges import Change
 from speechsense_watch.core.model import Job, State
-from speechsense_watch.edge import lock, questions
+from speechsense_watch.edge import channel, lock
 from speechsense_watch.edge.clock import SystemClock
 from speechsense_watch.edge.queue import SqliteQueue
 from speechsense_watch.ports import Stale
@@ -884,7 +884,7 @@ def test_online_without_anybody_there(idle: Desk) -> None:
 
 def test_online_with_something_else_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes the connection and speaks no gRPC."""
-    monkeypatch.setattr(questions, "CONNECT_WITHIN_S", 0.3)
+    monkeypatch.setattr(channel, "CONNECT_WITHIN_S", 0.3)
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         done = Desk(tmp_path, server.getsockname()[1]).call("check", "--online")
     assert (done.exit_code, "no gRPC connection" in done.output) == (69, True)

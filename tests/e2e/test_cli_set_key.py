@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from speechsense_watch.cli import group, set_key
 from speechsense_watch.core.model import State
-from speechsense_watch.edge import questions, service_user
+from speechsense_watch.edge import channel, service_user
 from speechsense_watch.edge.service_user import ServiceUser
 from speechsense_watch.standin import Fault, Rules, StandIn
 from support.iam import Iam, plain_settings
@@ -32,7 +32,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "CONNECT_WITHIN_S", 2.0)
+    monkeypatch.setattr(channel, "CONNECT_WITHIN_S", 2.0)
     # Whatever this machine's systemd knows of a service of ours.
     monkeypatch.setattr(service_user, "find", lambda: None)
 

@@ -15,7 +15,7 @@ import pytest
 
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Kind, Outcome, PauseReason, judge
-from speechsense_watch.edge import questions, speechsense
+from speechsense_watch.edge import channel, speechsense
 from speechsense_watch.edge.channel import Conduit, Endpoint
 from speechsense_watch.edge.speechsense import GrpcService
 from speechsense_watch.ports import Channel, ChannelState, Talk
@@ -250,8 +250,8 @@ def test_a_look_up_waits_behind_an_upload_on_a_slow_line(standin: StandIn, monke
     """At 64 kbit/s for half a minute, ten times as fast here: what the kernel has taken goes first. Else no look-up would ever
     end well while a four-hour call is on its way.
     """
-    monkeypatch.setattr(questions, "ANSWER_WITHIN_S", questions.ANSWER_WITHIN_S / 10)
-    monkeypatch.setattr(questions, "LOOK_UP_WITHIN_S", questions.LOOK_UP_WITHIN_S / 10)
+    monkeypatch.setattr(channel, "ANSWER_WITHIN_S", channel.ANSWER_WITHIN_S / 10)
+    monkeypatch.setattr(channel, "LOOK_UP_WITHIN_S", channel.LOOK_UP_WITHIN_S / 10)
     with Proxy(standin.port, shallow=True) as proxy:
         service = Watched(proxy.target, Looks())
         wait_for(lambda: ready(service), 10)

@@ -12,8 +12,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from speechsense_watch.core.rules import SearchScope
-from speechsense_watch.edge.channel import Endpoint
-from speechsense_watch.edge.questions import asking
+from speechsense_watch.edge.channel import Endpoint, asking
 from speechsense_watch.edge.retry_info import retry_after_s
 from speechsense_watch.ports import SearchTrouble
 from speechsense_watch.standin import Fault, StandIn

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from speechsense_watch.config import Auth, SpeechSense
 from speechsense_watch.core.verdict import Code
+from speechsense_watch.edge.channel import Answer, Exchanged
 from speechsense_watch.edge.iam import Token
-from speechsense_watch.edge.questions import Answer, Exchanged
 from speechsense_watch.edge.secret import AuthError
 from speechsense_watch.edge.service_account import NoAnswerError, ServiceAccount, _time_of, iam_of, parsed
 from speechsense_watch.standin.certificates import certificates
@@ -242,7 +242,7 @@ def test_a_token_that_expired_in_another_age_is_told_all_the_same(
     iam: Iam, file: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, expires_at_s: int
 ) -> None:
     """However far from now what IAM says may lie: an answer that cannot be understood never goes unsaid."""
-    monkeypatch.setattr("speechsense_watch.edge.questions.exchange", lambda *_: Exchanged(Answer(Code.OK), "token", expires_at_s))
+    monkeypatch.setattr("speechsense_watch.edge.channel.exchange", lambda *_: Exchanged(Answer(Code.OK), "token", expires_at_s))
     assert refusal(account(iam, file, clock)).startswith("IAM gave a token that expired ")
 
 
@@ -265,7 +265,7 @@ def test_an_iam_that_cannot_be_reached_is_told_with_the_key_to_mend(
     file: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which step fails, in words."""
-    monkeypatch.setattr("speechsense_watch.edge.questions.CONNECT_WITHIN_S", 0.2)
+    monkeypatch.setattr("speechsense_watch.edge.channel.CONNECT_WITHIN_S", 0.2)
     nobody = Iam(target=f"127.0.0.1:{free_port()}")
     with pytest.raises(NoAnswerError, match=r"No IAM token can be had\. .*check the network and `iam_endpoint`\."):
         account(nobody, file, clock).fetch()

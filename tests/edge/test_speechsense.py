@@ -15,7 +15,7 @@ import pytest
 from speechsense_watch.core.patience import Patience
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Kind, PauseReason, judge
-from speechsense_watch.edge import questions
+from speechsense_watch.edge import channel
 from speechsense_watch.edge.channel import Endpoint
 from speechsense_watch.edge.speechsense import GrpcService, _Call
 from speechsense_watch.ports import ChannelState, CredentialError, CredentialPending, Halted, SearchTrouble, Talk
@@ -126,9 +126,9 @@ def test_a_question_is_answered_whole_or_not_at_all(connect: Connect, standin: S
     service = connect()
     ids = {service.send_whole(TALK, pcm(seconds=0.1, seed=seed)).talk_id for seed in range(5)}
     question = (SearchScope("o", "s"), "conn", "userMeta.operator_id", [TALK.fields["operator_id"]])
-    monkeypatch.setattr(questions, "_PAGE", 2)
+    monkeypatch.setattr(channel, "_PAGE", 2)
     assert set(service.search(*question)) == ids
-    monkeypatch.setattr(questions, "_MOST_PAGES", 2)
+    monkeypatch.setattr(channel, "_MOST_PAGES", 2)
     with pytest.raises(SearchTrouble, match="no end"):
         service.search(*question)
 
@@ -141,8 +141,8 @@ def test_all_pages_together_are_given_the_time_of_one_question(
     for seed in range(4):
         service.send_whole(TALK, pcm(seconds=0.1, seed=seed))
     times = iter([0.0, 0.0, 200.0])
-    monkeypatch.setattr(questions, "monotonic", lambda: next(times))
-    monkeypatch.setattr(questions, "_PAGE", 2)
+    monkeypatch.setattr(channel, "monotonic", lambda: next(times))
+    monkeypatch.setattr(channel, "_PAGE", 2)
     with pytest.raises(SearchTrouble) as caught:
         service.search(SearchScope("o", "s"), "conn", "userMeta.operator_id", [TALK.fields["operator_id"]])
     assert caught.value.code is Code.DEADLINE_EXCEEDED

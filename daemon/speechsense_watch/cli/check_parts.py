@@ -169,8 +169,7 @@ def check_endpoint(config: Config, report: Report) -> bool:
 def check_service(config: Config, environ: Mapping[str, str], report: Report) -> bool:
     """What the service says of the key, by a question that stores nothing. False when it is no SpeechSense that answers."""
     # Bring grpc along.
-    from speechsense_watch.edge.channel import Endpoint  # noqa: PLC0415
-    from speechsense_watch.edge.questions import ask  # noqa: PLC0415
+    from speechsense_watch.edge.channel import Endpoint, ask  # noqa: PLC0415
 
     settings = config.speechsense
     endpoint = Endpoint(settings.endpoint, settings.plaintext, settings.ca_file)

@@ -30,8 +30,7 @@ def check_look_up(config: Config, environ: Mapping[str, str], report: Report) ->
     if not folders:
         return
     # Brings grpc along.
-    from speechsense_watch.edge.channel import Endpoint  # noqa: PLC0415
-    from speechsense_watch.edge.questions import asking  # noqa: PLC0415
+    from speechsense_watch.edge.channel import Endpoint, asking  # noqa: PLC0415
 
     settings = config.speechsense
     endpoint = Endpoint(settings.endpoint, settings.plaintext, settings.ca_file)

@@ -132,8 +132,7 @@ def _must_be_one(settings: SpeechSense, scheme: Scheme, content: bytes, *, tried
 def _tried(config: Config, credentials: Credentials | AuthError) -> _Result:
     """What SpeechSense says to it, by a question that stores nothing."""
     # Bring grpc along.
-    from speechsense_watch.edge.channel import Endpoint  # noqa: PLC0415
-    from speechsense_watch.edge.questions import ask  # noqa: PLC0415
+    from speechsense_watch.edge.channel import Endpoint, ask  # noqa: PLC0415
 
     if isinstance(credentials, AuthError):
         return _Result(EXIT_ENDPOINT if isinstance(credentials, NoAnswerError) else EXIT_FAILED, str(credentials))

@@ -22,7 +22,7 @@ from speechsense_watch.edge.secret import SCHEMES, AuthError, Secret, Sources, f
 from speechsense_watch.ports import Clock
 
 if TYPE_CHECKING:
-    from speechsense_watch.edge.questions import Answer
+    from speechsense_watch.edge.channel import Answer
 
 AUDIENCE = "https://iam.api.cloud.yandex.net/iam/v1/tokens"
 OWN_IAM = SpeechSense().iam_endpoint
@@ -134,8 +134,7 @@ class ServiceAccount:
     def token_for(self, key: AccountKey) -> Token:
         """What IAM gives for the key. Takes up to a minute. Raises AuthError."""
         # Brings grpc along.
-        from speechsense_watch.edge.channel import Endpoint  # noqa: PLC0415
-        from speechsense_watch.edge.questions import exchange  # noqa: PLC0415
+        from speechsense_watch.edge.channel import Endpoint, exchange  # noqa: PLC0415
 
         address, plaintext, ca_file = iam_of(self._settings)
         asked_at = self._clock.now()
