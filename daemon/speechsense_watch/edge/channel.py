@@ -299,7 +299,7 @@ def _asked(credentials: Credentials, ask: Callable[[Headers], _Message]) -> _Mes
         code, message = code_of(error), details_of(error, headers)
         if code is Code.UNAUTHENTICATED:
             credentials.refused()
-        raise SearchTrouble(code, message, retry_after_s(_trailing(error))) from error
+        raise SearchTrouble(code, message, retry_after_s(metadata_of(error))) from error
 
 
 def code_of(error: grpc.RpcError) -> Code:
@@ -307,9 +307,9 @@ def code_of(error: grpc.RpcError) -> Code:
     return Code((error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN).name)
 
 
-def _trailing(error: object) -> Mapping[str, str | bytes]:
-    """What is no call, by the library's type stubs, is one all the same."""
-    return dict([*(error.trailing_metadata() or ())]) if isinstance(error, grpc.Call) else {}
+def metadata_of(ended: object) -> Mapping[str, str | bytes]:
+    """What came before and after the answer. What is no call, by the library's type stubs, is one all the same."""
+    return dict([*(ended.initial_metadata() or ()), *(ended.trailing_metadata() or ())]) if isinstance(ended, grpc.Call) else {}
 
 
 def details_of(error: object, shown: Headers = ()) -> str:
@@ -374,8 +374,7 @@ def exchange(endpoint: Endpoint, jwt: str) -> Exchanged:
         service = iam_token_service_pb2_grpc.IamTokenServiceStub(channel)
         call = service.Create.future(request, timeout=ANSWER_WITHIN_S)
         error = call.exception()
-        metadata = (*(call.initial_metadata() or ()), *(call.trailing_metadata() or ()))
-        date = next((value for key, value in metadata if key == "date" and isinstance(value, str)), "")
+        date = str(metadata_of(call).get("date", ""))
         if error is not None:
             return Exchanged(Answer(Code(call.code().name), call.details() or ""), date=date)
         made = call.result()

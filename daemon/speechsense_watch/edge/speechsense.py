@@ -21,7 +21,7 @@ from speechsense_watch.core.patience import ON_ITS_WAY_BYTES, Patience, Wait
 from speechsense_watch.core.rules import SearchScope
 from speechsense_watch.core.verdict import Code, Halt, Outcome, PauseReason
 from speechsense_watch.edge import channel, messages
-from speechsense_watch.edge.channel import Conduit, Endpoint, Headers, code_of, details_of
+from speechsense_watch.edge.channel import Conduit, Endpoint, Headers, code_of, details_of, metadata_of
 from speechsense_watch.edge.line import Line
 from speechsense_watch.edge.minding import Minding
 from speechsense_watch.edge.retry_info import retry_after_s
@@ -302,7 +302,7 @@ class GrpcService:
         details = "" if code is Code.OK else (call.halt_message or _details(future, shown))
         if code in _LIKE_A_REFUSAL and any(words in details for words in _NOT_THE_SERVICES):
             code = Code.UNAVAILABLE
-        trailing = _trailing(future)
+        metadata = metadata_of(future)
         return Outcome(
             code=code,
             message=details,
@@ -311,8 +311,8 @@ class GrpcService:
             talk_id=talk_id,
             committed=call.committed,
             bytes_sent=call.bytes_sent,
-            server_request_id=str(trailing.get("x-request-id") or trailing.get("x-server-trace-id") or ""),
-            retry_after_s=retry_after_s(trailing),
+            server_request_id=str(metadata.get("x-request-id") or metadata.get("x-server-trace-id") or ""),
+            retry_after_s=retry_after_s(metadata),
             credentials=number_of(shown),
         )
 
@@ -359,9 +359,3 @@ def _metadata(talk: Talk) -> talk_service_pb2.TalkMetadata:
 def _details(future: _Future, shown: Headers) -> str:
     said = details_of(future, shown)
     return said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}..."
-
-
-def _trailing(future: _Future) -> dict[str, str | bytes]:
-    if not isinstance(future, grpc.Call):
-        return {}
-    return dict([*(future.initial_metadata() or ()), *(future.trailing_metadata() or ())])
